@@ -1,0 +1,46 @@
+"""The ``mlimages`` command: one thin function a subcommand; what they do is in the library."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from mlimages.cli import hierarchy
+from mlimages.errors import MlimagesError
+
+app = typer.Typer(
+    name="mlimages",
+    help="Build hierarchical multi-label image datasets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(hierarchy.app, name="hierarchy")
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        from mlimages import __version__
+
+        typer.echo(f"mlimages {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; print an error that a user can cause on one line and exit 1."""
+    try:
+        app()
+    except (MlimagesError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output left, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        message = _os_message(error) if isinstance(error, OSError) and error.filename else str(error)
+        typer.echo(f"mlimages: error: {' '.join(message.splitlines())}", err=True)
+        sys.exit(1)
+
+
+def _os_message(error: OSError) -> str:
+    return f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"

@@ -1,0 +1,116 @@
+"""How alike two categories are, by where their ancestors meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlimages.hierarchy.csr import CSR, Int32Array, Int64Array
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy.graph import Hierarchy
+
+_CHUNK = 1 << 16  # pairs at a time: bounds memory to some 20 MB whatever the number of pairs
+
+
+class _Common(NamedTuple):
+    """Common ancestors of a chunk of pairs: [nnz] each, sorted by pair."""
+
+    pair: Int64Array
+    ancestor: Int64Array
+    distance: Int64Array  # edges from a up to the ancestor and down to b
+
+
+def lowest_common_ancestors(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
+    """See :meth:`Hierarchy.lowest_common_ancestors`."""
+    below_a, below_b, scalar = _broadcast(hierarchy, a, b)
+    pairs, ancestors = [], []
+    n = len(hierarchy)
+    for start in range(0, len(below_a), _CHUNK):
+        common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
+        # what is above another common ancestor of the same pair is not among the lowest
+        positions, indptr = hierarchy.closure.positions(common.ancestor)
+        higher = np.repeat(common.pair, np.diff(indptr)) * n + hierarchy.closure.indices[positions]
+        lowest = ~np.isin(common.pair * n + common.ancestor, higher)
+        pairs.append(common.pair[lowest] + start)
+        ancestors.append(common.ancestor[lowest])
+    found = CSR.from_pairs(
+        np.concatenate(pairs) if pairs else np.empty(0, np.int64),
+        np.concatenate(ancestors) if ancestors else np.empty(0, np.int64),
+        length=len(below_a),
+    )
+    return found[0] if scalar else found
+
+
+def path_similarity(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
+    """``1 / (1 + d)`` over the shortest path of d edges through a common ancestor, as WordNet::Similarity defines it.
+
+    Returns
+    -------
+    float, or float64 array
+        1 for a category and itself, 0 where the two have no common ancestor.
+    """
+    below_a, below_b, scalar = _broadcast(hierarchy, a, b)
+    result = np.zeros(len(below_a))
+    for start in range(0, len(below_a), _CHUNK):
+        common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
+        np.maximum.at(result, common.pair + start, 1.0 / (1.0 + common.distance))
+    return float(result[0]) if scalar else result
+
+
+def wup_similarity(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
+    """Similarity of Wu and Palmer (1994): ``2 D / (D_a + D_b)``.
+
+    D counts the categories from the root down to the deepest common ancestor c along the longest path (a root
+    counts 1); D_a is D plus the edges on the shortest way from c down to a, and so D_b. Where several common
+    ancestors are equally deep, the one that gives the most counts. This is what NLTK's ``wup_similarity`` computes,
+    on the categories of this hierarchy instead of on the whole of WordNet.
+
+    Returns
+    -------
+    float, or float64 array
+        1 for a category and itself, 0 where the two have no common ancestor.
+    """
+    below_a, below_b, scalar = _broadcast(hierarchy, a, b)
+    result = np.zeros(len(below_a))
+    depth = hierarchy.depth(longest=True)
+    for start in range(0, len(below_a), _CHUNK):
+        common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
+        level = depth[common.ancestor] + 1
+        deepest = np.zeros(min(_CHUNK, len(below_a) - start), np.int64)
+        np.maximum.at(deepest, common.pair, level)
+        kept = level == deepest[common.pair]
+        value = 2.0 * level[kept] / (2.0 * level[kept] + common.distance[kept])
+        np.maximum.at(result, common.pair[kept] + start, value)
+    return float(result[0]) if scalar else result
+
+
+def _broadcast(hierarchy: Hierarchy, a: Any, b: Any) -> tuple[Int32Array, Int32Array, bool]:
+    """Indices of both sides [pairs], and whether the caller asked about a single pair."""
+    first, second = hierarchy.index(a), hierarchy.index(b)
+    scalar = isinstance(first, int) and isinstance(second, int)
+    left, right = np.broadcast_arrays(np.atleast_1d(first), np.atleast_1d(second))
+    return left, right, scalar
+
+
+def _common_ancestors(hierarchy: Hierarchy, a: NDArray[Any], b: NDArray[Any]) -> _Common:
+    """Common ancestors of the pairs, each category counting as its own."""
+    n = len(hierarchy)
+    flat_a, distance_a = _own_and_above(hierarchy, a, n)
+    flat_b, distance_b = _own_and_above(hierarchy, b, n)
+    flat, at_a, at_b = np.intersect1d(flat_a, flat_b, assume_unique=True, return_indices=True)
+    pair, ancestor = np.divmod(flat, n) if n else (flat, flat)
+    return _Common(pair, ancestor, distance_a[at_a] + distance_b[at_b])
+
+
+def _own_and_above(hierarchy: Hierarchy, nodes: NDArray[Any], n: int) -> tuple[Int64Array, Int64Array]:
+    """``pair * n + ancestor`` for each node itself and its ancestors, and the edges up to each."""
+    closure, distance = hierarchy._closure_and_distance
+    positions, indptr = closure.positions(nodes)
+    pair = np.arange(len(nodes), dtype=np.int64)
+    above = np.repeat(pair, np.diff(indptr)) * n + closure.indices[positions]
+    flat = np.concatenate([pair * n + nodes, above])
+    edges = np.concatenate([np.zeros(len(nodes), np.int64), distance[positions].astype(np.int64)])
+    return flat, edges
