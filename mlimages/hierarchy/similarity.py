@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mlimages.hierarchy.csr import CSR, Int32Array, Int64Array
 
 if TYPE_CHECKING:
-    from mlimages.hierarchy.graph import Hierarchy
+    from mlimages.hierarchy.relations import Relations
 
 _CHUNK = 1 << 16  # pairs at a time: bounds memory to some 20 MB whatever the number of pairs
 
@@ -23,7 +23,7 @@ class _Common(NamedTuple):
     distance: Int64Array  # edges from a up to the ancestor and down to b
 
 
-def lowest_common_ancestors(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
+def lowest_common_ancestors(hierarchy: Relations, a: Any, b: Any) -> Any:
     """See :meth:`Hierarchy.lowest_common_ancestors`."""
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     pairs, ancestors = [], []
@@ -44,7 +44,7 @@ def lowest_common_ancestors(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
     return found[0] if scalar else found
 
 
-def path_similarity(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
+def path_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """``1 / (1 + d)`` over the shortest path of d edges through a common ancestor, as WordNet::Similarity defines it.
 
     Returns
@@ -60,7 +60,7 @@ def path_similarity(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
     return float(result[0]) if scalar else result
 
 
-def wup_similarity(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
+def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """Similarity of Wu and Palmer (1994): ``2 D / (D_a + D_b)``.
 
     D counts the categories from the root down to the deepest common ancestor c along the longest path (a root
@@ -87,7 +87,7 @@ def wup_similarity(hierarchy: Hierarchy, a: Any, b: Any) -> Any:
     return float(result[0]) if scalar else result
 
 
-def _broadcast(hierarchy: Hierarchy, a: Any, b: Any) -> tuple[Int32Array, Int32Array, bool]:
+def _broadcast(hierarchy: Relations, a: Any, b: Any) -> tuple[Int32Array, Int32Array, bool]:
     """Indices of both sides [pairs], and whether the caller asked about a single pair."""
     first, second = hierarchy.index(a), hierarchy.index(b)
     scalar = isinstance(first, int) and isinstance(second, int)
@@ -95,7 +95,7 @@ def _broadcast(hierarchy: Hierarchy, a: Any, b: Any) -> tuple[Int32Array, Int32A
     return left, right, scalar
 
 
-def _common_ancestors(hierarchy: Hierarchy, a: NDArray[Any], b: NDArray[Any]) -> _Common:
+def _common_ancestors(hierarchy: Relations, a: NDArray[Any], b: NDArray[Any]) -> _Common:
     """Common ancestors of the pairs, each category counting as its own."""
     n = len(hierarchy)
     flat_a, distance_a = _own_and_above(hierarchy, a, n)
@@ -105,7 +105,7 @@ def _common_ancestors(hierarchy: Hierarchy, a: NDArray[Any], b: NDArray[Any]) ->
     return _Common(pair, ancestor, distance_a[at_a] + distance_b[at_b])
 
 
-def _own_and_above(hierarchy: Hierarchy, nodes: NDArray[Any], n: int) -> tuple[Int64Array, Int64Array]:
+def _own_and_above(hierarchy: Relations, nodes: NDArray[Any], n: int) -> tuple[Int64Array, Int64Array]:
     """``pair * n + ancestor`` for each node itself and its ancestors, and the edges up to each."""
     closure, distance = hierarchy._closure_and_distance
     positions, indptr = closure.positions(nodes)
