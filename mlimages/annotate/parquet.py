@@ -21,7 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from mlimages.annotate import pagekernels, thrift
-from mlimages.annotate.schema import INT32_FROM, Origin, table_schema
+from mlimages.annotate.schema import INT32_FROM, table_schema
 from mlimages.annotate.thrift import I8, I16, I64, Struct, varint
 
 _INT32, _FLOAT, _BYTE_ARRAY = 1, 4, 6  # physical types
@@ -108,7 +108,7 @@ class TableWriter:
             _image_column(batch.column("image")),
             self._label_column(levels, _values(labels)),
             _confidence_column(levels, _values(confidences)),
-            _byte_column(b"origins", levels, _values(origins), len(Origin)),
+            _origin_column(levels, _values(origins)),
         ]
         chunks = [self._chunk(column) for column in columns]
         self._groups.append(
@@ -252,18 +252,27 @@ def _confidence_column(levels: _Levels, values: NDArray[np.float32]) -> _Column:
     count = pagekernels.confidence_codes(values, codes, distinct)
     if count < 0:
         return _Column(path, _FLOAT, _PLAIN, levels.slots, levels.page(values.view(np.uint8)))
-    dictionary = distinct[:count].astype("<f4").tobytes()
+    return _coded(path, _FLOAT, levels, codes, distinct[:count].astype("<f4"))
+
+
+def _origin_column(levels: _Levels, values: NDArray[np.uint8]) -> _Column:
+    count = int(values.max()) + 1 if len(values) else 1
+    return _coded((b"origins", b"list", b"element"), _INT32, levels, values, np.arange(count, dtype="<i4"))
+
+
+def _coded(
+    path: tuple[bytes, ...], physical: int, levels: _Levels, codes: ByteArray, dictionary: NDArray[Any]
+) -> _Column:
+    """A column of codes into a dictionary of at most 256 entries, with no more bits a code than they need."""
+    count = len(dictionary)
     if count <= 1:  # all alike: one run says so
-        page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(values) << 1) + b"\x00")
+        page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(codes) << 1) + b"\x00")
     else:
-        page = levels.page(codes, *_packed_head(len(values), 8), pad=_padding(len(values), 1))
-    return _Column(path, _FLOAT, _RLE_DICTIONARY, levels.slots, page, dictionary, count)
-
-
-def _byte_column(name: bytes, levels: _Levels, values: NDArray[np.uint8], count: int) -> _Column:
-    dictionary = np.arange(count, dtype="<i4").tobytes()
-    page = levels.page(values, *_packed_head(len(values), 8), pad=_padding(len(values), 1))
-    return _Column((name, b"list", b"element"), _INT32, _RLE_DICTIONARY, levels.slots, page, dictionary, count)
+        width = next(bits for bits in (1, 2, 4, 8) if count <= 1 << bits)
+        packed = np.zeros(-(-len(codes) // 8) * width, np.uint8)
+        pagekernels.pack_codes(codes, width, packed)
+        page = levels.page(packed, *_packed_head(len(codes), width))
+    return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), max(count, 1))
 
 
 def _schema_elements(categories: int) -> list[Struct]:
