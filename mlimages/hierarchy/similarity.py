@@ -63,10 +63,11 @@ def path_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
 def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """Similarity of Wu and Palmer (1994): ``2 D / (D_a + D_b)``.
 
-    D counts the categories from the root down to the deepest common ancestor c along the longest path (a root
-    counts 1); D_a is D plus the edges on the shortest way from c down to a, and so D_b. Where several common
-    ancestors are equally deep, the one that gives the most counts. This is what NLTK's ``wup_similarity`` computes,
-    on the categories of this hierarchy instead of on the whole of WordNet.
+    Of the common ancestors, c is the one deepest below a root by its shortest path. D counts the categories from the
+    root down to c along the longest path (a root counts 1); D_a is D plus the edges on the shortest way from c down to
+    a, and so D_b. Where several are equally deep, the one that gives the most counts, so that the order of a and b
+    does not matter. This is the formula of NLTK's ``wup_similarity``, on the categories of this hierarchy instead of
+    on the whole of WordNet; among equally deep ones NLTK takes the first by name.
 
     Returns
     -------
@@ -75,15 +76,17 @@ def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     result = np.zeros(len(below_a))
-    depth = hierarchy.depth(longest=True)
+    shortest, longest = hierarchy.depth(), hierarchy.depth(longest=True)
     for start in range(0, len(below_a), _CHUNK):
         common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
-        level = depth[common.ancestor] + 1
+        depth = shortest[common.ancestor]
         deepest = np.zeros(min(_CHUNK, len(below_a) - start), np.int64)
-        np.maximum.at(deepest, common.pair, level)
-        kept = level == deepest[common.pair]
-        value = 2.0 * level[kept] / (2.0 * level[kept] + common.distance[kept])
+        np.maximum.at(deepest, common.pair, depth)
+        kept = depth == deepest[common.pair]
+        level = longest[common.ancestor[kept]] + 1.0
+        value = 2.0 * level / (2.0 * level + common.distance[kept])
         np.maximum.at(result, common.pair[kept] + start, value)
+    result[below_a == below_b] = 1.0  # an ancestor may be deeper than the category itself, where paths differ
     return float(result[0]) if scalar else result
 
 
