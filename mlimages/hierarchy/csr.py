@@ -172,7 +172,7 @@ def longest_depth(parents: CSR, children: CSR) -> Int32Array:
     """
     depth = np.full(len(parents), -1, np.int32)
     waiting = parents.lengths.copy()
-    layer: NDArray[Any] = np.flatnonzero(waiting == 0)
+    layer = np.flatnonzero(waiting == 0)
     level = 0
     while len(layer):
         depth[layer] = level
@@ -186,7 +186,7 @@ def longest_depth(parents: CSR, children: CSR) -> Int32Array:
 def shortest_depth(parents: CSR, children: CSR) -> Int32Array:
     """Edges on the shortest path from a root, int32 [n]."""
     depth = np.full(len(parents), -1, np.int32)
-    layer = np.flatnonzero(parents.lengths == 0)
+    layer: NDArray[Any] = np.flatnonzero(parents.lengths == 0)
     level = 0
     while len(layer):
         depth[layer] = level

@@ -124,8 +124,6 @@ def ml_images_file() -> Path:
     DataNotFoundError
         Where it can not be fetched.
     """
-    import pooch
-
     folder = os.environ.get(DATA_VARIABLE)
     if folder and (given := Path(folder) / DICTIONARY_FILE).is_file():
         found = hashlib.sha256(given.read_bytes()).hexdigest()
@@ -136,6 +134,8 @@ def ml_images_file() -> Path:
                 path=given,
             )
         return given
+    import pooch
+
     cache = pooch.os_cache("mlimages")
     logger = pooch.get_logger()
     level = logger.level
@@ -151,9 +151,12 @@ def ml_images_file() -> Path:
             )
         )
     except (OSError, ValueError) as error:  # no network or no place to write; another content
+        given_folder = (
+            f"the folder {DATA_VARIABLE} names ({folder})" if folder else f"a folder that {DATA_VARIABLE} names"
+        )
         raise DataNotFoundError(
-            f"{DICTIONARY_FILE} is neither in the folder {DATA_VARIABLE} names ({folder or 'not set'}) nor in {cache}, "
-            f"and fetching it failed ({_reason(error)}): download {DICTIONARY_URL} and set {DATA_VARIABLE} to its folder"
+            f"{DICTIONARY_FILE} is neither in {given_folder} nor in {cache}, and fetching it failed "
+            f"({_reason(error)}): download {DICTIONARY_URL} and set {DATA_VARIABLE} to its folder"
         ) from None
     finally:
         logger.setLevel(level)
@@ -161,9 +164,12 @@ def ml_images_file() -> Path:
 
 def _reason(error: OSError | ValueError) -> str:
     """A few words where the libraries below write a paragraph."""
-    if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return "the file at that address is not the published one, by its SHA-256"
-    response = getattr(error, "response", None)  # of requests
-    if response is not None:
-        return f"HTTP {response.status_code}"
-    return (error.strerror or "").lower() or f"no connection, {type(error).__name__}"
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, requests.RequestException):
+        return f"no connection, {type(error).__name__}"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error).splitlines()[0]).lower()
+    return "the file at that address is not the published one, by its SHA-256"
