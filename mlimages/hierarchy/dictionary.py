@@ -18,6 +18,7 @@ from pathlib import Path
 from mlimages.errors import CycleError, FormatError, HierarchyError
 from mlimages.hierarchy.csr import CSR
 from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.text import decode_utf8
 
 HEADER = ("category_index", "category_id", "index_of_parent_category", "category name")
 _FIX = "is it another file? Hierarchy.to_dictionary writes this format"
@@ -114,13 +115,7 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
         raise FormatError(
             "found a carriage return, expected LF line ends: convert the file with dos2unix", path=path, line=line
         )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FormatError(
-            f"invalid UTF-8 (byte 0x{data[error.start]:02x}), expected UTF-8 text", path=path, line=line
-        ) from None
+    text = decode_utf8(data, path=path)
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlimages.errors import CycleError, FormatError, HierarchyError
 from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.text import read_utf8
 
 HEADER = ["parent", "child"]
 
@@ -63,22 +64,3 @@ def read_edges(path: str | os.PathLike[str]) -> Hierarchy:
         raise FormatError(str(error), path=path, line=min(line_of[edge] for edge in edges)) from None
     except HierarchyError as error:
         raise FormatError(str(error), path=path) from None
-
-
-def read_utf8(path: str | os.PathLike[str]) -> str:
-    """The text of a file, without the byte order mark that some editors leave.
-
-    Raises
-    ------
-    FormatError
-        For invalid UTF-8, with the line.
-    """
-    data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(
-            f"invalid UTF-8 (byte 0x{data[error.start]:02x}), expected UTF-8 text",
-            path=path,
-            line=data.count(b"\n", 0, error.start) + 1,
-        ) from None

@@ -22,8 +22,8 @@ from typing import Any
 
 from mlimages.errors import FormatError, HierarchyError
 from mlimages.hierarchy import deepjson
-from mlimages.hierarchy.edges import read_utf8
 from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.text import read_utf8
 
 ENTITY = "/m/0bl9f"  # the root, which has no entry among the class descriptions
 _RELATIONS = ("Subcategory", "Part")
