@@ -86,11 +86,13 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
     for name, column in (("names", names.flatten()), ("parents", above.flatten())):
         if column.null_count:
             raise FormatError(f"found a null in the lists of the column {name}, expected none", path=path)
-    if not np.array_equal(index.to_numpy(), np.arange(len(index))):
+    if not np.array_equal(np.from_dlpack(index), np.arange(len(index))):
         raise FormatError("found a column index that does not count up from 0", path=path)
     try:
         hierarchy = Hierarchy(
-            keys.to_pylist(), CSR(_offsets(above), above.flatten().to_numpy()), _cut(names.flatten(), _offsets(names))
+            keys.to_pylist(),
+            CSR(_offsets(above), np.from_dlpack(above.flatten())),
+            _cut(names.flatten(), _offsets(names)),
         )
     except HierarchyError as error:
         raise FormatError(str(error), path=path) from None
@@ -101,7 +103,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
 
 def _offsets(lists: pyarrow.ListArray) -> NDArray[np.int64]:
     """Where each row of a list column begins in its flattened values, int64 [rows + 1]."""
-    offsets: NDArray[np.int64] = lists.offsets.to_numpy().astype(np.int64)
+    offsets: NDArray[np.int64] = np.from_dlpack(lists.offsets).astype(np.int64)  # to_numpy would load pandas
     return offsets - offsets[:1]
 
 
