@@ -351,12 +351,17 @@ class Hierarchy(Relations):
     # Drawing ------------------------------------------------------------------------------------------------------
 
     def tree(
-        self, root: CategoryLike | None = None, *, depth: int | None = None, counts: ArrayLike | None = None
+        self,
+        root: CategoryLike | None = None,
+        *,
+        depth: int | None = None,
+        counts: ArrayLike | None = None,
+        width: int | None = 50,
     ) -> str:
         """An indented text tree; see :func:`mlimages.hierarchy.draw.tree`."""
         from mlimages.hierarchy.draw import tree
 
-        return tree(self, root, depth=depth, counts=counts)
+        return tree(self, root, depth=depth, counts=counts, width=width)
 
     def treemap(self, root: CategoryLike | None = None, **options: Any) -> plotly.graph_objects.Figure:
         """A plotly treemap; see :func:`mlimages.hierarchy.draw.treemap`."""
