@@ -66,7 +66,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
 
     data = Path(path).read_bytes()  # an OSError from here on is damaged content, which pyarrow reports so
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.ParquetFile(pa.BufferReader(data)).read()  # read_table would load pandas
         stated = (table.schema.metadata or {}).get(FINGERPRINT_KEY)
         for name in arrow_schema().names:
             if table.column_names.count(name) != 1:
@@ -91,7 +91,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
     try:
         hierarchy = Hierarchy(
             keys.to_pylist(),
-            CSR(_offsets(above), np.from_dlpack(above.flatten())),
+            CSR(_offsets(above), _indices(above.flatten())),
             _cut(names.flatten(), _offsets(names)),
         )
     except HierarchyError as error:
@@ -105,6 +105,11 @@ def _offsets(lists: pyarrow.ListArray) -> NDArray[np.int64]:
     """Where each row of a list column begins in its flattened values, int64 [rows + 1]."""
     offsets: NDArray[np.int64] = np.from_dlpack(lists.offsets).astype(np.int64)  # to_numpy would load pandas
     return offsets - offsets[:1]
+
+
+def _indices(values: pyarrow.Int32Array) -> NDArray[np.int32]:
+    indices: NDArray[Any] = np.from_dlpack(values)
+    return indices
 
 
 def _cut(values: pyarrow.StringArray, offsets: NDArray[np.int64]) -> list[list[str]]:
