@@ -108,7 +108,7 @@ def audit(hierarchy: Hierarchy) -> Report:
             columns["status"] = status
     counts = Counter(status)
     return Report(
-        f"{len(hierarchy):,} categories held against WordNet 3.0",
+        f"Against WordNet 3.0, {len(hierarchy):,} in all:",
         pd.DataFrame(columns),
         {each: counts[each] for each in STATUSES},
     )
@@ -185,21 +185,23 @@ def compare(before: Hierarchy, after: Hierarchy) -> Report:
             rows.append(("added", key, name, "", str(category.index)))
             continue
         old = before[key]
-        aspects = [
-            ("renamed", ", ".join(old.names), ", ".join(category.names)),
-            ("re-parented", _parent_keys(before, key), _parent_keys(after, key)),
-            ("moved", str(old.index), str(category.index)),
-        ]
-        found = [(change, key, name, was, now) for change, was, now in aspects if was != now]
+        was, now = _parent_keys(before, key), _parent_keys(after, key)
+        found = []
+        if old.names != category.names:
+            found.append(("renamed", key, name, ", ".join(old.names), ", ".join(category.names)))
+        if was != now:
+            found.append(("re-parented", key, name, " ".join(was), " ".join(now)))
+        if old.index != category.index:
+            found.append(("moved", key, name, str(old.index), str(category.index)))
         unchanged += not found
         rows.extend(found)
     counts = Counter(row[0] for row in rows)
     return Report(
-        f"{len(before):,} categories before, {len(after):,} after",
+        f"Categories before {len(before):,}, after {len(after):,}:",
         pd.DataFrame(rows, columns=["change", "key", "name", "before", "after"]),
         {"unchanged": unchanged, **{change: counts[change] for change in CHANGES}},
     )
 
 
-def _parent_keys(hierarchy: Hierarchy, key: str) -> str:
-    return " ".join(hierarchy.keys[i] for i in hierarchy.parents(key))
+def _parent_keys(hierarchy: Hierarchy, key: str) -> list[str]:
+    return [hierarchy.keys[i] for i in hierarchy.parents(key)]

@@ -255,17 +255,22 @@ def nltk_synset(key: str) -> Synset:
     embedded = taxonomy()
     names = embedded.names(embedded.positions([key]))[0]
     from nltk.corpus import wordnet as corpus
+    from nltk.corpus.reader.wordnet import WordNetError
 
     install = "run python -m nltk.downloader wordnet"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NLTK warns and returns None where an offset leads nowhere
-            version = corpus.get_version()
-            synset = corpus.synset_from_pos_and_offset("n", int(key[1:]))
+        corpus.ensure_loaded()
+        version = corpus.get_version()
     except LookupError:
         raise DataNotFoundError(f"NLTK finds no WordNet corpus, which holds the glosses: {install}") from None
-    except OSError as error:
+    except (OSError, WordNetError) as error:
         raise DataNotFoundError(f"NLTK's WordNet corpus is incomplete ({error}): {install}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NLTK warns and returns None where an offset leads nowhere
+            synset = corpus.synset_from_pos_and_offset("n", int(key[1:]))
+    except (LookupError, ValueError, WordNetError):  # or fails on what stands there
+        synset = None
     found = synset and tuple(name.replace("_", " ") for name in synset.lemma_names())
     if found != names:
         there = ", ".join(found) if found else "no synset"
