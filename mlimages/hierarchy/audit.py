@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +100,19 @@ def audit(hierarchy: Hierarchy) -> Report:
     parent = np.full(len(child), -1, np.int64)
     parent[lengths[child] > 0] = hierarchy.parents().indices
     status, nearest = _statuses(hierarchy, child, parent)
-    columns: dict[str, Any] = {}
-    for column, index in (("", child), ("parent", parent), ("nearest", nearest)):
-        columns[column or "index"] = _nullable(index) if column else index
-        for what, texts in (("key", hierarchy.keys), ("name", [each.name for each in hierarchy])):
-            columns[f"{column}_{what}".lstrip("_")] = [texts[i] if i >= 0 else "" for i in index.tolist()]
-        if column == "parent":
-            columns["status"] = status
+    names = [each.name for each in hierarchy]
+    columns = {
+        "index": child,
+        "key": _texts(hierarchy.keys, child),
+        "name": _texts(names, child),
+        "parent": _nullable(parent),
+        "parent_key": _texts(hierarchy.keys, parent),
+        "parent_name": _texts(names, parent),
+        "status": status,
+        "nearest": _nullable(nearest),
+        "nearest_key": _texts(hierarchy.keys, nearest),
+        "nearest_name": _texts(names, nearest),
+    }
     counts = Counter(status)
     return Report(
         f"Against WordNet 3.0, {len(hierarchy):,} in all:",
@@ -145,6 +152,11 @@ def _statuses(hierarchy: Hierarchy, child: NDArray[Any], parent: NDArray[Any]) -
         between = wordnet.parents(int(below[row]))
         nearest[row] = between[wordnet.is_ancestor(int(above[row]), between)][0]
     return status.tolist(), np.where(nearest >= 0, known[nearest] if n else -1, -1)
+
+
+def _texts(texts: Sequence[str], index: NDArray[Any]) -> list[str]:
+    """The text of each category index, empty where -1 stands for none."""
+    return [texts[i] if i >= 0 else "" for i in index.tolist()]
 
 
 def _nullable(index: NDArray[Any]) -> pd.api.extensions.ExtensionArray:
