@@ -118,7 +118,7 @@ function remember(index, push) {
   else remembering = setTimeout(() => history.replaceState(null, "", hash), 250);
 }
 
-/** Go where the address says; false where it names nothing. */
+/** Go where the address says, if it says anything. */
 function openAddress() {
   let key = location.hash.slice(1);
   try {
@@ -126,15 +126,14 @@ function openAddress() {
   } catch {
     // a stray % that encodes nothing: the key as it stands
   }
-  if (!key) return false;
+  if (!key) return;
   const index = keys.indexOf(key);
   if (index < 0) {
     details.replaceChildren(element("h2", {}, "Not found"), element("p", {}, "No category has the key ", element("code", {}, key), "."));
-    return true;
+    return;
   }
   clearTimeout(remembering);
-  if (active?.index !== index) go(mainPath(index), { focus: false });
-  return true;
+  if (active.index !== index) go(mainPath(index), { focus: false });
 }
 
 window.addEventListener("hashchange", openAddress);
@@ -162,7 +161,8 @@ function start() {
   refresh();
   active = rows[0];
   draw();
-  if (!openAddress()) showDetails(active);
+  showDetails(active);
+  openAddress();
 }
 
 start();
