@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,20 @@ def test_only_the_rows_in_view_are_in_the_document(open_page: OpenPage) -> None:
     )
     assert selected(page) == "root"
     assert spent < 2000  # five moves; some 50 ms on an idle machine
+
+
+def test_selected_row_keeps_the_focus_while_it_is_scrolled_out_of_view(open_page: OpenPage) -> None:
+    page = open_page(Hierarchy([f"k{i}" for i in range(5000)], [[]] * 5000), "#k7")
+    press(page, "Tab", "Tab", "Tab")
+    for top, shown in ((90_000, "k3000"), (0, "k0")):
+        page.locator("#tree").evaluate("(tree, top) => { tree.scrollTop = top; }", top)
+        expect(page.get_by_role("treeitem", name=shown, exact=True)).to_be_in_viewport()
+        assert page.evaluate("document.activeElement.querySelector('.name').textContent") == "k7"
+        assert page.locator("[role=treeitem]").count() < 100
+    page.locator("#tree").evaluate("tree => { tree.scrollTop = 90000; }")
+    press(page, "ArrowDown")
+    assert selected(page) == "k8"
+    expect(page.locator("[role=treeitem][aria-selected=true]")).to_be_in_viewport()
 
 
 def test_flat_vocabulary_without_a_tree_opens(open_page: OpenPage) -> None:
@@ -409,6 +424,15 @@ def test_narrow_screen_has_no_sideways_scrolling(ml_images: Hierarchy, open_page
         size = page.locator("[role=treeitem][aria-selected=true] .size").bounding_box()
         assert size is not None
         assert size["x"] + size["width"] <= width
+
+
+def test_deep_levels_stay_indented_and_on_a_narrow_screen(open_page: OpenPage) -> None:
+    page = open_page(Hierarchy([f"k{i}" for i in range(30)], [[], *([i] for i in range(29))]), "#k29")
+    page.set_viewport_size({"width": 360, "height": 2000})
+    expect(page.locator("[role=treeitem]")).to_have_count(30)
+    starts = page.locator("[role=treeitem] .name").evaluate_all("all => all.map(e => e.getBoundingClientRect().left)")
+    assert all(below - above >= 5 for above, below in pairwise(starts))
+    assert starts[-1] < 360 * 0.65
 
 
 # The file ----------------------------------------------------------------------------------------------------------

@@ -50,8 +50,10 @@ function showMatches() {
     return option;
   });
   results.replaceChildren(...options);
-  const total = matches.length > SHOWN ? `the first ${SHOWN} of ${plural(matches.length, "match", "matches")}` : plural(matches.length, "match", "matches");
-  $("matches").textContent = $("status").textContent = wanted ? (matches.length ? total : "No category matches.") : "";
+  const total = plural(matches.length, "match", "matches");
+  const listed = matches.length > SHOWN ? `the first ${SHOWN} of ${total}` : total;
+  const message = matches.length ? listed : "No category matches.";
+  $("matches").textContent = $("status").textContent = wanted ? message : "";
   showList(wanted !== "");
   choose(0);
 }
@@ -129,7 +131,8 @@ function openAddress() {
   if (!key) return;
   const index = keys.indexOf(key);
   if (index < 0) {
-    details.replaceChildren(element("h2", {}, "Not found"), element("p", {}, "No category has the key ", element("code", {}, key), "."));
+    const message = element("p", {}, "No category has the key ", element("code", {}, key), ".");
+    details.replaceChildren(element("h2", {}, "Not found"), message);
     return;
   }
   clearTimeout(remembering);
