@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -64,7 +64,6 @@ class _Column:
     data: ByteArray
     dictionary: bytes | None = None
     dictionary_values: int = 0
-    metadata: dict[int, thrift.Value] = field(default_factory=dict)
 
 
 class TableWriter:
@@ -113,8 +112,8 @@ class TableWriter:
         chunks = [self._chunk(column) for column in columns]
         self._groups.append(
             {
-                1: chunks,
-                2: I64(sum(column.metadata[6].value for column in columns)),  # type: ignore[union-attr]
+                1: [chunk for chunk, _ in chunks],
+                2: I64(sum(size for _, size in chunks)),
                 3: I64(batch.num_rows),
                 5: I64(start),
                 6: I64(self._at - start),
@@ -159,8 +158,8 @@ class TableWriter:
         page = levels.page(values.view(np.uint8), *_packed_head(len(values), 16), pad=_padding(len(values), 2))
         return _Column(path, _INT32, _RLE_DICTIONARY, levels.slots, page, dictionary, self._categories)
 
-    def _chunk(self, column: _Column) -> Struct:
-        """Write the pages of a column; return its ColumnChunk."""
+    def _chunk(self, column: _Column) -> tuple[Struct, int]:
+        """Write the pages of a column; return its ColumnChunk and its size uncompressed."""
         start, uncompressed = self._at, 0
         encodings = [_RLE, column.encoding]
         if column.dictionary is not None:
@@ -170,7 +169,7 @@ class TableWriter:
         data_at = self._at
         header = {1: column.values, 2: column.encoding, 3: _RLE, 4: _RLE}
         uncompressed += self._page(column.data, _DATA_PAGE, {5: header})
-        column.metadata = {
+        metadata: dict[int, thrift.Value] = {
             1: column.physical,
             2: encodings,
             3: list(column.path),
@@ -181,8 +180,8 @@ class TableWriter:
             9: I64(data_at),
         }
         if column.dictionary is not None:
-            column.metadata[11] = I64(start)
-        return {2: I64(start), 3: column.metadata}
+            metadata[11] = I64(start)
+        return {2: I64(start), 3: metadata}, uncompressed
 
     def _page(self, body: bytes | ByteArray, kind: int, header: Struct) -> int:
         """Compress and write one page; return its size uncompressed, header included."""
