@@ -27,6 +27,7 @@ from mlimages.errors import LabelError, MlimagesError
 
 ExportFormat = Literal["list", "csv", "croissant"]
 
+_FORMATS: dict[str, ExportFormat] = {".csv": "csv", ".json": "croissant"}
 #: Rows formatted at a time.
 _ROWS = 65_536
 
@@ -54,7 +55,7 @@ def export(
     table: TableLike,
     path: str | os.PathLike[str],
     *,
-    format: ExportFormat = "list",  # noqa: A002  (what the command and everybody call it)
+    format: ExportFormat | None = None,  # noqa: A002  (what the command and everybody call it)
     keys: bool = False,
     workers: int | None = None,
 ) -> Exported:
@@ -67,8 +68,8 @@ def export(
     path : path-like
         The file. A list or a CSV file is compressed where it ends in ``.gz`` or ``.zst``. An existing file is
         replaced once the new one is whole.
-    format : {"list", "csv", "croissant"}
-        ``list`` is the published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label:
+    format : {"list", "csv", "croissant"}, optional
+        By default what the ending says: ``.csv`` and ``.json`` (Croissant), anything else is a list. ``list`` is the published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label:
         image, key, name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the
         Parquet files of the table; see :func:`mlimages.annotate.croissant.croissant_metadata`.
     keys : bool
@@ -93,6 +94,8 @@ def export(
     Confidences are written as the shortest decimal number that reads as the same float32: ``1``, ``0.8``, ``0``.
     """
     table, path = as_table(table), Path(path)
+    if format is None:
+        format = _FORMATS.get(path.with_suffix("").suffix if path.suffix in COMPRESSION else path.suffix, "list")  # noqa: A001
     if format not in get_args(ExportFormat):
         raise MlimagesError(f"unknown format {format!r}: expected {', '.join(get_args(ExportFormat))}")
     if keys and format != "list":
@@ -110,7 +113,7 @@ def export(
     with _compressing(path) as file:
         file.write(formatter.header)
         workers = workers or len(os.sched_getaffinity(0))
-        for text, rows, empty in _in_order(formatter.format, table.batches(rows=_ROWS), workers):
+        for text, rows, empty in _in_order(formatter.format, table.batches(columns=formatter.columns, rows=_ROWS), workers):
             file.write(text)
             written += rows - empty
             left_out += empty
@@ -121,6 +124,7 @@ class _ListFormatter:
     """Batches as lines of an image list."""
 
     header = b""
+    columns = ("image", "labels", "confidences")
 
     def __init__(self, table: AnnotationTable, *, keys: bool) -> None:
         shown = table.hierarchy.keys if keys else map(str, range(len(table.hierarchy)))
@@ -163,6 +167,7 @@ class _CsvFormatter:
     """Batches as lines of CSV, one a label."""
 
     header = b"image,key,name,confidence,origin\n"
+    columns = ("image", "labels", "confidences", "origins")
 
     def __init__(self, table: AnnotationTable) -> None:
         self._keys = pa.array(table.hierarchy.keys, pa.string())

@@ -32,6 +32,7 @@ def plot_images_per_class(statistics: TableStatistics) -> Any:
     axes.set_xlim(0.5, max(len(counts), 1) + 0.5)
     axes.set_ylim(0.8, max(int(counts.max(initial=1)), statistics.trainable_over) * 2)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel(f"{len(counts):,} categories, by number of images")
     axes.set_ylabel("images")
     if statistics.trainable_over > 0:
@@ -171,7 +172,9 @@ def _axes(title: str) -> tuple[Any, Any]:
     axes.set_title(title, loc="left", fontweight="bold", color=_INK, pad=22)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
-    axes.tick_params(color=_GREY, labelcolor=_INK)
+    axes.tick_params(which="both", color=_GREY, labelcolor=_INK)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
     axes.grid(axis="y", color=_GREY, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes

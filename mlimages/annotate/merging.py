@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import GivenLabels, readonly
-from mlimages.annotate.derive import TableLike, as_table, derive, list_column, part_starts, rebatched
+from mlimages.annotate.derive import TableLike, as_table, derive, list_column, rebatched
 from mlimages.annotate.firstrows import FirstRows
 from mlimages.annotate.source import Report
 from mlimages.annotate.table import AnnotationTable
@@ -25,8 +25,9 @@ from mlimages.hierarchy import CSR
 if TYPE_CHECKING:
     from mlimages.annotate.job import Progress
 
-#: Files of rows that join others, at most; parts share them where there are more.
-_BUCKETS = 128
+#: Rows of the result for which one file holds those that join them; more where there would be too many files.
+_BUCKET_ROWS = 1 << 19
+_MOST_BUCKETS = 500
 
 
 def merge(
@@ -106,15 +107,59 @@ class _Joins:
     ----------
     first : int64 array [rows of all tables]
         For each row the one it joins, itself where it joins none.
-    buckets : list of pathlib.Path
-        Files of the rows that join others, by the part of those.
+    folder : pathlib.Path
+        Where the rows that join others are, in files by the row they join.
+    rows : int
+        Rows that one such file stands for.
     closure : CSR
         The ancestors of every category.
+    schema : pyarrow.Schema
+        Of the files: the columns of a table, and ``first``.
     """
 
     first: NDArray[np.int64]
-    buckets: list[Path]
+    folder: Path
+    rows: int
     closure: CSR
+    schema: pa.Schema
+
+    def path(self, bucket: int) -> Path:
+        """File of a bucket."""
+        return self.folder / f"joining-{bucket:03d}"
+
+    def read(self, bucket: int) -> pa.Table:
+        """The rows of a bucket, by the row they join and then in their own order."""
+        with pa.OSFile(str(self.path(bucket))) as file:
+            table = pa.ipc.open_stream(file).read_all()
+        return table.take(pa.array(np.argsort(table.column("first").to_numpy(), kind="stable")))
+
+
+class _Window:
+    """The rows that join those of a part: as many in memory as a batch needs."""
+
+    def __init__(self, joins: _Joins) -> None:
+        self._joins = joins
+        self._loaded: dict[int, pa.Table] = {}
+
+    def joining(self, start: int, stop: int) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """The rows that join rows `start` to `stop`, and which."""
+        buckets = range(start // self._joins.rows, (stop - 1) // self._joins.rows + 1)
+        self._loaded = {
+            each: self._loaded[each] if each in self._loaded else self._joins.read(each) for each in buckets
+        }
+        pieces = [self._joins.schema.empty_table()]
+        for table in self._loaded.values():
+            first, last = np.searchsorted(table.column("first").to_numpy(), [start, stop])
+            pieces.append(table.slice(first, last - first))
+        rows = pa.concat_tables(pieces)
+        columns = [_combined(column) for column in rows.drop_columns("first").columns]
+        batch = pa.RecordBatch.from_arrays(columns, names=rows.column_names[:-1])
+        return batch, rows.column("first").to_numpy()
+
+
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,8 +178,6 @@ class _PartTask:
         Number of its first row among all.
     joins : _Joins or None
         None where no image has several rows.
-    bucket : pathlib.Path or None
-        What holds the rows that join it.
     """
 
     index: int
@@ -142,7 +185,6 @@ class _PartTask:
     part: int
     start: int
     joins: _Joins | None
-    bucket: Path | None
 
     @property
     def size(self) -> int:
@@ -157,26 +199,19 @@ class _PartTask:
             yield from rebatched(self._joined(self.joins, report))
 
     def _joined(self, joins: _Joins, report: Report) -> Iterator[pa.RecordBatch]:
-        stop = self.start + self.table.manifest.parts[self.part].rows
-        joining, targets = _read_bucket(self.bucket, self.start, stop, self.table.schema)
-        propagation = self.table.manifest.metadata["propagation"]
+        keep_largest = self.table.manifest.metadata["propagation"]["conflict"] == "max"
+        window = _Window(joins)
         at = self.start
         for batch in self.table.part_batches(self.part):
             rows = np.arange(at, at + batch.num_rows)
             own = joins.first[at : at + batch.num_rows] == rows
             report.counts["rows_joined"] += int(np.count_nonzero(~own))
-            first, last = np.searchsorted(targets, [at, at + batch.num_rows])
             kept = batch.filter(pa.array(own))
-            if last > first:
-                more_of = first + np.searchsorted(targets[first:last], np.append(rows[own], at + batch.num_rows))
-                kept, conflicts = _unite(
-                    kept,
-                    joining,
-                    readonly(more_of.astype(np.int64)),
-                    joins.closure,
-                    keep_largest=propagation["conflict"] == "max",
-                )
-                report.counts["absences_beaten"] += conflicts
+            joining, targets = window.joining(at, at + batch.num_rows)
+            if len(targets):
+                more_of = np.searchsorted(targets, np.append(rows[own], at + batch.num_rows)).astype(np.int64)
+                kept, beaten = _unite(kept, joining, readonly(more_of), joins.closure, keep_largest=keep_largest)
+                report.counts["absences_beaten"] += beaten
             yield kept
             at += batch.num_rows
 
@@ -187,23 +222,14 @@ def _tasks(tables: list[AnnotationTable], folder: Path) -> list[_PartTask]:
         for batch in _images(tables):
             names.add(batch)
         first = names.find(lambda: _images(tables))
-    starts: list[int] = []
-    parts: list[tuple[AnnotationTable, int]] = []
-    begin = 0
+    joins = None if first is None else _spill(tables, first, folder)
+    tasks: list[_PartTask] = []
+    start = 0
     for table in tables:
-        bounds = part_starts(table)
-        starts += (begin + bounds[:-1]).tolist()
-        parts += [(table, part) for part in range(len(bounds) - 1)]
-        begin += int(bounds[-1])
-    joins = None if first is None else _spill(tables, first, np.array(starts, np.int64), folder)
-    return [
-        _PartTask(index, *part, starts[index], joins, joins and joins.buckets[_bucket(index, len(parts))])
-        for index, part in enumerate(parts)
-    ]
-
-
-def _bucket(part: int, parts: int) -> int:
-    return part * min(parts, _BUCKETS) // parts
+        for part, described in enumerate(table.manifest.parts):
+            tasks.append(_PartTask(len(tasks), table, part, start, joins))
+            start += described.rows
+    return tasks
 
 
 def _images(tables: list[AnnotationTable]) -> Iterator[pa.StringArray]:
@@ -212,50 +238,28 @@ def _images(tables: list[AnnotationTable]) -> Iterator[pa.StringArray]:
             yield batch.column("image")
 
 
-def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], starts: NDArray[np.int64], folder: Path) -> _Joins:
-    """Write every row that joins another into the bucket of that one's part, with its number."""
-    parts = len(starts)
-    paths = [folder / f"joining-{i:03d}" for i in range(min(parts, _BUCKETS))]
+def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path) -> _Joins:
+    """Write every row that joins another into the file for that one, with its number."""
+    rows = max(_BUCKET_ROWS, -(-len(first) // _MOST_BUCKETS))
     schema = tables[0].schema.append(pa.field("first", pa.int64()))
+    joins = _Joins(first, folder, rows, tables[0].hierarchy.closure, schema)
     with ExitStack() as stack:
-        sinks = [stack.enter_context(pa.OSFile(str(path), "wb")) for path in paths]
-        writers = [stack.enter_context(pa.ipc.new_stream(sink, schema)) for sink in sinks]
+        writers = []
+        for bucket in range(-(-len(first) // rows)):
+            sink = stack.enter_context(pa.OSFile(str(joins.path(bucket)), "wb"))
+            writers.append(stack.enter_context(pa.ipc.new_stream(sink, schema)))
         at = 0
         for table in tables:
             for batch in table.batches():
                 origin = first[at : at + batch.num_rows]
                 joining = np.flatnonzero(origin != np.arange(at, at + batch.num_rows))
                 at += batch.num_rows
-                if not len(joining):
-                    continue
                 target = np.array(origin[joining])
-                part = np.searchsorted(starts, target, side="right") - 1
-                bucket = part * len(paths) // parts
-                rows = batch.take(pa.array(joining))
-                for each in np.unique(bucket).tolist():
-                    chosen = np.flatnonzero(bucket == each)
-                    columns = [*rows.take(pa.array(chosen)).columns, pa.array(target[chosen])]
-                    writers[each].write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return _Joins(first, paths, tables[0].hierarchy.closure)
-
-
-def _read_bucket(
-    path: Path | None, start: int, stop: int, schema: pa.Schema
-) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
-    """The rows of a bucket that join rows `start` to `stop`, by those and then in their own order; and which."""
-    pieces = [schema.append(pa.field("first", pa.int64())).empty_table()]
-    if path is not None:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            for batch in stream:
-                targets = batch.column("first").to_numpy()
-                pieces.append(pa.Table.from_batches([batch.filter(pa.array((targets >= start) & (targets < stop)))]))
-    table = pa.concat_tables(pieces)
-    targets = table.column("first").to_numpy()
-    order = np.argsort(targets, kind="stable")
-    rows = table.drop_columns("first").take(pa.array(order)).combine_chunks()
-    batches = rows.to_batches()
-    empty = pa.RecordBatch.from_arrays([pa.array([], each.type) for each in schema], schema=schema)
-    return (batches[0] if batches else empty), targets[order]
+                for bucket in np.unique(target // rows).tolist():
+                    chosen = target // rows == bucket
+                    columns = [*batch.take(pa.array(joining[chosen])).columns, pa.array(target[chosen])]
+                    writers[bucket].write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return joins
 
 
 def _unite(
