@@ -148,7 +148,13 @@ def test_columns_that_do_not_fit_are_named(zoo: Hierarchy) -> None:
     with pytest.raises(LabelError, match="1 confidences for 2 labels"):
         augment(pa.record_batch({"image": ["a"], "labels": [[1, 2]], "confidences": [[1.0]]}), zoo)
     with pytest.raises(LabelError, match="null in the column labels"):
-        augment(pa.record_batch({"image": ["a"], "labels": [None]}, schema=pa.schema({"image": pa.string(), "labels": pa.list_(pa.int32())})), zoo)  # fmt: skip
+        augment(
+            pa.record_batch(
+                {"image": ["a"], "labels": [None]},
+                schema=pa.schema({"image": pa.string(), "labels": pa.list_(pa.int32())}),
+            ),
+            zoo,
+        )
     with pytest.raises(LabelError, match="column labels has the type"):
         augment(pa.record_batch({"image": ["a"], "labels": ["dog"]}), zoo)
 

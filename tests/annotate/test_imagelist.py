@@ -46,8 +46,14 @@ def test_bare_indices_and_keys_mean_confidence_one(tmp_path: Path) -> None:
         "a\t5\nb\tn02084071\nc\t/m/0bt9lr:0.5\nd\twd:Q144\ne\twd:Q144:.5\nf\t3d:0\ng\thÿ:0.25\n".encode(), tmp_path
     )
     assert [labels for _, labels in rows] == [
-        [(5, 1)], [(0, 1)], [(1, 0.5)], [(2, 1)], [(2, 0.5)], [(3, 0)], [(4, 0.25)]
-    ]  # fmt: skip
+        [(5, 1)],
+        [(0, 1)],
+        [(1, 0.5)],
+        [(2, 1)],
+        [(2, 0.5)],
+        [(3, 0)],
+        [(4, 0.25)],
+    ]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -161,10 +167,44 @@ def test_an_empty_file_is_said(tmp_path: Path) -> None:
 
 
 _PIECES = st.sampled_from(
-    [b"a", b"img.jpg", b"\t", b"\t", b"\t", b"\n", b"\n", b"\r\n", b":", b":1", b":0.5", b"1", b"5", b"6", b"0.25", b"1e-1",
-     b"e", b".", b"-", b"+", b"nan", b"n02084071", b"/m/0bt9lr", b"wd:Q144", b"3d", b"5x", b"\x00", b"\r", b"\xff", b"\xc3\xbf",
-     b"h\xc3\xbf", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b" ", b"9" * 20]
-)  # fmt: skip
+    [
+        b"a",
+        b"img.jpg",
+        b"\t",
+        b"\t",
+        b"\t",
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b":",
+        b":1",
+        b":0.5",
+        b"1",
+        b"5",
+        b"6",
+        b"0.25",
+        b"1e-1",
+        b"e",
+        b".",
+        b"-",
+        b"+",
+        b"nan",
+        b"n02084071",
+        b"/m/0bt9lr",
+        b"wd:Q144",
+        b"3d",
+        b"5x",
+        b"\x00",
+        b"\r",
+        b"\xff",
+        b"\xc3\xbf",
+        b"h\xc3\xbf",
+        b"\xf0\x9f\x98\x80",
+        b"\xed\xa0\x80",
+        b" ",
+        b"9" * 20,
+    ]
+)
 _LISTS = st.one_of(st.lists(_PIECES, max_size=24).map(b"".join), st.binary(max_size=60))
 
 
