@@ -69,9 +69,10 @@ def export(
         The file. A list or a CSV file is compressed where it ends in ``.gz`` or ``.zst``. An existing file is
         replaced once the new one is whole.
     format : {"list", "csv", "croissant"}, optional
-        By default what the ending says: ``.csv`` and ``.json`` (Croissant), anything else is a list. ``list`` is the published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label:
-        image, key, name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the
-        Parquet files of the table; see :func:`mlimages.annotate.croissant.croissant_metadata`.
+        By default what the ending says: ``.csv``, ``.json`` (Croissant), and anything else is a list. ``list`` is the
+        published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label: image, key,
+        name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the Parquet files of
+        the table; see :func:`mlimages.annotate.croissant.croissant_metadata`.
     keys : bool
         In a list, write the keys of categories in place of their indices.
     workers : int, optional
@@ -113,7 +114,9 @@ def export(
     with _compressing(path) as file:
         file.write(formatter.header)
         workers = workers or len(os.sched_getaffinity(0))
-        for text, rows, empty in _in_order(formatter.format, table.batches(columns=formatter.columns, rows=_ROWS), workers):
+        for text, rows, empty in _in_order(
+            formatter.format, table.batches(columns=formatter.columns, rows=_ROWS), workers
+        ):
             file.write(text)
             written += rows - empty
             left_out += empty

@@ -265,8 +265,6 @@ class _Checker:
         import pandas as pd
 
         rows = [example for problem in PROBLEMS for example in self._found[problem]]
-        summary = {
-            problem: {"rows": int(count[0]), "labels": int(count[1])} for problem, count in self._counts.items()
-        }
+        summary = {problem: {"rows": int(count[0]), "labels": int(count[1])} for problem, count in self._counts.items()}
         table = pd.DataFrame(rows, columns=_COLUMNS, dtype=str)
         return LabelAudit(self._rows, self._labels, summary, table, self._most)

@@ -126,8 +126,8 @@ def _count(rows: int, validation: float) -> int:
     count = validation if isinstance(validation, int) else round(validation * rows) if 0 < validation < 1 else -1
     if isinstance(validation, bool) or not 0 < count < rows:
         raise MlimagesError(
-            f"validation={validation} of {rows} images: expected a share between 0 and 1 or a number of images, so that "
-            "both training and validation have some"
+            f"validation={validation} of {rows} images: expected a share between 0 and 1 or a number of images, so "
+            "that both training and validation have some"
         )
     return count
 

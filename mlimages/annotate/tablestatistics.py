@@ -81,7 +81,8 @@ class TableStatistics:
     @cached_property
     def images_per_category(self) -> NDArray[np.int64]:
         """Images in which each category is present, int64 [n]."""
-        return self.counts_by_origin.sum(0) - self.absent
+        present: NDArray[np.int64] = self.counts_by_origin.sum(0) - self.absent
+        return present
 
     @property
     def images(self) -> int:
@@ -237,13 +238,18 @@ def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
     counts = _Counts.zero(n)
     for batch in table.part_batches(part, columns=["labels", "confidences", "origins"]):
         offsets, labels, confidences, origins = _columns(batch)
-        if len(labels) and not (0 <= labels.min() and labels.max() < n and origins.max() < len(Origin)):
+        if len(labels) and not (labels.min() >= 0 and labels.max() < n and origins.max() < len(Origin)):
             raise TableError(
                 f"{table.folder / table.manifest.parts[part].file}: holds labels or origins that are none: mlimages "
                 "verify tells whether it was changed"
             )
         countkernels.count(
-            *(readonly(array) for array in (offsets, labels, confidences, origins, parents.indptr, parents.indices)),
+            readonly(offsets),
+            readonly(labels),
+            readonly(confidences),
+            readonly(origins),
+            readonly(parents.indptr),
+            readonly(parents.indices),
             counts.by_origin,
             counts.absent,
             counts.subtree,

@@ -143,9 +143,7 @@ def split(
     except ValueError:
         raise MlimagesError(f"--validation {validation}: expected a share such as 0.1 or a number of images") from None
     with job_progress(f"split to {out}", resumable=True) as progress:
-        made = split_table(
-            table, out, validation=share, seed=seed, workers=workers, resume=resume, progress=progress
-        )
+        made = split_table(table, out, validation=share, seed=seed, workers=workers, resume=resume, progress=progress)
     for each in made:
         _print_made(each)
 
@@ -226,7 +224,7 @@ def export(
     """Write a table as the published text list, as CSV or as Croissant metadata."""
     from mlimages.annotate import export as export_table
 
-    written = export_table(table, out, format=form, keys=keys, workers=workers)  # type: ignore[arg-type]
+    written = export_table(table, out, format=form, keys=keys, workers=workers)
     typer.echo(f"{out}: {written.images:,} images, {out.stat().st_size:,} bytes")
     if written.left_out:
         typer.echo(f"  images without a label, left out: {written.left_out:,}")
