@@ -57,7 +57,10 @@ def rows_in(batch: pa.RecordBatch | pa.Table) -> list[list[tuple[int, float, int
 
 
 def table_of(
-    rows: dict[str, list[tuple[int, float]]], hierarchy: Hierarchy, out: Path, propagation: Propagation | str = "default"
+    rows: dict[str, list[tuple[int, float]]],
+    hierarchy: Hierarchy,
+    out: Path,
+    propagation: Propagation | str = "default",
 ) -> AnnotationTable:
     """An annotation table on disk of given labels by image."""
     batch = batch_of(list(rows.values())).set_column(0, "image", pa.array(list(rows), pa.string()))

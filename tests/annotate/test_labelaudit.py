@@ -19,7 +19,7 @@ from tests.annotate.reference import reach
 from tests.annotate.strategies import CONFIDENCES, batch_of, hierarchies, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)
-CLEAN = {problem: (0, 0) for problem in PROBLEMS}
+CLEAN = dict.fromkeys(PROBLEMS, (0, 0))
 
 
 def counts(source: object, hierarchy: object = None) -> dict[str, tuple[int, int]]:

@@ -128,7 +128,7 @@ def test_tables_that_do_not_fit_are_refused(zoo: Hierarchy, tmp_path: Path) -> N
         merge([table, tmp_path / "1"], tmp_path / "out")
     with pytest.raises(TableError, match="made with the hierarchy"):
         merge([table, tmp_path / "2"], tmp_path / "out")
-    with pytest.raises(TableError, match="its propagation is .*: annotate both alike"):
+    with pytest.raises(TableError, match=r"its propagation is .*: annotate both alike"):
         merge([table, tmp_path / "3"], tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
