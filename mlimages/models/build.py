@@ -107,10 +107,14 @@ def build_model(name: str, *, num_classes: int, pretrained: bool = False) -> Net
 
 
 def build_from_card(card: ModelCard) -> Network:
-    """A network without weights, on the ``meta`` device where it can be, for weights that are about to be loaded."""
+    """A network whose weights are about to be loaded: they may hold anything.
+
+    Loading copies into this memory, rather than keep a mapped file's, whose alignment moves the last bit of results.
+    """
     if card.architecture is not None:
         with torch.device("meta"):
-            return PublishedResNet(card)
+            published = PublishedResNet(card)
+        return published.to_empty(device="cpu")
     model = build_model(card.name, num_classes=card.num_classes)
     model.card = card
     return model

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # what a training run leaves beside the network: the step, the optimiser's slots, the loss's two counters
 _IGNORED = re.compile(r"global_step|.*/Momentum|Variable(_1)?")
+_MOST_LISTED = 100  # of each kind in one message; a network of the wrong kind differs in every variable
 _BLOCK = re.compile(r"stages_(\d+)_block_(\d+)/")
 
 
@@ -62,8 +63,6 @@ def load_model(path: str | os.PathLike[str], *, architecture: Architecture | Non
     prefix = Path(name.removesuffix(".index"))
     if Path(f"{prefix}.index").is_file():
         return convert(prefix, architecture=architecture)
-    if not Path(name).is_file():
-        raise DataNotFoundError(f"{name}: no such file; expected a .safetensors file or a TensorFlow checkpoint prefix")
     card = read_card(name)
     safetensors = import_extra("safetensors.torch", extra="train")
     try:
@@ -73,7 +72,7 @@ def load_model(path: str | os.PathLike[str], *, architecture: Architecture | Non
         raise FormatError(str(error), path=path) from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     _compare(expected, {key: tuple(value.shape) for key, value in state.items()}, path=Path(name))
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(state)
     return model.eval()
 
 
@@ -114,9 +113,16 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
     Raises
     ------
+    DataNotFoundError
+        Where there is no such file.
     FormatError
         For a file that is not safetensors, or that mlimages did not write.
     """
+    if not Path(path).is_file():
+        raise DataNotFoundError(
+            f"{os.fspath(path)}: no such file; expected a .safetensors file or a TensorFlow checkpoint's path before "
+            ".index"
+        )
     safetensors = import_extra("safetensors", extra="train")
     try:
         with safetensors.safe_open(os.fspath(path), framework="np") as file:
@@ -165,7 +171,7 @@ def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None
         for key, each in mapping.items()
     }
     state |= {key: torch.zeros((), dtype=torch.int64) for key in model.state_dict() if key.endswith("batches_tracked")}
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(state)
     return model.eval()
 
 
@@ -229,6 +235,11 @@ def _compare(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, .
     if any(groups.values()):
         raise FormatError(
             "the variables do not make the network: "
-            + "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in groups.items() if names),
+            + "; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in groups.items() if names),
             path=path,
         )
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

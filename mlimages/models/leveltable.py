@@ -36,12 +36,15 @@ def read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     if struct.unpack("<Q", footer[40:])[0] != _MAGIC:
         raise DamageError(f"the last eight bytes are {footer[40:].hex()}, not a table's magic number")
-    at = read_varint(footer, read_varint(footer, 0)[1])[
-        1
-    ]  # skips the handle of the meta index, which TensorFlow leaves empty
+    at = read_varint(footer, read_varint(footer, 0)[1])[1]  # past the meta index, which TensorFlow leaves empty
     last: bytes | None = None
+    free = 0
     for _, handle in _block(data, *_handle(footer, at)):
-        for key, value in _block(data, *_handle(handle, 0)):
+        offset, size = _handle(handle, 0)
+        if offset < free:
+            raise DamageError(f"the block at byte {offset} begins within the one before")
+        free = offset + size + _TRAILER
+        for key, value in _block(data, offset, size):
             if last is not None and key <= last:
                 raise DamageError(f"the key {key!r:.80} does not come after {last!r:.80}")
             last = key

@@ -52,7 +52,7 @@ class MLImagesLoss(nn.Module):
     --------
     >>> loss = MLImagesLoss(2, neg_select=1.0)
     >>> round(loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item(), 3)
-    8.316
+    8.314
     """
 
     positive_steps: Tensor
