@@ -18,9 +18,10 @@ from pathlib import Path
 from mlimages.errors import CycleError, FormatError, HierarchyError
 from mlimages.hierarchy.csr import CSR
 from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.text import decode_utf8
 
 HEADER = ("category_index", "category_id", "index_of_parent_category", "category name")
-_FIX = "write it with Hierarchy.to_dictionary, or see the format in the documentation"
+_FIX = "is it another file? Hierarchy.to_dictionary writes this format"
 
 
 def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
@@ -69,6 +70,8 @@ def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
         return Hierarchy(keys, CSR.from_rows([[] if above < 0 else [above] for above in parents]), names)
     except CycleError as error:
         raise FormatError(str(error), path=path, line=min(error.indices) + 2) from None
+    except HierarchyError as error:
+        raise FormatError(str(error), path=path) from None
 
 
 def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
@@ -112,13 +115,7 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
         raise FormatError(
             "found a carriage return, expected LF line ends: convert the file with dos2unix", path=path, line=line
         )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FormatError(
-            f"invalid UTF-8 (byte 0x{data[error.start]:02x}), expected UTF-8 text", path=path, line=line
-        ) from None
+    text = decode_utf8(data, path=path)
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -133,6 +130,7 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
 
 def _integer(text: str, *, path: str | os.PathLike[str], line: int, column: str) -> int:
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+    # one way to write a number, so that what was read is written back byte for byte: no 007, no -0
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or str(int(text)) != text:
         raise FormatError(f"found {text[:40]!r} as {column}, expected an integer", path=path, line=line)
     return int(text)
