@@ -136,7 +136,8 @@ def _layout(count: int, threshold: int) -> tuple[int, int]:
     def nanoseconds(kept: int) -> float:
         blocks = threshold + kept
         bits = min(_BITS * kept // blocks, _longest_key(count))
-        return math.comb(blocks, kept) * count * (_SORT_COST + _COMPARE_COST * count / 2**bits / 2)
+        buckets: int = 1 << bits
+        return math.comb(blocks, kept) * count * (_SORT_COST + _COMPARE_COST * count / buckets / 2)
 
     kept = min(range(1, 7), key=nanoseconds)
     return threshold + kept, kept
