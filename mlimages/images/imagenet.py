@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from mlimages.annotate.manifest import replacing
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.images.workers import in_order
 
@@ -248,9 +249,8 @@ def _damaged(path: Path, message: str) -> FormatError:
 
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write(content)
 
 
 class _Slice:

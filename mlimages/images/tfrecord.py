@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mlimages.annotate.manifest import replacing
 from mlimages.errors import FormatError, import_extra
 from mlimages.images.example import Feature, decode_example, encode_example
 
@@ -101,15 +102,10 @@ def write(path: str | os.PathLike[str], records: Iterable[Record]) -> int:
         How many records were written.
     """
     count = 0
-    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            for record in records:
-                file.writelines(encode_frame(encode_record(record)))
-                count += 1
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(Path(path)) as file:
+        for record in records:
+            file.writelines(encode_frame(encode_record(record)))
+            count += 1
     return count
 
 

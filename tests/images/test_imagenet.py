@@ -145,7 +145,10 @@ def test_extract_takes_no_link_or_device_for_an_image(tmp_path: Path, kind: byte
         (b"not a tar" * 200, "all.tar: not an uncompressed tar"),
         (_tar({"n02084071.tar": b"no tar" * 500}), "all.tar: not an uncompressed tar"),
         (_tar(_synset_tars())[:9000], r"all.tar: damaged tar \(unexpected end of data\): fetch it anew"),
-        (_tar({"n02084071_1.JPEG": b"x" * 5000})[:3000], "all.tar: unexpected end of data, in 'n02084071_1.JPEG'"),
+        (
+            _tar({"n02084071.tar": _tar({"n02084071_1.JPEG": b"x" * 5000})[:3000]}),
+            "all.tar: unexpected end of data, in 'n02084071_1.JPEG'",
+        ),
     ],
 )
 def test_extract_names_a_damaged_tar(tmp_path: Path, content: bytes, message: str) -> None:
