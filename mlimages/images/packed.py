@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import mmap
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -175,8 +174,9 @@ class _Shard:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._handle = path.open("rb")
-            self.file = pq.ParquetFile(self._handle)
+            mapped = pa.memory_map(str(path))
+            self._view = memoryview(mapped.read_buffer())
+            self.file = pq.ParquetFile(mapped)
         except pa.ArrowInvalid as error:
             raise TableError(
                 f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all shards"
@@ -200,10 +200,6 @@ class _Shard:
         return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<i8"))
 
     @cached_property
-    def _view(self) -> mmap.mmap:
-        return mmap.mmap(self._handle.fileno(), 0, access=mmap.ACCESS_READ)
-
-    @cached_property
     def names(self) -> pa.Array:
         column = self.file.read(columns=["image.path"]).column("image").combine_chunks()
         return column.field("path")
@@ -221,7 +217,7 @@ class _Shard:
             found: bytes = self._group_images(group)[row - int(self._starts[group])].as_py()
             return found
         at = int(self.offsets[row])
-        return self._view[at : at + int.from_bytes(self._view[at - 4 : at], "little")]
+        return bytes(self._view[at : at + int.from_bytes(self._view[at - 4 : at], "little")])
 
     def row(self, row: int) -> Row:
         return Row(self.names[row].as_py(), self.image(row), *self._row_labels(row))

@@ -140,6 +140,11 @@ class ShardWriter:
         self._writer.close()
         return Part("", self._count, self._file.tell(), self._file.digest.hexdigest())
 
+    def abandon(self) -> None:
+        """Let go of a shard that will not be finished; nothing more is written."""
+        self._file.discard = True
+        self._writer.close()
+
     def _flush(self) -> None:
         rows, self._rows, self._size = self._rows, [], 0
         if not rows:
@@ -207,9 +212,13 @@ def write_shard(rows: Iterable[Row], path: Path, *, schema: pa.Schema, row_group
         raise MlimagesError(f"row_group_mib={row_group_mib}: expected at least 1")
     with replacing(path) as file:
         writer = ShardWriter(file, Path(file.name), schema=schema, row_group_mib=row_group_mib)
-        for row in rows:
-            writer.write(row)
-        part = writer.close()
+        try:
+            for row in rows:
+                writer.write(row)
+            part = writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
     return Part(path.name, part.rows, part.bytes, part.xxh3_128)
 
 
@@ -246,6 +255,7 @@ class _HashedFile:
     """What Arrow writes to: hashes the bytes on their way, so that no second pass is needed."""
 
     closed = False
+    discard = False
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -253,8 +263,9 @@ class _HashedFile:
         self.digest = xxhash.xxh3_128()
 
     def write(self, data: Any) -> int:
-        self.digest.update(data)
-        self._file.write(data)
+        if not self.discard:
+            self.digest.update(data)
+            self._file.write(data)
         self._at += len(data)
         return len(data)
 
@@ -262,7 +273,8 @@ class _HashedFile:
         return self._at
 
     def flush(self) -> None:
-        self._file.flush()
+        if not self.discard:
+            self._file.flush()
 
     def writable(self) -> bool:
         return True
