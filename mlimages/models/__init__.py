@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from mlimages.models.build import build_model
     from mlimages.models.card import Architecture, ModelCard, Preprocessing
     from mlimages.models.checkpoint import convert, load_model, read_card, save_model
+    from mlimages.models.config import TrainConfig
     from mlimages.models.consistency import consistent
     from mlimages.models.loss import AsymmetricLoss, BinaryCrossEntropy, MLImagesLoss, l2_penalty
     from mlimages.models.maxconstraint import MaxConstraintLoss
     from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
     from mlimages.models.resnet import PublishedResNet
     from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
+    from mlimages.models.train import train
 
 _HOME = {  # public name: the module that holds it
     "Architecture": "card",
@@ -28,6 +30,7 @@ _HOME = {  # public name: the module that holds it
     "PublishedResNet": "resnet",
     "TensorFlowCheckpoint": "tfcheckpoint",
     "TopKAccuracy": "metrics",
+    "TrainConfig": "config",
     "build_model": "build",
     "consistent": "consistency",
     "convert": "checkpoint",
@@ -35,6 +38,7 @@ _HOME = {  # public name: the module that holds it
     "load_model": "checkpoint",
     "read_card": "checkpoint",
     "save_model": "checkpoint",
+    "train": "train",
 }
 
 __all__ = [
@@ -49,6 +53,7 @@ __all__ = [
     "PublishedResNet",
     "TensorFlowCheckpoint",
     "TopKAccuracy",
+    "TrainConfig",
     "build_model",
     "consistent",
     "convert",
@@ -56,9 +61,10 @@ __all__ = [
     "load_model",
     "read_card",
     "save_model",
+    "train",
 ]
 
-_NEEDS_TORCH = {"build", "checkpoint", "loss", "maxconstraint", "resnet"}
+_NEEDS_TORCH = {"build", "checkpoint", "loss", "maxconstraint", "resnet", "train"}
 
 
 def __getattr__(name: str) -> Any:

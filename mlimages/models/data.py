@@ -92,7 +92,7 @@ class MultiHot:
         """Targets float32 [B, C] of a batch, valid until the next call; broken images are unknown throughout."""
         needed = len(batch) * self.num_classes
         if len(self._buffer) < needed:
-            self._buffer = torch.full((needed,), self.unknown, device=self.device)
+            self._buffer = torch.full((needed,), float(self.unknown), device=self.device)
         else:
             self._buffer.index_fill_(0, self._set, self.unknown)
             for line in self._lines:

@@ -101,7 +101,10 @@ class MLImagesLoss(nn.Module):
 
     def present(self, targets: Tensor) -> Tensor:
         """Which classes any target of the batch, on any rank, reaches the threshold of: bool [C]."""
-        present = (targets >= self.mask_thres).any(dim=0)
+        return self.synchronised((targets >= self.mask_thres).any(dim=0))
+
+    def synchronised(self, present: Tensor) -> Tensor:
+        """Which classes are present on any rank, of those on this one: bool [C]."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             counts = present.to(torch.int32)
             torch.distributed.all_reduce(counts, op=torch.distributed.ReduceOp.MAX)
@@ -176,6 +179,20 @@ class AsymmetricLoss(nn.Module):
         # as one row: whether timm's version sums over all or takes the mean of rows, it is the sum
         total: Tensor = self.loss(logits[known][None], targets[known][None])
         return total / len(logits)
+
+
+class SoftmaxCrossEntropy(nn.Module):
+    """Cross-entropy of one class an image, for networks that tell ImageNet's classes apart: the mean over the batch.
+
+    An image's confidences above 0, divided by their sum, are the distribution it is held to.
+    """
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss, a scalar; an image without a present class counts as zero."""
+        check_shapes(logits, targets)
+        weights = targets.float().clamp(min=0)
+        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+        return -(weights * F.log_softmax(logits.float(), dim=1)).sum() / len(logits)
 
 
 def l2_penalty(model: nn.Module) -> Tensor:
