@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(hierarchy.app, name="hierarchy")
 app.add_typer(models.checkpoint, name="checkpoint")
+app.command()(models.train)
 
 
 @app.callback(invoke_without_command=True)

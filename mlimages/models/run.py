@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,11 @@ class Run:
         ModelError
             For one of a run with other settings.
         """
+        if not zipfile.is_zipfile(path):
+            raise FormatError("not a training checkpoint, or a damaged one: torch writes zip archives", path=path)
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        except (pickle.UnpicklingError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise FormatError(f"not a training checkpoint, or a damaged one ({reason})", path=path) from error
         if not isinstance(state, dict) or state.get("format") != _FORMAT:

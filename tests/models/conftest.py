@@ -10,11 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mlimages.annotate.pipeline import annotate
 
 collect_ignore = ["tensorflow_reference.py"]
+
+
+# threads that wait for each other cost small networks more than they bring, above all beside other tests
+torch.set_num_threads(1)
 
 
 class Pictures(NamedTuple):
