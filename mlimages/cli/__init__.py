@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import hierarchy, models
+from mlimages.cli import annotate, hierarchy, models
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(hierarchy.app, name="hierarchy")
 app.add_typer(models.checkpoint, name="checkpoint")
 app.command()(models.train)
+app.command()(annotate.annotate)
 
 
 @app.callback(invoke_without_command=True)
