@@ -184,6 +184,42 @@ def is_utf8(data, start, stop):  # type: ignore[no-untyped-def]
     return True
 
 
+@nb.njit([nb.types.Tuple((nb.int64, nb.uint8))(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+def end_of_name(data, start, stop):  # type: ignore[no-untyped-def]
+    """Where the first control character stands, but for a carriage return before a line end; all bytes or-ed.
+
+    Indices are unsigned here and in `copy`: for signed ones Numba looks whether they are negative, which keeps the
+    compiler from making vector code.
+    """
+    at, end = np.uint64(start), np.uint64(stop)
+    high = np.uint8(0)
+    while at + np.uint64(16) <= end:
+        control = False
+        block = np.uint8(0)
+        for k in range(16):
+            byte = data[at + np.uint64(k)]
+            control |= byte < 32
+            block |= byte
+        if control:
+            break
+        high |= block
+        at += np.uint64(16)
+    while at < end and (data[at] >= 32 or data[at] == RETURN):
+        if data[at] == RETURN and at + np.uint64(1) < end and data[at + np.uint64(1)] != LINE_FEED:
+            break
+        high |= data[at]
+        at += np.uint64(1)
+    return np.int64(at), high
+
+
+@nb.njit([nb.void(_BYTES, nb.int64, nb.uint8[::1], nb.int64, nb.int64)], cache=True, nogil=True)
+def copy(source, start, target, to, count):  # type: ignore[no-untyped-def]
+    """Copy bytes."""
+    first, place = np.uint64(start), np.uint64(to)
+    for k in range(np.uint64(count)):
+        target[place + k] = source[first + k]
+
+
 @nb.njit(
     [
         nb.types.UniTuple(nb.int64, 4)(
@@ -227,15 +263,9 @@ def parse(  # type: ignore[no-untyped-def]
         first = at
         problem = token = token_end = 0
         name_start = text
-        high = False
-        while at < stop and data[at] != TAB and data[at] != LINE_FEED:
-            byte = data[at]
-            if byte < 32 and problem == 0 and not (byte == RETURN and (at + 1 == stop or data[at + 1] == LINE_FEED)):
-                problem, token, token_end = BAD_NAME, at, at + 1
-            high |= byte >= 128
-            names[text] = byte
-            text += 1
-            at += 1
+        at, high = end_of_name(data, at, stop)
+        if at < stop and data[at] != TAB and data[at] != LINE_FEED:
+            problem, token, token_end = BAD_NAME, at, at + 1
         if problem:
             pass
         elif at == stop or data[at] == LINE_FEED:
@@ -247,8 +277,11 @@ def parse(  # type: ignore[no-untyped-def]
             problem, token, token_end = EMPTY_NAME, first, first + 1
         elif at - first > LONGEST_NAME:
             problem, token, token_end = LONG_NAME, first, at
-        elif high and not is_utf8(data, first, at):
+        elif high >= 128 and not is_utf8(data, first, at):
             problem, token, token_end = BAD_UTF8, first, at
+        if problem == 0:
+            copy(data, first, names, text, at - first)
+            text += at - first
         row_entries = entries
         while problem == 0 and at < stop and data[at] == TAB:
             at += 1
@@ -259,14 +292,24 @@ def parse(  # type: ignore[no-untyped-def]
                 at += 1
             end_of_digits = at
             confidence = 1.0
+            # `:1` and `:0.8` are nearly all there is; both end before a tab or a line feed
             if (
                 end_of_digits > token
-                and at + 1 < stop
+                and at + 2 < stop
                 and data[at] == COLON
                 and data[at + 1] == 49
-                and (at + 2 == stop or data[at + 2] == TAB or data[at + 2] == LINE_FEED)
+                and 9 <= data[at + 2] < 11
             ):
-                at += 2  # `:1`, by far the most frequent
+                at += 2
+                token_end = at
+            elif (
+                end_of_digits > token
+                and at + 4 < stop
+                and (data[at] == COLON and data[at + 1] == 48 and data[at + 2] == 46)
+                and (48 <= data[at + 3] <= 57 and 9 <= data[at + 4] < 11)
+            ):
+                confidence = (data[at + 3] - 48) / 10.0
+                at += 4
                 token_end = at
             else:
                 colon = np.int64(-1)

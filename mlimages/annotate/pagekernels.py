@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
 
@@ -70,6 +71,20 @@ def confidence_codes(values, codes, distinct):  # type: ignore[no-untyped-def]
         last_bits, last_code = bits[i], table[slot]
         codes[i] = last_code
     return seen
+
+
+@nb.njit([nb.void(_BYTES, nb.int64, nb.uint8[::1])], cache=True, nogil=True)
+def pack_codes(codes, width, out):  # type: ignore[no-untyped-def]
+    """Pack codes with `width` bits each (1, 2, 4 or 8), lowest first; `out` must be zero and long enough."""
+    per_byte = 8 // width
+    whole = len(codes) // per_byte
+    for i in range(whole):
+        byte = 0
+        for k in range(per_byte):
+            byte |= codes[i * per_byte + k] << (k * width)
+        out[i] = byte
+    for k in range(len(codes) - whole * per_byte):
+        out[whole] |= codes[whole * per_byte + k] << (k * width)
 
 
 @nb.njit([nb.int64(nb.uint8[::1], nb.int64, nb.uint64)], cache=True, nogil=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,7 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from mlimages.annotate import pagekernels, thrift
-from mlimages.annotate.schema import INT32_FROM, Origin, table_schema
+from mlimages.annotate.schema import INT32_FROM, table_schema
 from mlimages.annotate.thrift import I8, I16, I64, Struct, varint
 
 _INT32, _FLOAT, _BYTE_ARRAY = 1, 4, 6  # physical types
@@ -64,7 +64,6 @@ class _Column:
     data: ByteArray
     dictionary: bytes | None = None
     dictionary_values: int = 0
-    metadata: dict[int, thrift.Value] = field(default_factory=dict)
 
 
 class TableWriter:
@@ -108,13 +107,13 @@ class TableWriter:
             _image_column(batch.column("image")),
             self._label_column(levels, _values(labels)),
             _confidence_column(levels, _values(confidences)),
-            _byte_column(b"origins", levels, _values(origins), len(Origin)),
+            _origin_column(levels, _values(origins)),
         ]
         chunks = [self._chunk(column) for column in columns]
         self._groups.append(
             {
-                1: chunks,
-                2: I64(sum(column.metadata[6].value for column in columns)),  # type: ignore[union-attr]
+                1: [chunk for chunk, _ in chunks],
+                2: I64(sum(size for _, size in chunks)),
                 3: I64(batch.num_rows),
                 5: I64(start),
                 6: I64(self._at - start),
@@ -159,8 +158,8 @@ class TableWriter:
         page = levels.page(values.view(np.uint8), *_packed_head(len(values), 16), pad=_padding(len(values), 2))
         return _Column(path, _INT32, _RLE_DICTIONARY, levels.slots, page, dictionary, self._categories)
 
-    def _chunk(self, column: _Column) -> Struct:
-        """Write the pages of a column; return its ColumnChunk."""
+    def _chunk(self, column: _Column) -> tuple[Struct, int]:
+        """Write the pages of a column; return its ColumnChunk and its size uncompressed."""
         start, uncompressed = self._at, 0
         encodings = [_RLE, column.encoding]
         if column.dictionary is not None:
@@ -170,7 +169,7 @@ class TableWriter:
         data_at = self._at
         header = {1: column.values, 2: column.encoding, 3: _RLE, 4: _RLE}
         uncompressed += self._page(column.data, _DATA_PAGE, {5: header})
-        column.metadata = {
+        metadata: dict[int, thrift.Value] = {
             1: column.physical,
             2: encodings,
             3: list(column.path),
@@ -181,8 +180,8 @@ class TableWriter:
             9: I64(data_at),
         }
         if column.dictionary is not None:
-            column.metadata[11] = I64(start)
-        return {2: I64(start), 3: column.metadata}
+            metadata[11] = I64(start)
+        return {2: I64(start), 3: metadata}, uncompressed
 
     def _page(self, body: bytes | ByteArray, kind: int, header: Struct) -> int:
         """Compress and write one page; return its size uncompressed, header included."""
@@ -252,18 +251,27 @@ def _confidence_column(levels: _Levels, values: NDArray[np.float32]) -> _Column:
     count = pagekernels.confidence_codes(values, codes, distinct)
     if count < 0:
         return _Column(path, _FLOAT, _PLAIN, levels.slots, levels.page(values.view(np.uint8)))
-    dictionary = distinct[:count].astype("<f4").tobytes()
+    return _coded(path, _FLOAT, levels, codes, distinct[:count].astype("<f4"))
+
+
+def _origin_column(levels: _Levels, values: NDArray[np.uint8]) -> _Column:
+    count = int(values.max()) + 1 if len(values) else 1
+    return _coded((b"origins", b"list", b"element"), _INT32, levels, values, np.arange(count, dtype="<i4"))
+
+
+def _coded(
+    path: tuple[bytes, ...], physical: int, levels: _Levels, codes: ByteArray, dictionary: NDArray[Any]
+) -> _Column:
+    """A column of codes into a dictionary of at most 256 entries, with no more bits a code than they need."""
+    count = len(dictionary)
     if count <= 1:  # all alike: one run says so
-        page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(values) << 1) + b"\x00")
+        page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(codes) << 1) + b"\x00")
     else:
-        page = levels.page(codes, *_packed_head(len(values), 8), pad=_padding(len(values), 1))
-    return _Column(path, _FLOAT, _RLE_DICTIONARY, levels.slots, page, dictionary, count)
-
-
-def _byte_column(name: bytes, levels: _Levels, values: NDArray[np.uint8], count: int) -> _Column:
-    dictionary = np.arange(count, dtype="<i4").tobytes()
-    page = levels.page(values, *_packed_head(len(values), 8), pad=_padding(len(values), 1))
-    return _Column((name, b"list", b"element"), _INT32, _RLE_DICTIONARY, levels.slots, page, dictionary, count)
+        width = next(bits for bits in (1, 2, 4, 8) if count <= 1 << bits)
+        packed = np.zeros(-(-len(codes) // 8) * width, np.uint8)
+        pagekernels.pack_codes(codes, width, packed)
+        page = levels.page(packed, *_packed_head(len(codes), width))
+    return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), max(count, 1))
 
 
 def _schema_elements(categories: int) -> list[Struct]:

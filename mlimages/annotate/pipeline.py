@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlimages.annotate.augment import Augmenter, GivenLabels, Propagation
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.imagelist import ImageList
 from mlimages.annotate.job import Engine, Job, Progress, run_in_threads
 from mlimages.annotate.part import PartMaker, Task
@@ -104,6 +105,7 @@ def annotate(
             source if in_memory else _read(open_source(source, hierarchy, format, **options)), hierarchy, propagation
         )
 
+    load_kernels()
     maker = PartMaker(Path(out), hierarchy, propagation, on_error)
     if in_memory:
         if resume or engine != "local":
@@ -245,8 +247,8 @@ def _batch_tasks(batches: Iterable[pa.RecordBatch], categories: int) -> Iterator
 def _rechunked(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     if not batches:
         return []
-    table = pa.Table.from_batches(batches).combine_chunks()
-    return table.to_batches(max_chunksize=BATCH_ROWS)
+    found: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    return found
 
 
 def _checked(batch: pa.RecordBatch, first: int, categories: int, report: Report) -> pa.RecordBatch:
