@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, hierarchy
+from mlimages.cli import annotate, hierarchy, pixels
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -18,7 +18,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(hierarchy.app, name="hierarchy")
+app.add_typer(pixels.tfrecord_app, name="tfrecord")
 app.command()(annotate.annotate)
+app.command()(pixels.duplicates)
+app.command()(pixels.extract)
+app.command()(pixels.pack)
 
 
 @app.callback(invoke_without_command=True)
