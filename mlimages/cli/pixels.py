@@ -11,7 +11,7 @@ from mlimages.cli.progress import job_progress
 
 tfrecord_app = typer.Typer(help="Write and read TFRecord shards.", no_args_is_help=True)
 
-_Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores by default.")]
+_Workers = Annotated[int | None, typer.Option(min=1, help="How many work at once; as many as cores by default.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
 
 

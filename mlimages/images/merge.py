@@ -18,6 +18,7 @@ from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
 from mlimages.annotate.parquet import TableWriter
 from mlimages.annotate.part import part_path
 from mlimages.annotate.schema import encode_metadata
+from mlimages.annotate.source import BATCH_ROWS
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import FormatError, TableError
 from mlimages.hierarchy import Hierarchy
@@ -35,6 +36,8 @@ DROPPED_SCHEMA = pa.schema(
 )
 
 _LISTS = ("labels", "confidences", "origins")
+_PACKED_ROWS = 256  # a batch with the bytes of images: some 30 MB
+_LABEL_ROWS = 1 << 20  # a batch without: each looks all grouped names up anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +151,18 @@ class _Source:
             at += part.rows
         return tasks
 
-    def batches(self, part: int, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of a part; `columns` of packed images without the bytes are ``image.path`` and so on."""
+    def batches(self, part: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a part."""
         with pq.ParquetFile(self.folder / self.manifest.parts[part].file) as file:
-            yield from file.iter_batches(batch_size=256 if self.packed is not None else 65_536, columns=columns)
+            yield from file.iter_batches(batch_size=_PACKED_ROWS if self.packed is not None else BATCH_ROWS)
 
     def label_batches(self) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
         """Names, and the batch of their labels."""
         name = "image" if self.packed is None else "image.path"
-        for part in range(len(self.manifest.parts)):
-            for batch in self.batches(part, columns=[name, *_LISTS]):
-                yield _names(batch), batch
+        for part in self.manifest.parts:
+            with pq.ParquetFile(self.folder / part.file) as file:
+                for batch in file.iter_batches(batch_size=_LABEL_ROWS, columns=[name, *_LISTS]):
+                    yield _names(batch), batch
 
     def write(self, path: Path, batches: Iterator[pa.RecordBatch]) -> Part:
         metadata, categories = self.manifest.metadata, self.manifest.metadata["categories"]

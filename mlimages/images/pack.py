@@ -158,7 +158,7 @@ def pack(
         Whether a row without an image ends the job before it begins, or is left out and its name written to
         ``missing.txt``.
     workers : int, optional
-        Processes; as many as cores by default. The bytes of the result do not depend on it.
+        Threads; as many as cores by default. The bytes of the result do not depend on it.
     resume : bool
         Go on where an interrupted job stopped.
     progress : callable, optional
@@ -206,6 +206,7 @@ def pack(
         workers=workers,
         resume=resume,
         progress=progress,
+        threads=True,  # reading, writing and hashing leave the interpreter lock alone
     )
     return read(folder)
 

@@ -37,7 +37,7 @@ from mlimages.annotate.schema import FORMAT_VERSION, encode_metadata, table_sche
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 
-#: Image bytes of a row group, MiB: the least that reads at full speed when row groups are drawn at random.
+#: Image bytes of a row group, MiB: read in random order, larger ones are no faster, and smaller ones mix better.
 ROW_GROUP_MIB = 32
 #: Image bytes of a shard, MiB, about.
 SHARD_MIB = 512

@@ -1,4 +1,4 @@
-"""Tasks in worker processes, their results in the order of the tasks."""
+"""Tasks in worker processes or threads, their results in the order of the tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -19,7 +19,9 @@ R = TypeVar("R")
 _AHEAD = 2  # tasks handed out for each worker, so that none waits for us
 
 
-def in_order(function: Callable[[T], R], tasks: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
+def in_order(
+    function: Callable[[T], R], tasks: Iterable[T], *, workers: int | None = None, threads: bool = False
+) -> Iterator[R]:
     """Apply a function to tasks and yield the results in the order of the tasks.
 
     Parameters
@@ -30,6 +32,8 @@ def in_order(function: Callable[[T], R], tasks: Iterable[T], *, workers: int | N
         Drawn as workers get free, so they may be endless.
     workers : int, optional
         How many processes; with 1 the work is done here. As many as the machine has cores by default.
+    threads : bool
+        Threads instead of processes, for work that leaves the interpreter lock alone: they start at once.
 
     Raises
     ------
@@ -42,9 +46,7 @@ def in_order(function: Callable[[T], R], tasks: Iterable[T], *, workers: int | N
     if workers == 1:
         yield from map(function, tasks)
         return
-    # spawn, since the libraries that are loaded here have threads, which do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+    pool = ThreadPoolExecutor(workers) if threads else _processes(workers)
     waiting: deque[Future[R]] = deque()
     try:
         for task in tasks:
@@ -59,6 +61,12 @@ def in_order(function: Callable[[T], R], tasks: Iterable[T], *, workers: int | N
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    # spawn, since the libraries that are loaded here have threads, which do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
 
 
 def _ignore_interrupt() -> None:

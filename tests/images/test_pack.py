@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pictures import Dataset
 
 from mlimages import Hierarchy
 from mlimages.annotate.manifest import Manifest, verify_parts
@@ -23,7 +24,6 @@ from mlimages.images.pack import image_path, pack
 from mlimages.images.packed import read
 from mlimages.images.shardjob import plan
 from mlimages.images.store import OFFSETS_KEY, Row, write_shards
-from tests.images.conftest import Dataset
 
 SMALL = {"row_group_mib": 1, "shard_mib": 1}
 
@@ -89,7 +89,7 @@ def test_pack_that_was_killed_ends_byte_identical(dataset: Dataset, tmp_path: Pa
     pack(dataset.table, dataset.images, tmp_path / "whole", workers=1, **SMALL)
     script = (
         "import sys, time; from mlimages.images import pack as p; make = p.write_shard\n"
-        "p.write_shard = lambda *a, **k: (time.sleep(0.02), make(*a, **k))[1]\n"
+        "p.write_shard = lambda *a, **k: (time.sleep(0.2), make(*a, **k))[1]\n"
         "p.pack(*sys.argv[1:4], row_group_mib=1, shard_mib=1, workers=1, resume=True)"
     )
     command = [sys.executable, "-c", script, dataset.table, dataset.images, tmp_path / "killed"]
