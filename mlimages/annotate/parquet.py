@@ -124,12 +124,9 @@ class TableWriter:
 
     def close(self, metadata: Mapping[bytes, bytes] | None = None) -> WrittenPart:
         """Write the footer, with more metadata if there is any; the file itself stays open."""
-        stored = self._schema.remove_metadata()
-        pairs = {
-            **(self._schema.metadata or {}),
-            **(metadata or {}),
-            b"ARROW:schema": base64.b64encode(stored.serialize()),
-        }
+        pairs = {**(self._schema.metadata or {}), **(metadata or {})}
+        stored = self._schema.with_metadata(pairs)  # pyarrow takes types and metadata alike from this copy
+        pairs[b"ARROW:schema"] = base64.b64encode(stored.serialize())
         order: Struct = {1: {}}  # TypeDefinedOrder
         footer = thrift.struct(
             {
@@ -251,7 +248,8 @@ def _confidence_column(levels: _Levels, values: NDArray[np.float32]) -> _Column:
     count = pagekernels.confidence_codes(values, codes, distinct)
     if count < 0:
         return _Column(path, _FLOAT, _PLAIN, levels.slots, levels.page(values.view(np.uint8)))
-    return _coded(path, _FLOAT, levels, codes, distinct[:count].astype("<f4"))
+    dictionary = distinct[:count] if count else np.zeros(1, np.float32)  # readers expect an entry
+    return _coded(path, _FLOAT, levels, codes, dictionary.astype("<f4"))
 
 
 def _origin_column(levels: _Levels, values: NDArray[np.uint8]) -> _Column:
@@ -264,23 +262,20 @@ def _coded(
 ) -> _Column:
     """A column of codes into a dictionary of at most 256 entries, with no more bits a code than they need."""
     count = len(dictionary)
-    if count <= 1:  # all alike: one run says so
+    if count == 1:  # all alike: one run says so
         page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(codes) << 1) + b"\x00")
     else:
         width = next(bits for bits in (1, 2, 4, 8) if count <= 1 << bits)
         packed = np.zeros(-(-len(codes) // 8) * width, np.uint8)
         pagekernels.pack_codes(codes, width, packed)
         page = levels.page(packed, *_packed_head(len(codes), width))
-    return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), max(count, 1))
+    return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), count)
 
 
 def _schema_elements(categories: int) -> list[Struct]:
     """The columns as Parquet's SchemaElements, depth first, just as pyarrow would write them."""
-    bits = 16 if categories < INT32_FROM else 32
-
-    def integer(bits: int, *, signed: bool) -> Struct:
-        converted = {(16, True): 16, (32, True): 17, (8, False): 11}[bits, signed]
-        return {6: converted, 10: {10: {1: I8(bits), 2: signed}}}
+    int16: Struct = {6: 16, 10: {10: {1: I8(16), 2: True}}}
+    uint8: Struct = {6: 11, 10: {10: {1: I8(8), 2: False}}}
 
     def listed(name: bytes, physical: int, logical: Struct) -> list[Struct]:
         return [
@@ -292,9 +287,9 @@ def _schema_elements(categories: int) -> list[Struct]:
     return [
         {3: 0, 4: b"schema", 5: 4},
         {1: _BYTE_ARRAY, 3: _OPTIONAL, 4: b"image", 6: 0, 10: {1: {}}},
-        *listed(b"labels", _INT32, integer(bits, signed=True)),
+        *listed(b"labels", _INT32, int16 if categories < INT32_FROM else {}),
         *listed(b"confidences", _FLOAT, {}),
-        *listed(b"origins", _INT32, integer(8, signed=False)),
+        *listed(b"origins", _INT32, uint8),
     ]
 
 

@@ -95,6 +95,10 @@ def annotate(
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
     in_memory = not _is_paths(source)
+    if in_memory and not isinstance(source, Iterable | pa.Table | pa.RecordBatch):
+        raise MlimagesError(
+            f"found a {type(source).__name__} as source, expected paths, a DataFrame, a pyarrow Table or RecordBatches"
+        )
     if in_memory and options:
         raise MlimagesError(f"{', '.join(options)}: no option of labels in memory")
     if out is None:
@@ -215,10 +219,6 @@ def _as_batches(source: Any) -> Iterator[pa.RecordBatch]:
         source = source.to_batches()
     elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
         source = pa.Table.from_pandas(source, preserve_index=False).to_batches()
-    if not isinstance(source, Iterable):
-        raise MlimagesError(
-            f"found a {type(source).__name__} as source, expected paths, a DataFrame, a pyarrow Table or RecordBatches"
-        )
     for batch in source:
         if not isinstance(batch, pa.RecordBatch):
             raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")

@@ -21,7 +21,8 @@ def recover_given(rows: Any, hierarchy: Hierarchy, propagation: Propagation | No
     A row is read from its front: a label that no earlier one brought is given, and what it brings under the rules must
     follow it. Where it does not, a label that is already in the row may have been given again, and bring what
     follows; the nearest one before that does is taken. Propagating the result gives back every row that the rules can
-    make, in order and confidence; a row that they cannot make has all its unexplained labels as given.
+    make, in order and confidence, where the first confidence stays (as in the published lists) or where all ancestors
+    are brought; a row that the rules cannot make has its unexplained labels as given.
 
     Parameters
     ----------

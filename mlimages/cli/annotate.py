@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 
 def annotate(
-    lists: list[str] = typer.Argument(help="Label lists: files, or patterns such as 'lists/*.txt.gz'."),
-    hierarchy: str = typer.Option(..., help="The categories: a name such as ml-images or imagenet-1k, or a path."),
-    out: Path = typer.Option(..., help="Folder of the table, new or empty."),
-    propagation: str = typer.Option("default", help="What labels bring: default, published, parent or none."),
-    form: str = typer.Option("list", "--format", help="What the files are: list, imagenet or open-images."),
-    on_error: str = typer.Option("raise", help="Bad rows: raise ends the job, quarantine keeps them aside."),
-    workers: int | None = typer.Option(None, min=1, help="Threads; as many as there are cores by default."),
-    engine: str = typer.Option("local", help="Where the work is done: local or ray."),
-    resume: bool = typer.Option(False, "--resume", help="Go on where an interrupted job stopped."),
+    lists: Annotated[list[str], typer.Argument(help="Label lists: files, or patterns such as 'lists/*.txt.gz'.")],
+    hierarchy: Annotated[str, typer.Option(help="The categories: a name such as ml-images or imagenet-1k, or a path.")],
+    out: Annotated[Path, typer.Option(help="Folder of the table, new or empty.")],
+    propagation: Annotated[
+        str, typer.Option(help="What labels bring: default, published, parent or none.")
+    ] = "default",
+    form: Annotated[str, typer.Option("--format", help="What the files are: list, imagenet or open-images.")] = "list",
+    on_error: Annotated[str, typer.Option(help="Bad rows: raise ends the job, quarantine keeps them aside.")] = "raise",
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")] = None,
+    engine: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
 ) -> None:
     """Regenerate annotations: add to every image what its labels bring."""
     from mlimages.annotate.pipeline import annotate as run
