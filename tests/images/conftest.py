@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import Dataset, MakeTable, encoded, picture
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
+from tests.images.pictures import Dataset, MakeTable, encoded, picture
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pictures import Dataset
 
 from mlimages import Hierarchy
 from mlimages.annotate.manifest import Manifest, verify_parts
@@ -24,6 +23,7 @@ from mlimages.images.pack import image_path, pack
 from mlimages.images.packed import read
 from mlimages.images.shardjob import plan
 from mlimages.images.store import OFFSETS_KEY, Row, write_shards
+from tests.images.pictures import Dataset
 
 SMALL = {"row_group_mib": 1, "shard_mib": 1}
 
