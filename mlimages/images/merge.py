@@ -26,7 +26,7 @@ from mlimages.images.duplicates import GROUPS
 from mlimages.images.duplicates import SCHEMA as GROUPS_SCHEMA
 from mlimages.images.packed import PackedImages, read
 from mlimages.images.shardjob import ShardJob, ShardTask
-from mlimages.images.store import Row, finish_packed, packed_schema, write_shard
+from mlimages.images.store import PACKED, Row, finish_packed, packed_schema, write_shard
 
 DROPPED = "dropped.parquet"
 
@@ -133,7 +133,7 @@ class _Source:
     @classmethod
     def open(cls, folder: Path, hierarchy: Hierarchy | None) -> _Source:
         manifest = Manifest.read(folder)
-        packed = read(folder) if manifest.metadata.get("content") == "packed images" else None
+        packed = read(folder) if manifest.metadata.get("content") == PACKED else None
         own = packed.hierarchy if packed is not None else AnnotationTable.open(folder).hierarchy
         if own is None and hierarchy is None:
             raise TableError(f"{folder}: was packed without a hierarchy: say which one (--hierarchy)")

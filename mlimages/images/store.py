@@ -42,6 +42,9 @@ ROW_GROUP_MIB = 32
 #: Image bytes of a shard, MiB, about.
 SHARD_MIB = 512
 
+#: What the manifest of packed images calls them.
+PACKED = "packed images"
+
 OFFSETS_KEY = b"mlimages.offsets"
 _LENGTH_BYTES = 4  # before each value of a plain column of bytes
 _NEEDLE = 64  # bytes of an image that are searched for
@@ -81,7 +84,7 @@ def packed_metadata(hierarchy: Hierarchy | None = None, *, categories: int | Non
         "mlimages_version": __version__,
         "hierarchy_fingerprint": hierarchy.fingerprint if hierarchy is not None else None,
         "categories": len(hierarchy) if hierarchy is not None else (categories or 0),
-        "content": "packed images",
+        "content": PACKED,
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -66,9 +68,17 @@ def in_order(
 def _processes(workers: int) -> ProcessPoolExecutor:
     # spawn, since the libraries that are loaded here have threads, which do not survive a fork
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's to handle: it stops handing out tasks and waits for those begun."""
+def _begin() -> None:
+    """Set up a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

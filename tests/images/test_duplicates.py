@@ -93,6 +93,14 @@ def test_finished_fingerprints_are_grouped_anew_with_another_threshold(folder: P
         find_duplicates(folder, tmp_path / "out", workers=1, resume=True)
 
 
+def test_fingerprints_are_no_table(folder: Path, tmp_path: Path) -> None:
+    find_duplicates(folder, tmp_path / "found", workers=1)
+    with pytest.raises(TableError, match="found: holds image fingerprints, expected an annotation table or packed"):
+        pack(tmp_path / "found", folder, tmp_path / "out")
+    with pytest.raises(TableError, match="found: holds image fingerprints, expected packed images"):
+        find_duplicates(tmp_path / "found", tmp_path / "again")
+
+
 def test_official_shard_holds_one_picture_twice(official: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for record in tfrecord.read(official / "tfrecords" / "0.tfrecords"):
