@@ -16,7 +16,7 @@ from types import TracebackType
 
 from mlimages.images.options import DownloadOptions
 from mlimages.images.reason import Reason
-from mlimages.images.verify import Verdict, keep_image, pillow_settings
+from mlimages.images.verify import Verdict, is_small, keep_image, pillow_settings
 
 
 class Decoder:
@@ -55,6 +55,8 @@ class Decoder:
 
     async def keep(self, body: bytes | Path, stem: str) -> Verdict:
         """Check, resize and store one body."""
+        if not self._processes and isinstance(body, bytes) and is_small(body):
+            return self._keep(body, stem)  # sooner done than handed over: a busy thread takes the GIL from the loop
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:

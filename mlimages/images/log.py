@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import operator
+import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -53,6 +55,9 @@ class Record:
     when: int
 
 
+_values = operator.attrgetter(*(one.name for one in fields(Record)))  # dataclasses.astuple copies deeply
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts over URLs: successes, failures by reason, bytes of the pictures kept."""
@@ -84,11 +89,14 @@ class Tally:
         self.reasons.update(other.reasons)
 
 
+_FLUSH_EVERY = 0.1  # seconds
+
+
 class UnitLog:
     """The records of one unit: those already known, those to come, and the part in the end.
 
-    Each record is appended to a journal as it comes, so that a killed job loses none; the journal goes when the part,
-    written under a temporary name and renamed, is there.
+    Each record is appended to a journal as it comes, so that a killed job loses none but the last tenth of a second's;
+    the journal goes when the part, written under a temporary name and renamed, is there.
 
     Parameters
     ----------
@@ -110,6 +118,7 @@ class UnitLog:
         self.path = part_path(folder, unit.index)
         self._journal_path = self.path.with_suffix(".journal")
         self._journal: TextIO | None = None
+        self._flushed = 0.0
         self._records: list[Record | None] = [None] * len(unit.urls)
         if self.path.exists():
             self._records = list(_read_part(self.path, expected=len(unit.urls)))
@@ -122,11 +131,15 @@ class UnitLog:
         self.pending = [row for row, record in enumerate(self._records) if record is None or row in retried]
 
     def add(self, row: int, record: Record) -> None:
-        """Take the record of a row, and write it to the journal at once."""
+        """Take the record of a row, and write it to the journal."""
         if self._journal is None:
-            self._journal = self._journal_path.open("a", encoding="utf-8", buffering=1)
+            self._journal = self._journal_path.open("a", encoding="ascii")
         self._records[row] = record
-        self._journal.write(json.dumps([row, *astuple(record)], separators=(",", ":")) + "\n")
+        self._journal.write(json.dumps([row, *_values(record)], separators=(",", ":")) + "\n")
+        now = time.monotonic()
+        if now - self._flushed > _FLUSH_EVERY:
+            self._journal.flush()
+            self._flushed = now
 
     def known(self) -> Tally:
         """Counts over the rows that are not pending."""
@@ -145,7 +158,7 @@ class UnitLog:
 
     def finish(self) -> None:
         """Write the part and drop the journal."""
-        columns = [self._unit.urls, self._unit.labels, *zip(*map(astuple, self.records()), strict=True)]
+        columns = [self._unit.urls, self._unit.labels, *zip(*map(_values, self.records()), strict=True)]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
         temporary = self.path.with_suffix(".tmp")
         pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), temporary, compression="zstd")

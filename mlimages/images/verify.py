@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # and its MD5, as the ImageNet URL downloaders have long published them.
 _FLICKR_UNAVAILABLE = (2051, "880a7a58e05d3e83797f27573bb6d35c")
 
+_SMALL_BYTES = 1 << 16
+_SMALL_PIXELS = 1 << 18
+
 # What Pillow raises on bytes that are not what they say they are.
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
@@ -92,6 +95,19 @@ def keep_image(body: bytes | Path, stem: str, *, folder: Path, partial: Path, op
     name = stem + EXTENSIONS[kind]
     _store(body, folder / name, partial)
     return Verdict(None, size, name, width, height, kind, mode, digest)
+
+
+def is_small(body: bytes) -> bool:
+    """Whether a body is checked within a few milliseconds: by its header, as a small file may be a large picture."""
+    from PIL import Image
+
+    if len(body) > _SMALL_BYTES:
+        return False
+    try:
+        with Image.open(io.BytesIO(body), formats=list(EXTENSIONS)) as image:
+            return image.width * image.height <= _SMALL_PIXELS
+    except _BROKEN:
+        return True  # it ends there
 
 
 def _flaw(image: PIL.Image.Image, max_pixels: int) -> Reason | None:
