@@ -97,7 +97,7 @@ class HostileServer:
         number = int("".join(filter(str.isdigit, path[-12:])) or 0)
         first = self.seen[path] == 1
         match word:
-            case "good" | "names" | ".." | "deep":
+            case "good" | "names" | "etc":  # clients resolve the ".." of a path
                 send(writer, picture(number))
             case "png":
                 send(writer, picture(number, kind="PNG"))

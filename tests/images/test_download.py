@@ -21,7 +21,9 @@ LOOPBACK = ("127.0.0.1/32",)
 
 
 def write_list(path: Path, server: HostileServer, paths: list[str], labels: str = "3:1\t5193:0.9") -> Path:
-    path.write_text("".join(f"{one if '://' in one else server.root + one}\t{labels}\n" for one in paths), "utf-8")
+    path.write_text(
+        "".join(f"{server.root + one if one.startswith('/') else one}\t{labels}\n" for one in paths), "utf-8"
+    )
     return path
 
 
@@ -396,8 +398,14 @@ def test_download_runs_outside_the_main_thread(server: HostileServer, tmp_path: 
 def test_download_stops_where_no_file_can_be_opened(tmp_path: Path) -> None:
     with hostile_server(latency=0.2) as server:
         urls = write_list(tmp_path / "l.txt", server, [f"/good/{i}" for i in range(200)])
-        script = f"ulimit -n 40; exec {sys.executable} -m mlimages download {urls} --out {tmp_path}/out --allow-private --per-host 200"
-        run = subprocess.run(["bash", "-c", script], env=environment(), capture_output=True, text=True, check=False)
+        command = f"{sys.executable} -m mlimages download {urls} --out {tmp_path}/out --allow-private --per-host 200"
+        run = subprocess.run(
+            ["bash", "-c", f"ulimit -n 40; exec {command}"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert run.returncode == 1
     assert run.stderr.startswith("mlimages: error: ")
     assert "oo many open files" in run.stderr

@@ -1,0 +1,76 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hostile
+import pytest
+
+from mlimages.images import DownloadOptions
+from mlimages.images.decoder import Decoder
+
+ROOT = Path(__file__).parents[2]
+
+
+def crash_on_marked(body: bytes, stem: str, **_: object) -> int:
+    """Stands in for a decoder with a fault: one picture kills the process that looks at it."""
+    if body == b"killer":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(body)
+
+
+def folders(path: Path) -> dict[str, Path]:
+    for name in ("images", "partial"):
+        (path / name).mkdir()
+    return {"folder": path / "images", "partial": path / "partial"}
+
+
+def test_decoder_survives_a_picture_that_kills_its_process(tmp_path: Path) -> None:
+    async def main() -> list[object]:
+        with Decoder(DownloadOptions(processes=1), **folders(tmp_path)) as decoder:
+            decoder._keep = crash_on_marked
+            bodies = [b"a", b"killer", b"bb", b"killer", b"ccc"]
+            verdicts = await asyncio.gather(*(decoder.keep(body, "ab/x") for body in bodies))
+            return [getattr(one, "reason", one) for one in [*verdicts, await decoder.keep(b"dddd", "ab/x")]]
+
+    assert asyncio.run(main()) == [1, "decoder_crashed", 2, "decoder_crashed", 3, 4]
+
+
+@pytest.mark.parametrize("body", [hostile.picture(1), hostile.noise(600)])
+def test_decoder_in_threads_keeps_small_and_large_pictures(tmp_path: Path, body: bytes) -> None:
+    async def main() -> object:
+        with Decoder(DownloadOptions(), **folders(tmp_path)) as decoder:
+            return await decoder.keep(body, "ab/x")
+
+    assert asyncio.run(main()).bytes == len(body)
+
+
+def test_decoder_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import asyncio, pathlib, sys, time\n"
+        "from mlimages.images import DownloadOptions\n"
+        "from mlimages.images.decoder import Decoder\n"
+        "async def main():\n"
+        "    path = pathlib.Path(sys.argv[1])\n"
+        "    with Decoder(DownloadOptions(processes=1), folder=path, partial=path) as decoder:\n"
+        "        await decoder.keep(b'none', 'ab/x')\n"
+        "        print(*decoder._pool._processes, flush=True)\n"
+        "        time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, script, tmp_path], env=environment, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        worker = int(run.stdout.readline())
+        run.kill()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{worker}").exists()
