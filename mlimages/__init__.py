@@ -9,22 +9,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlimages import annotate
+    from mlimages.annotate.augment import Propagation
+    from mlimages.annotate.table import AnnotationTable
     from mlimages.errors import MlimagesError
     from mlimages.hierarchy import Category, Hierarchy, load_hierarchy
 
 __version__ = "0.1.0"
 
 _HOME = {  # public name: the module that holds it
+    "AnnotationTable": "mlimages.annotate.table",
     "Category": "mlimages.hierarchy",
     "Hierarchy": "mlimages.hierarchy",
     "MlimagesError": "mlimages.errors",
+    "Propagation": "mlimages.annotate.augment",
     "load_hierarchy": "mlimages.hierarchy",
 }
 
-__all__ = ["Category", "Hierarchy", "MlimagesError", "__version__", "load_hierarchy"]
+__all__ = [
+    "AnnotationTable",
+    "Category",
+    "Hierarchy",
+    "MlimagesError",
+    "Propagation",
+    "__version__",
+    "annotate",
+    "load_hierarchy",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "annotate":
+        return import_module("mlimages.annotate")  # a package that can be called
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value

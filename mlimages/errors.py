@@ -67,6 +67,18 @@ class UnknownSynsetError(MlimagesError, KeyError):
         return str(self.args[0])
 
 
+class LabelError(MlimagesError, ValueError):
+    """Labels that are not what they should be: outside the hierarchy, a confidence outside [0, 1]."""
+
+
+class TableError(MlimagesError, ValueError):
+    """A folder that is no annotation table, an unfinished or damaged one, or one of another hierarchy."""
+
+
+class JobError(MlimagesError):
+    """A job that cannot begin, go on or end: a folder in use, a changed input, a full disk."""
+
+
 class DataNotFoundError(MlimagesError, FileNotFoundError):
     """A data file is neither here nor to be fetched."""
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import hierarchy, images
+from mlimages.cli import annotate, hierarchy, images
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(hierarchy.app, name="hierarchy")
+app.command()(annotate.annotate)
 app.command()(images.download)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import FormatError, HierarchyError
 from mlimages.hierarchy.category import CategoryLike
-from mlimages.hierarchy.csr import CSR
+from mlimages.hierarchy.csr import CSR, ancestor_closure
 from mlimages.hierarchy.graph import Hierarchy
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ def write_parquet(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
         pa.ListArray.from_arrays(pa.array(parents.indptr.astype(np.int32)), pa.array(parents.indices)),
     ]
     schema = arrow_schema().with_metadata({FINGERPRINT_KEY: hierarchy.fingerprint.encode()})
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, compression="zstd")
+    with Path(path).open("wb") as file:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), file, compression="zstd")
 
 
 def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
@@ -62,35 +65,57 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    data = Path(path).read_bytes()  # an OSError from here on is damaged content, which pyarrow reports so
     try:
-        table = pq.read_table(path, partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise FormatError(f"not a readable Parquet file ({str(error).splitlines()[0]})", path=path) from None
-    for field in arrow_schema():
-        if field.name not in table.column_names:
-            raise FormatError(
-                f"found the columns {', '.join(table.column_names)}, expected {field.name} among them", path=path
-            )
-    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read()  # read_table would load pandas
+        stated = (table.schema.metadata or {}).get(FINGERPRINT_KEY)
+        for name in arrow_schema().names:
+            if table.column_names.count(name) != 1:
+                raise FormatError(
+                    f"found the columns {', '.join(table.column_names)}; expected {name} once among them", path=path
+                )
         table = table.select(arrow_schema().names).cast(arrow_schema())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise FormatError(f"{str(error).splitlines()[0]}; expected {_schema_text()}", path=path) from None
-    columns = [table.column(name).combine_chunks() for name in table.column_names]
-    for name, column in zip(table.column_names, columns, strict=True):
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FormatError(
+            f"not a Parquet file of a hierarchy ({message}); expected {_schema_text()}", path=path
+        ) from None
+    index, keys, names, above = (table.column(name).combine_chunks() for name in table.column_names)
+    for name, column in (("names", names.flatten()), ("parents", above.flatten())):
         if column.null_count:
-            raise FormatError(f"found a null in the column {name}, expected none", path=path)
-    index, keys, names, above = columns
-    if not np.array_equal(index.to_numpy(), np.arange(len(index))):
+            raise FormatError(f"found a null in the lists of the column {name}, expected none", path=path)
+    if not np.array_equal(np.from_dlpack(index), np.arange(len(index))):
         raise FormatError("found a column index that does not count up from 0", path=path)
-    parents = CSR.from_rows([row.as_py() for row in above])
     try:
-        hierarchy = Hierarchy(keys.to_pylist(), parents, names.to_pylist())
+        hierarchy = Hierarchy(
+            keys.to_pylist(),
+            CSR(_offsets(above), _indices(above.flatten())),
+            _cut(names.flatten(), _offsets(names)),
+        )
     except HierarchyError as error:
         raise FormatError(str(error), path=path) from None
-    stated = (table.schema.metadata or pq.read_schema(path).metadata or {}).get(FINGERPRINT_KEY)
-    if stated is not None and stated.decode() != hierarchy.fingerprint:
+    if stated is not None and stated != hierarchy.fingerprint.encode():
         raise FormatError("the stored fingerprint does not fit the rows: the file was changed by hand", path=path)
     return hierarchy
+
+
+def _offsets(lists: pyarrow.ListArray) -> NDArray[np.int64]:
+    """Where each row of a list column begins in its flattened values, int64 [rows + 1]."""
+    offsets: NDArray[np.int64] = np.from_dlpack(lists.offsets).astype(np.int64)  # to_numpy would load pandas
+    return offsets - offsets[:1]
+
+
+def _indices(values: pyarrow.Int32Array) -> NDArray[np.int32]:
+    indices: NDArray[Any] = np.from_dlpack(values)
+    return indices
+
+
+def _cut(values: pyarrow.StringArray, offsets: NDArray[np.int64]) -> list[list[str]]:
+    flat, bounds = values.to_pylist(), offsets.tolist()
+    return [flat[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _schema_text() -> str:
@@ -102,27 +127,33 @@ def from_edges(
 ) -> Hierarchy:
     """See :meth:`Hierarchy.from_edges`."""
     index: dict[str, int] = {}
-    for key in keys:
-        if index.setdefault(key, len(index)) != len(index) - 1:
+    for place, key in enumerate(keys):
+        if not isinstance(key, str):
+            raise HierarchyError(f"found the key {key!r}, expected a string")
+        if index.setdefault(key, place) != place:
             raise HierarchyError(f"duplicate key {key!r}: a key identifies one category")
-    parents: list[list[int]] = [[] for _ in index]
+    parents: list[dict[int, None]] = [{} for _ in index]  # ordered sets
     for pair in pairs:
-        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-            raise HierarchyError(f"found the edge {pair!r}, expected a (parent, child) pair of keys")
-        for key in pair:
+        parent, child = _edge(pair)
+        for key in (parent, child):
             if index.setdefault(key, len(index)) == len(parents):
-                parents.append([])
-        above = parents[index[pair[1]]]
-        if index[pair[0]] in above:
-            raise HierarchyError(f"the edge {pair[0]!r} -> {pair[1]!r} appears twice")
-        above.append(index[pair[0]])
-    return Hierarchy(list(index), parents, _names_of(index, names))
+                parents.append({})
+        above = parents[index[child]]
+        if index[parent] in above:
+            raise HierarchyError(f"the edge {parent!r} -> {child!r} appears twice")
+        above[index[parent]] = None
+    given = names or {}
+    return Hierarchy(list(index), [list(above) for above in parents], [given.get(key, ()) for key in index])
 
 
-def _names_of(index: Mapping[str, int], names: Mapping[str, Sequence[str]] | None) -> list[tuple[str, ...]]:
-    """The names of each key; a single name may be a plain string."""
-    found = [(names or {}).get(key, ()) for key in index]
-    return [(each,) if isinstance(each, str) else tuple(each) for each in found]
+def _edge(pair: Any) -> tuple[str, str]:
+    try:
+        parent, child = pair
+    except (TypeError, ValueError):
+        parent = child = None
+    if isinstance(pair, str) or not isinstance(parent, str) or not isinstance(child, str):
+        raise HierarchyError(f"found the edge {pair!r}, expected a (parent, child) pair of string keys")
+    return parent, child
 
 
 def from_networkx(graph: networkx.DiGraph[Any]) -> Hierarchy:
@@ -133,19 +164,25 @@ def from_networkx(graph: networkx.DiGraph[Any]) -> Hierarchy:
     """
     import networkx as nx
 
-    if not graph.is_directed() or graph.is_multigraph():
+    if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
         raise HierarchyError(f"found a {type(graph).__name__}, expected a networkx DiGraph with edges parent to child")
     nodes = list(graph.nodes)
     given = nx.get_node_attributes(graph, "index")
-    if given and sorted(given.values()) == list(range(len(nodes))):
+    if given:
+        numbers = [each for each in given.values() if isinstance(each, int | np.integer)]
+        if sorted(numbers) != list(range(len(nodes))):
+            raise HierarchyError(f"the index attributes of the {len(nodes)} nodes do not count up from 0, one each")
         nodes.sort(key=given.__getitem__)
-    elif given:
-        raise HierarchyError(f"the index attributes of the {len(nodes)} nodes do not count up from 0, one each")
     place = {node: i for i, node in enumerate(nodes)}
-    keys = [str(graph.nodes[node].get("key", node)) for node in nodes]
-    names = {key: graph.nodes[node].get("names", ()) for key, node in zip(keys, nodes, strict=True)}
     parents = [[place[above] for above in graph.predecessors(node)] for node in nodes]
-    return Hierarchy(keys, parents, _names_of(dict.fromkeys(keys, 0), names) if len(names) == len(keys) else None)
+    keys = [str(graph.nodes[node].get("key", node)) for node in nodes]
+    return Hierarchy(keys, parents, [_names(node, graph.nodes[node].get("names", ())) for node in nodes])
+
+
+def _names(node: object, names: Any) -> Sequence[str]:
+    if not isinstance(names, str | list | tuple):
+        raise HierarchyError(f"the node {node!r} has the names {names!r}, expected a list of strings")
+    return names
 
 
 def to_networkx(hierarchy: Hierarchy) -> networkx.DiGraph[str]:
@@ -164,34 +201,53 @@ def subtree(hierarchy: Hierarchy, root: CategoryLike) -> Hierarchy:
     """See :meth:`Hierarchy.subtree`."""
     top = hierarchy.index(root)
     kept = np.sort(np.append(hierarchy.descendants(top), np.int32(top)))
-    new = np.full(len(hierarchy), -1, np.int32)
-    new[kept] = np.arange(len(kept), dtype=np.int32)
-    parents = [new[row][new[row] >= 0] for row in hierarchy.parents(kept)]
-    return Hierarchy([hierarchy.keys[i] for i in kept], CSR.from_rows(parents), [hierarchy.names[i] for i in kept])
+    return _part(hierarchy, kept, _kept_only(hierarchy.parents(kept), _places(hierarchy, kept)))
 
 
 def restrict(hierarchy: Hierarchy, categories: Iterable[CategoryLike] | NDArray[Any]) -> Hierarchy:
     """See :meth:`Hierarchy.restrict`."""
-    kept = hierarchy.index(categories)
-    if len(np.unique(kept)) != len(kept):
-        values, counts = np.unique(kept, return_counts=True)
+    kept = np.atleast_1d(hierarchy.index(categories))
+    values, counts = np.unique(kept, return_counts=True)
+    if len(values) != len(kept):
         raise HierarchyError(f"duplicate category {hierarchy[int(values[counts > 1][0])]}: name each one once")
-    return Hierarchy(
-        [hierarchy.keys[i] for i in kept],
-        CSR.from_rows(nearest_kept(hierarchy, kept)),
-        [hierarchy.names[i] for i in kept],
-    )
+    return _part(hierarchy, kept, nearest_kept(hierarchy, kept))
 
 
-def nearest_kept(hierarchy: Hierarchy, kept: NDArray[Any]) -> list[list[int]]:
-    """For each of `kept`, its nearest kept ancestors as positions in `kept`, nearest first.
+def nearest_kept(hierarchy: Hierarchy, kept: NDArray[Any]) -> CSR:
+    """For each of `kept`, int [m], its nearest kept ancestors as positions in `kept`, nearest first: CSR of m rows.
 
     A kept ancestor is left out where another kept ancestor lies below it.
     """
-    new = np.full(len(hierarchy), -1, np.int64)
-    new[kept] = np.arange(len(kept))
-    parents = []
-    for row in hierarchy.closure.take(kept):
-        above = row[new[row] >= 0]
-        parents.append(new[hierarchy.most_specific(above)].tolist() if len(above) > 1 else new[above].tolist())
-    return parents
+    places = _places(hierarchy, kept)
+    # a walk that stops at the first kept category on each way; one may still lie above another
+    reached = _kept_only(ancestor_closure(hierarchy.parents(), barriers=places >= 0)[0].take(kept), places)
+    several = np.flatnonzero(reached.lengths > 1)
+    if not len(several):
+        return reached
+    m = len(kept)
+    positions, indptr = reached.positions(several)
+    rows = np.repeat(several, np.diff(indptr))
+    above, above_indptr = hierarchy.closure.positions(np.asarray(kept)[reached.indices[positions]])
+    higher = np.repeat(rows, np.diff(above_indptr)) * m + places[hierarchy.closure.indices[above]]
+    higher = higher[places[hierarchy.closure.indices[above]] >= 0]
+    lowest = np.ones(len(reached.indices), bool)
+    lowest[positions] = ~np.isin(rows * m + reached.indices[positions], higher)
+    return CSR.from_pairs(reached.row_numbers[lowest], reached.indices[lowest], length=m)
+
+
+def _part(hierarchy: Hierarchy, kept: NDArray[Any], parents: CSR) -> Hierarchy:
+    indices = kept.tolist()
+    return Hierarchy([hierarchy.keys[i] for i in indices], parents, [hierarchy.names[i] for i in indices])
+
+
+def _places(hierarchy: Hierarchy, kept: NDArray[Any]) -> NDArray[np.int32]:
+    """Position in `kept` of every category, -1 where it is dropped: int32 [n]."""
+    places = np.full(len(hierarchy), -1, np.int32)
+    places[kept] = np.arange(len(kept), dtype=np.int32)
+    return places
+
+
+def _kept_only(rows: CSR, places: NDArray[np.int32]) -> CSR:
+    """The rows without what is dropped, as positions."""
+    new = places[rows.indices]
+    return CSR.from_pairs(rows.row_numbers[new >= 0], new[new >= 0], length=len(rows))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlimages.errors import HierarchyError
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -39,11 +42,42 @@ class CSR:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int] | Int32Array]) -> CSR:
-        """Compress a sequence of rows."""
+        """Compress a sequence of rows.
+
+        Raises
+        ------
+        HierarchyError
+            Where a row holds anything but integers that fit int32.
+        """
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=indptr[1:])
-        flat = [np.asarray(row, np.int32) for row in rows if len(row)]
-        return cls(indptr, np.concatenate(flat) if flat else np.empty(0, np.int32)).frozen()
+        entries = list(chain.from_iterable(rows))
+        if not all(issubclass(kind, int | np.integer) and kind is not bool for kind in set(map(type, entries))) or (
+            entries and not -(2**31) <= min(entries) <= max(entries) < 2**31
+        ):
+            wrong = next(each for each in entries if not _is_int32(each))
+            raise HierarchyError(f"found {wrong!r} among the rows, expected integer indices below 2**31")
+        return cls(indptr, np.array(entries, np.int32)).frozen()
+
+    @classmethod
+    def copied(cls, rows: CSR) -> CSR:
+        """Rows that nobody else can write to, checked to be what the class promises.
+
+        Raises
+        ------
+        HierarchyError
+            Where the row pointers do not run from 0 to the number of indices.
+        """
+        indptr, indices = np.array(rows.indptr), np.array(rows.indices)
+        if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu" or indptr.ndim != 1 or indices.ndim != 1:
+            raise HierarchyError(
+                f"found CSR arrays of {indptr.dtype} and {indices.dtype}, expected flat integer arrays"
+            )
+        if not len(indptr) or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+            raise HierarchyError(f"the CSR row pointers do not run from 0 up to the number of indices, {len(indices)}")
+        if not _fits_int32(indices):
+            raise HierarchyError(f"found the CSR index {indices.max()}, expected less than 2**31")
+        return cls(indptr.astype(np.int64, copy=False), indices.astype(np.int32, copy=False)).frozen()
 
     @classmethod
     def from_pairs(cls, rows: NDArray[Any], values: NDArray[Any], *, length: int) -> CSR:
@@ -118,6 +152,14 @@ class CSR:
         return matrix
 
 
+def _fits_int32(values: NDArray[Any]) -> bool:
+    return not len(values) or (int(values.min()) >= -(2**31) and int(values.max()) < 2**31)
+
+
+def _is_int32(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**31) <= int(value) < 2**31
+
+
 def frozen(array: Int32Array) -> Int32Array:
     """Mark an array read-only and return it."""
     array.flags.writeable = False
@@ -145,7 +187,7 @@ def longest_depth(parents: CSR, children: CSR) -> Int32Array:
 def shortest_depth(parents: CSR, children: CSR) -> Int32Array:
     """Edges on the shortest path from a root, int32 [n]."""
     depth = np.full(len(parents), -1, np.int32)
-    layer = np.flatnonzero(parents.lengths == 0)
+    layer: NDArray[Any] = np.flatnonzero(parents.lengths == 0)
     level = 0
     while len(layer):
         depth[layer] = level
@@ -171,11 +213,18 @@ def find_cycle(parents: CSR, depth: Int32Array) -> list[int]:
     return cycle[start:] + cycle[:start]
 
 
-def ancestor_closure(parents: CSR) -> tuple[CSR, Int32Array]:
+def ancestor_closure(parents: CSR, *, barriers: NDArray[np.bool_] | None = None) -> tuple[CSR, Int32Array]:
     """All proper ancestors of every category, nearest first, and how many edges up each is.
 
     Breadth first from all categories at once: step ``d`` holds the pairs (category, ancestor) whose shortest path
     has ``d`` edges, found from the pairs of step ``d - 1``. Within a step the order is that of the parents.
+
+    Parameters
+    ----------
+    parents : CSR [n]
+        The parents of each category.
+    barriers : bool array [n], optional
+        Categories that a walk may reach and not pass.
 
     Returns
     -------
@@ -191,6 +240,8 @@ def ancestor_closure(parents: CSR) -> tuple[CSR, Int32Array]:
     seen = np.sort(nodes * n + above) if many else np.empty(0, np.int64)
     found_nodes, found_above, found_distance = [nodes], [above], [np.ones(len(nodes), np.int32)]
     while len(nodes):
+        if barriers is not None:
+            nodes, above = nodes[~barriers[above]], above[~barriers[above]]
         positions, indptr = parents.positions(above)
         nodes = np.repeat(nodes, np.diff(indptr))
         above = parents.indices[positions].astype(np.int64)
@@ -204,12 +255,8 @@ def ancestor_closure(parents: CSR) -> tuple[CSR, Int32Array]:
         found_above.append(above)
         found_distance.append(np.full(len(nodes), len(found_nodes), np.int32))
     all_nodes = np.concatenate(found_nodes)
-    order = np.argsort(all_nodes, kind="stable")
-    indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(all_nodes, minlength=n), out=indptr[1:])
-    closure = CSR(indptr, np.concatenate(found_above)[order].astype(np.int32)).frozen()
-    distance = np.concatenate(found_distance)[order]
-    distance.flags.writeable = False
+    closure = CSR.from_pairs(all_nodes, np.concatenate(found_above), length=n)
+    distance = CSR.from_pairs(all_nodes, np.concatenate(found_distance), length=n).indices
     return closure, distance
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from mlimages.errors import CycleError, FormatError, HierarchyError
 from mlimages.hierarchy.csr import CSR
 from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.text import decode_utf8
 
 HEADER = ("category_index", "category_id", "index_of_parent_category", "category name")
-_FIX = "write it with Hierarchy.to_dictionary, or see the format in the documentation"
+_FIX = "is it another file? Hierarchy.to_dictionary writes this format"
 
 
 def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
@@ -64,11 +65,13 @@ def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
             raise FormatError(f"unknown parent {above}: expected -1 (a root) to {count - 1}", path=path, line=number)
         keys.append(key)
         parents.append(above)
-        names.append(tuple(name.split(", ")) if name else ())
+        names.append(_names(name))
     try:
         return Hierarchy(keys, CSR.from_rows([[] if above < 0 else [above] for above in parents]), names)
     except CycleError as error:
         raise FormatError(str(error), path=path, line=min(error.indices) + 2) from None
+    except HierarchyError as error:
+        raise FormatError(str(error), path=path) from None
 
 
 def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
@@ -87,9 +90,7 @@ def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None
                 "one: write Parquet with to_parquet instead"
             )
         name = ", ".join(category.names)
-        if any(mark in category.key + name for mark in "\t\n\r") or tuple(name.split(", ")) != (
-            category.names or ("",)
-        ):
+        if any(mark in name for mark in "\t\n\r") or _names(name) != category.names:
             raise HierarchyError(
                 f"category {category.index} ({category.key}) has names that the dictionary format cannot hold "
                 f"({category.names!r}: a tab, a line end, a comma before a space or an empty name): "
@@ -97,6 +98,10 @@ def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None
             )
         rows.append(f"{category.index}\t{category.key}\t{above[0] if len(above) else -1}\t{name}")
     Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", ")) if text else ()
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
@@ -112,13 +117,7 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
         raise FormatError(
             "found a carriage return, expected LF line ends: convert the file with dos2unix", path=path, line=line
         )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FormatError(
-            f"invalid UTF-8 (byte 0x{data[error.start]:02x}), expected UTF-8 text", path=path, line=line
-        ) from None
+    text = decode_utf8(data, path=path)
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -133,6 +132,7 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
 
 def _integer(text: str, *, path: str | os.PathLike[str], line: int, column: str) -> int:
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+    # one way to write a number, so that what was read is written back byte for byte: no 007, no -0
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or str(int(text)) != text:
         raise FormatError(f"found {text[:40]!r} as {column}, expected an integer", path=path, line=line)
     return int(text)

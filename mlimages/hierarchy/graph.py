@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlimages.errors import CycleError, HierarchyError, UnknownCategoryError
 from mlimages.hierarchy.category import Category, CategoryLike
+from mlimages.hierarchy.checks import check_parents, checked_names, index_of
 from mlimages.hierarchy.csr import CSR, Int32Array, find_cycle, frozen, longest_depth
 from mlimages.hierarchy.relations import Relations
 
@@ -35,12 +36,13 @@ class Hierarchy(Relations):
     parents : CSR or sequence of sequences of int
         The parents of each category, as indices. The first is the main one.
     names : sequence of sequences of str, optional
-        The names of each category, the usual one first.
+        The names of each category, the usual one first; a plain string is a single name.
 
     Raises
     ------
     HierarchyError
-        For a duplicate or empty key, an unknown, repeated or own parent, lengths that differ.
+        For a duplicate or empty key, one with a tab or a line end, an unknown or repeated parent, lengths that differ,
+        a name that is no text.
     CycleError
         Where a category is its own ancestor; the message prints the cycle.
 
@@ -61,22 +63,22 @@ class Hierarchy(Relations):
         names: Sequence[Sequence[str]] | None = None,
     ) -> None:
         n = len(keys)
-        if not isinstance(parents, CSR):
-            parents = CSR.from_rows(parents)
+        parents = CSR.copied(parents) if isinstance(parents, CSR) else CSR.from_rows(parents)
         store = self.__dict__
         store["keys"] = tuple(keys)
-        store["names"] = tuple(tuple(each) for each in names) if names is not None else ((),) * n
-        store["_parents"] = parents.frozen()
+        store["names"] = checked_names(names) if names is not None else ((),) * n
+        store["_parents"] = parents
         if len(parents) != n or len(self.names) != n:
             raise HierarchyError(f"{n} keys, {len(parents)} rows of parents and {len(self.names)} of names: must agree")
-        store["_index"] = _index_of(self.keys)
-        _check_parents(self.keys, parents)
+        store["_index"] = index_of(self.keys)
+        check_parents(self.keys, parents)
         store["_children"] = parents.transposed(n)
         store["_longest"] = frozen(longest_depth(parents, self._children))
         if n and self._longest.min() < 0:
             cycle = find_cycle(parents, self._longest)
             shown = [self.keys[i] for i in cycle[:20]] + ["..."] * (len(cycle) > 20) + [self.keys[cycle[0]]]
-            raise CycleError(f"cycle of {len(cycle)} categories: {' -> '.join(shown)} (parent -> child)", cycle)
+            size = "1 category" if len(cycle) == 1 else f"{len(cycle)} categories"
+            raise CycleError(f"cycle of {size}: {' -> '.join(shown)} (parent -> child)", cycle)
 
     _parents: CSR
     _children: CSR
@@ -178,10 +180,12 @@ class Hierarchy(Relations):
 
     def __contains__(self, category: object) -> bool:
         if isinstance(category, Category):
-            return category.index < len(self) and self.keys[category.index] == category.key
+            category = category.key
         if isinstance(category, str):
             return category in self._index
-        return isinstance(category, int | np.integer) and 0 <= int(category) < len(self)
+        return (
+            isinstance(category, int | np.integer) and not isinstance(category, bool) and 0 <= int(category) < len(self)
+        )
 
     def __getitem__(self, category: CategoryLike) -> Category:
         return self._category(self.index(category))
@@ -194,46 +198,75 @@ class Hierarchy(Relations):
     @overload
     def index(self, categories: Iterable[CategoryLike] | NDArray[Any]) -> Int32Array: ...
     def index(self, categories: Any) -> Any:
-        """Index of a category, or int32 array [m] of several.
+        """Index of a category, or int32 array [m] of several: of a sequence in its order, of a set ascending.
+
+        A :class:`Category` counts by its key, so one of another hierarchy is found here.
 
         Raises
         ------
         UnknownCategoryError
-            For a key or an index that is not in the hierarchy.
+            For a key or an index that is not in the hierarchy, and for what names no category.
         """
         if isinstance(categories, str):
             try:
                 return self._index[categories]
             except KeyError:
                 raise UnknownCategoryError(
-                    f"unknown category {categories!r}: not a key of this hierarchy ({len(self)} categories, such as "
-                    f"{', '.join(self.keys[:3])}); find({categories!r}) searches names"
+                    f"unknown category {categories!r}: not a key of this hierarchy ({len(self)} categories"
+                    f"{', such as ' if self.keys else ''}{', '.join(self.keys[:3])}); "
+                    f"find({categories!r}) searches names"
                 ) from None
         if isinstance(categories, Category):
             return self.index(categories.key)
-        if isinstance(categories, int | np.integer):
-            if isinstance(categories, bool) or not 0 <= categories < len(self):
-                raise UnknownCategoryError(f"unknown category {categories!r}: indices run from 0 to {len(self) - 1}")
+        if isinstance(categories, int | np.integer) and not isinstance(categories, bool):
+            if not 0 <= categories < len(self):
+                raise UnknownCategoryError(f"unknown category {categories}: expected an index {self._bounds}")
             return int(categories)
-        if isinstance(categories, np.ndarray) and categories.ndim == 0:
-            return self.index(categories.item())
-        if isinstance(categories, np.ndarray) and categories.dtype.kind in "iu":
-            wrong = (categories < 0) | (categories >= len(self))
-            if wrong.any():
-                self.index(int(categories[wrong][0]))
-            return categories.astype(np.int32, copy=False)
-        if not isinstance(categories, Iterable):
+        if isinstance(categories, np.ndarray):
+            return self._index_array(categories)
+        if not isinstance(categories, Iterable) or isinstance(categories, bytes | bytearray):
             raise UnknownCategoryError(
                 f"unknown category {categories!r}: expected an index, a key, a Category or a sequence of them"
             )
-        return np.fromiter((self.index(each) for each in categories), np.int32)
+        indices = np.fromiter((self._index_one(each) for each in categories), np.int32)
+        return np.sort(indices) if isinstance(categories, Set) else indices
+
+    def _index_array(self, categories: NDArray[Any]) -> int | Int32Array:
+        if categories.ndim == 0:
+            return self._index_one(categories.item())
+        if categories.ndim > 1:
+            raise UnknownCategoryError(
+                f"found an array of {categories.ndim} dimensions, expected a flat one of indices or keys"
+            )
+        if categories.dtype.kind not in "iu":
+            return np.fromiter((self._index_one(each) for each in categories.tolist()), np.int32)
+        wrong = (categories < 0) | (categories >= len(self))
+        if wrong.any():
+            raise UnknownCategoryError(
+                f"unknown category {categories[wrong][0]}, one of {wrong.sum()} such: expected an index {self._bounds}"
+            )
+        return categories.astype(np.int32, copy=False)
+
+    def _index_one(self, category: Any) -> int:
+        """Index of what must be a single category."""
+        index = self.index(category)
+        if not isinstance(index, int):
+            raise UnknownCategoryError(f"unknown category {category!r}: expected an index, a key or a Category")
+        return index
+
+    @property
+    def _bounds(self) -> str:
+        return f"from 0 to {len(self) - 1}" if len(self) else "of a hierarchy that is not empty"
 
     def find(self, text: str, *, limit: int | None = None) -> list[Category]:
         """Categories by name or key: exact matches first, then prefixes, then substrings; case is ignored.
 
-        Names are not unique, so all that match are returned, by index within each group.
+        Names are not unique, so all that match are returned, by index within each group. Several names joined by a
+        comma and a space, as the published dictionary writes them, match too. An empty text matches nothing.
         """
         wanted = text.strip().casefold()
+        if not wanted:
+            return []
         groups: tuple[list[int], list[int], list[int]] = ([], [], [])
         for index, names in enumerate(self._folded_names):
             if wanted in names:
@@ -247,8 +280,9 @@ class Hierarchy(Relations):
 
     @cached_property
     def _folded_names(self) -> list[tuple[str, ...]]:
+        """The key, each name and, where there are several, all names joined."""
         return [
-            (key.casefold(), *(name.casefold() for name in names))
+            tuple(each.casefold() for each in ((key, *names, ", ".join(names)) if len(names) > 1 else (key, *names)))
             for key, names in zip(self.keys, self.names, strict=True)
         ]
 
@@ -297,8 +331,9 @@ class Hierarchy(Relations):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, over one line a category in index order: its key, a tab, its parents' indices."""
-        rows = zip(self.keys, self._parents, strict=True)
-        text = "".join(f"{key}\t{','.join(map(str, row.tolist()))}\n" for key, row in rows)
+        bounds, above = self._parents.indptr.tolist(), list(map(str, self._parents.indices.tolist()))
+        rows = zip(self.keys, bounds[:-1], bounds[1:], strict=True)
+        text = "".join(f"{key}\t{','.join(above[start:stop])}\n" for key, start, stop in rows)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -316,12 +351,17 @@ class Hierarchy(Relations):
     # Drawing ------------------------------------------------------------------------------------------------------
 
     def tree(
-        self, root: CategoryLike | None = None, *, depth: int | None = None, counts: ArrayLike | None = None
+        self,
+        root: CategoryLike | None = None,
+        *,
+        depth: int | None = None,
+        counts: ArrayLike | None = None,
+        width: int | None = 50,
     ) -> str:
         """An indented text tree; see :func:`mlimages.hierarchy.draw.tree`."""
         from mlimages.hierarchy.draw import tree
 
-        return tree(self, root, depth=depth, counts=counts)
+        return tree(self, root, depth=depth, counts=counts, width=width)
 
     def treemap(self, root: CategoryLike | None = None, **options: Any) -> plotly.graph_objects.Figure:
         """A plotly treemap; see :func:`mlimages.hierarchy.draw.treemap`."""
@@ -343,28 +383,3 @@ class Hierarchy(Relations):
     def __repr__(self) -> str:
         roots = ", ".join(self[int(i)].name for i in self.roots[:4]) + (", ..." if len(self.roots) > 4 else "")
         return f"<Hierarchy: {len(self)} categories, {len(self.leaves)} leaves, {len(self.roots)} roots ({roots})>"
-
-
-def _index_of(keys: tuple[str, ...]) -> dict[str, int]:
-    index: dict[str, int] = {}
-    for i, key in enumerate(keys):
-        if not isinstance(key, str) or not key:
-            raise HierarchyError(f"category {i} has the key {key!r}: expected a non-empty string")
-        if index.setdefault(key, i) != i:
-            raise HierarchyError(
-                f"duplicate key {key!r}: categories {index[key]} and {i}; a key identifies one category"
-            )
-    return index
-
-
-def _check_parents(keys: tuple[str, ...], parents: CSR) -> None:
-    n = len(keys)
-    rows = parents.row_numbers
-    outside = np.flatnonzero((parents.indices < 0) | (parents.indices >= n))
-    if len(outside):
-        child, parent = int(rows[outside[0]]), int(parents.indices[outside[0]])
-        raise HierarchyError(f"category {child} ({keys[child]}) has the unknown parent {parent}: expected 0 to {n - 1}")
-    repeated = np.unique(rows * n + parents.indices, return_counts=True)
-    if (repeated[1] > 1).any():
-        child, parent = divmod(int(repeated[0][repeated[1] > 1][0]), n)
-        raise HierarchyError(f"category {child} ({keys[child]}) names its parent {parent} ({keys[parent]}) twice")

@@ -166,7 +166,7 @@ class Relations(ABC):
 
     def most_specific(self, labels: Iterable[CategoryLike] | NDArray[Any]) -> Int32Array:
         """Those of `labels` that are no ancestor of another of them, in their order, each once."""
-        indices = self.index(labels)
+        indices: Int32Array = np.atleast_1d(self.index(labels))
         indices = indices[np.sort(np.unique(indices, return_index=True)[1])]
         return indices[~np.isin(indices, self.closure.take(indices).indices)]
 

@@ -63,10 +63,11 @@ def path_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
 def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """Similarity of Wu and Palmer (1994): ``2 D / (D_a + D_b)``.
 
-    D counts the categories from the root down to the deepest common ancestor c along the longest path (a root
-    counts 1); D_a is D plus the edges on the shortest way from c down to a, and so D_b. Where several common
-    ancestors are equally deep, the one that gives the most counts. This is what NLTK's ``wup_similarity`` computes,
-    on the categories of this hierarchy instead of on the whole of WordNet.
+    Of the common ancestors, c is the one deepest below a root by its shortest path. D counts the categories from the
+    root down to c along the longest path (a root counts 1); D_a is D plus the edges on the shortest path between c and
+    a, and so D_b. Where several are equally deep, the one that gives the most counts, so that the order of a and b
+    does not matter. This is the formula of NLTK's ``wup_similarity``, on the categories of this hierarchy instead of
+    on the whole of WordNet; among equally deep ones NLTK takes a itself, else the first by name.
 
     Returns
     -------
@@ -75,15 +76,20 @@ def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     result = np.zeros(len(below_a))
-    depth = hierarchy.depth(longest=True)
+    several = bool((hierarchy.parents().lengths > 1).any())
+    shortest, longest = hierarchy.depth(), hierarchy.depth(longest=True)
     for start in range(0, len(below_a), _CHUNK):
         common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
-        level = depth[common.ancestor] + 1
+        depth = shortest[common.ancestor]
         deepest = np.zeros(min(_CHUNK, len(below_a) - start), np.int64)
-        np.maximum.at(deepest, common.pair, level)
-        kept = level == deepest[common.pair]
-        value = 2.0 * level[kept] / (2.0 * level[kept] + common.distance[kept])
-        np.maximum.at(result, common.pair[kept] + start, value)
+        np.maximum.at(deepest, common.pair, depth)
+        kept = depth == deepest[common.pair]
+        pair, ancestor, edges = common.pair[kept] + start, common.ancestor[kept], common.distance[kept]
+        if several:  # the way over a higher ancestor may be shorter than straight down
+            edges = _edges(hierarchy, below_a[pair], ancestor) + _edges(hierarchy, below_b[pair], ancestor)
+        level = longest[ancestor] + 1.0
+        np.maximum.at(result, pair, 2.0 * level / (2.0 * level + edges))
+    result[below_a == below_b] = 1.0  # an ancestor may be deeper than the category itself, where paths differ
     return float(result[0]) if scalar else result
 
 
@@ -103,6 +109,14 @@ def _common_ancestors(hierarchy: Relations, a: NDArray[Any], b: NDArray[Any]) ->
     flat, at_a, at_b = np.intersect1d(flat_a, flat_b, assume_unique=True, return_indices=True)
     pair, ancestor = np.divmod(flat, n) if n else (flat, flat)
     return _Common(pair, ancestor, distance_a[at_a] + distance_b[at_b])
+
+
+def _edges(hierarchy: Relations, a: NDArray[Any], b: NDArray[Any]) -> Int64Array:
+    """Edges on the shortest path through a common ancestor of each pair, which must have one: int64 [pairs]."""
+    common = _common_ancestors(hierarchy, a, b)
+    edges = np.full(len(a), np.iinfo(np.int64).max)
+    np.minimum.at(edges, common.pair, common.distance)
+    return edges
 
 
 def _own_and_above(hierarchy: Relations, nodes: NDArray[Any], n: int) -> tuple[Int64Array, Int64Array]:

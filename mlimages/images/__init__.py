@@ -1,4 +1,4 @@
-"""The pixels: download, check and store the images that the labels are about."""
+"""The pixels: from a list of images to bytes that sit beside their labels."""
 
 from __future__ import annotations
 

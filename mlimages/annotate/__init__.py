@@ -1,0 +1,40 @@
+"""Which image carries which category, and why.
+
+The package is also the function: ``mlimages.annotate(source, hierarchy, out=...)`` is
+:func:`mlimages.annotate.pipeline.annotate`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+_HOME = {
+    "AnnotationTable": "mlimages.annotate.table",
+    "Label": "mlimages.annotate.table",
+    "Origin": "mlimages.annotate.schema",
+    "Progress": "mlimages.annotate.job",
+    "Propagation": "mlimages.annotate.augment",
+}
+
+__all__ = ["AnnotationTable", "Label", "Origin", "Progress", "Propagation"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'mlimages.annotate' has no attribute {name!r}")
+
+
+class _CallablePackage(ModuleType):
+    """A package that can be called: `mlimages.annotate` is the name of both the subject and its main function."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        from mlimages.annotate.pipeline import annotate
+
+        return annotate(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,0 +1,145 @@
+"""Compiled propagation: a batch of rows in, the rows with what their labels bring out.
+
+Numba checks no bounds, so `measure` validates every label and sizes the output before `expand` writes any.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
+_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+
+GIVEN, ANCESTOR, DESCENDANT = np.uint8(0), np.uint8(1), np.uint8(3)
+BAD_LABEL, BAD_CONFIDENCE = 1, 2
+
+
+@nb.njit(
+    [nb.types.UniTuple(nb.int64, 3)(_OFFSETS, _INDICES, _FLOATS, _INDPTR, _INDPTR, _INDPTR)],
+    cache=True,
+    nogil=True,
+)
+def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: ignore[no-untyped-def]
+    """Check every label and bound the output.
+
+    Returns the most entries that `expand` can write, or -1, then what is wrong (BAD_LABEL or BAD_CONFIDENCE) and at
+    which entry.
+    """
+    categories = len(certain) - 1
+    bound = 0
+    for i in range(offsets[0], offsets[len(offsets) - 1]):
+        label, confidence = labels[i], confidences[i]
+        if label < 0 or label >= categories:
+            return -1, BAD_LABEL, i
+        if not 0 <= confidence <= 1:  # false for NaN as well
+            return -1, BAD_CONFIDENCE, i
+        bound += 1
+        if confidence == 1:
+            bound += certain[label + 1] - certain[label]
+        elif confidence > 0:
+            bound += uncertain[label + 1] - uncertain[label]
+        else:
+            bound += absent[label + 1] - absent[label]
+    return bound, 0, 0
+
+
+def _signature(label: nb.types.Type) -> object:
+    csr = (_INDPTR, _INDICES)
+    outputs = (nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1])
+    return nb.int64(_OFFSETS, _INDICES, _FLOATS, _BYTES, *csr, *csr, *csr, nb.boolean, *outputs)
+
+
+@nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
+def expand(  # type: ignore[no-untyped-def]
+    offsets,
+    labels,
+    confidences,
+    origins,
+    certain,
+    certain_indices,
+    uncertain,
+    uncertain_indices,
+    absent,
+    absent_indices,
+    keep_largest,
+    out_offsets,
+    out_labels,
+    out_confidences,
+    out_origins,
+):
+    """Write every row with what its labels bring; return how many verified absences a present label beat.
+
+    Labels are taken in row order, each followed by what it brings; what is already in the row keeps its place. The
+    last row that a category was seen in is noted for each category, so no row is ever sorted or cleared.
+    """
+    categories = len(certain) - 1
+    seen_in = np.full(categories, -1, np.int32)
+    place = np.empty(categories, np.int32)
+    conflicts = 0
+    end = 0
+    out_offsets[0] = 0
+    for row in range(len(offsets) - 1):
+        start, stop = offsets[row], offsets[row + 1]
+        for i in range(start, stop):
+            label, confidence = labels[i], confidences[i]
+            origin = origins[i] if len(origins) else GIVEN
+            if seen_in[label] != row:
+                seen_in[label] = row
+                place[label] = end
+                out_labels[end] = label
+                out_confidences[end] = confidence
+                out_origins[end] = origin
+                end += 1
+            else:
+                at = place[label]
+                if (confidence > 0) != (out_confidences[at] > 0):
+                    conflicts += 1
+                    if confidence > 0:  # a present label beats an absent one
+                        out_confidences[at] = confidence
+                        out_origins[at] = origin
+                else:
+                    if keep_largest and confidence > out_confidences[at]:
+                        out_confidences[at] = confidence
+                    out_origins[at] = origin
+            if confidence == 0:
+                continue
+            if confidence == 1:
+                first, last, above = certain[label], certain[label + 1], certain_indices
+            else:
+                first, last, above = uncertain[label], uncertain[label + 1], uncertain_indices
+            for k in range(first, last):
+                ancestor = above[k]
+                if seen_in[ancestor] != row:
+                    seen_in[ancestor] = row
+                    place[ancestor] = end
+                    out_labels[end] = ancestor
+                    out_confidences[end] = confidence
+                    out_origins[end] = ANCESTOR
+                    end += 1
+                    continue
+                at = place[ancestor]
+                if out_confidences[at] == 0:
+                    conflicts += 1
+                    out_confidences[at] = confidence
+                    out_origins[at] = ANCESTOR
+                elif keep_largest and confidence > out_confidences[at]:
+                    out_confidences[at] = confidence
+        for i in range(start, stop):  # once all that is present is known
+            label = labels[i]
+            if confidences[i] > 0 or out_confidences[place[label]] > 0:
+                continue
+            for k in range(absent[label], absent[label + 1]):
+                below = absent_indices[k]
+                if seen_in[below] != row:
+                    seen_in[below] = row
+                    place[below] = end
+                    out_labels[end] = below
+                    out_confidences[end] = 0
+                    out_origins[end] = DESCENDANT
+                    end += 1
+        out_offsets[row + 1] = end
+    return conflicts

@@ -1,0 +1,222 @@
+"""A job: tasks into the parts of a table, resumable, with the same bytes whatever the number of workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlimages.annotate.augment import Augmenter
+from mlimages.annotate.manifest import CATEGORIES, JOB, MANIFEST, Input, Manifest, replacing
+from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.part import Made, PartMaker, Stopped, Task
+from mlimages.annotate.schema import table_metadata
+from mlimages.errors import FormatError, JobError, LabelError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: parts done and in all (0 where unknown), input bytes likewise, rows written."""
+
+    parts: int
+    all_parts: int
+    bytes: int
+    all_bytes: int
+    rows: int
+
+
+#: Runs tasks, yields what it made in any order; raises the error of the first task, by number, that failed.
+Engine = Callable[[PartMaker, Iterable[Task], int], Iterator[Made]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A table to be made.
+
+    Parameters
+    ----------
+    maker : PartMaker
+        Makes the parts.
+    inputs : list of pathlib.Path
+        The files that are read, for the manifest; empty where the input is no file.
+    options : dict
+        How they are read, for the manifest. A resumed job must have the same.
+    """
+
+    maker: PartMaker
+    inputs: list[Path]
+    options: dict[str, Any]
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        *,
+        engine: Engine,
+        workers: int,
+        resume: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Manifest:
+        """Make the table.
+
+        Raises
+        ------
+        JobError
+            Where the folder is not empty, the input or the options changed since the job was begun, or the disk is
+            full.
+        FormatError, LabelError
+            For a bad row, where these end the job; what the job had made is removed.
+        """
+        if not self._begin(resume=resume):
+            return Manifest.read(self.maker.folder)
+        done: dict[str, Made] = {}
+        total = len(tasks) if isinstance(tasks, list) else 0
+        all_bytes = sum(task.size for task in tasks) if isinstance(tasks, list) else 0
+
+        def note(made: Made) -> None:
+            done[made.part.file] = made
+            if progress is not None:
+                rows, read = sum(each.part.rows for each in done.values()), sum(each.size for each in done.values())
+                progress(Progress(len(done), total, read, all_bytes, rows))
+
+        def unfinished() -> Iterator[Task]:
+            for task in tasks:
+                made = self.maker.finished(task) if resume else None
+                if made is None:
+                    yield task
+                else:
+                    note(made)
+
+        with ThreadPoolExecutor(1) as hasher:  # beside the parts: the pages it reads are those that they need
+            hashes = [hasher.submit(file_hash, path) for path in self.inputs]
+            try:
+                for made in engine(self.maker, unfinished(), workers):
+                    note(made)
+            except (FormatError, LabelError):
+                self._remove()
+                raise
+            finally:
+                for each in hashes:
+                    each.cancel()
+            inputs = [Input.of(path, xxh3_128=each.result()) for path, each in zip(self.inputs, hashes, strict=True)]
+        return self._finish([done[name] for name in sorted(done, key=lambda name: (len(name), name))], inputs)
+
+    def _manifest(self, inputs: list[Input]) -> Manifest:
+        metadata = table_metadata(self.maker.hierarchy, self.maker.propagation.to_dict())
+        return Manifest(metadata, self.options, inputs)
+
+    def _begin(self, *, resume: bool) -> bool:
+        """Prepare the folder; return whether there is anything left to do."""
+        folder = self.maker.folder
+        if (folder / MANIFEST).exists():
+            if not resume:
+                raise JobError(f"{folder}: already holds a table: choose another folder, or remove this one")
+            self._check_same(Manifest.read(folder))
+            (folder / JOB).unlink(missing_ok=True)
+            return False
+        if (folder / JOB).exists():
+            if not resume:
+                raise JobError(f"{folder}: holds an unfinished job: continue it with --resume, or remove the folder")
+            self._check_same(Manifest.load(folder / JOB))
+            for left in [*folder.glob("*.tmp"), *folder.glob("quarantine/*.tmp")]:
+                left.unlink()
+            return True
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._manifest([Input.of(path) for path in self.inputs]).write(folder / JOB)
+        return True
+
+    def _check_same(self, begun: Manifest) -> None:
+        """Refuse to go on with another input or other options than the job was begun with."""
+        now = self._manifest([Input.of(path) for path in self.inputs])
+        folder = self.maker.folder
+        compared: tuple[tuple[str, object, object], ...] = (
+            ("input files", [each.path for each in begun.inputs], [each.path for each in now.inputs]),
+            ("options", begun.options, now.options),
+            ("hierarchy, propagation or version", begun.metadata, now.metadata),
+        )
+        for name, before, after in compared:
+            if before != after:
+                raise JobError(
+                    f"{folder}: was begun with other {name}: found {after}, expected {before}; use those, or start "
+                    "again in a new folder"
+                )
+        for then, file in zip(begun.inputs, now.inputs, strict=True):
+            if (then.bytes, then.modified) != (file.bytes, file.modified):
+                raise JobError(
+                    f"{file.path}: changed since the job in {folder} was begun (found {file.bytes} bytes of "
+                    f"{file.modified}, expected {then.bytes} of {then.modified}): start again in a new folder"
+                )
+
+    def _finish(self, made: list[Made], inputs: list[Input]) -> Manifest:
+        """Write the categories and, last of all, the manifest; remove what only an unfinished job needs."""
+        folder = self.maker.folder
+        begun = Manifest.load(folder / JOB)
+        for before, after in zip(begun.inputs, inputs, strict=True):
+            if (before.bytes, before.modified) != (after.bytes, after.modified):
+                raise JobError(f"{after.path}: changed while it was read: remove {folder} and start again")
+        with replacing(folder / CATEGORIES) as file:
+            self.maker.hierarchy.to_parquet(file.name)
+        counts: Counter[str] = Counter()
+        for each in made:
+            counts.update(each.counts)
+        manifest = replace(self._manifest(inputs), parts=[each.part for each in made], counts=dict(counts))
+        manifest.write(folder / MANIFEST)
+        (folder / JOB).unlink()
+        return manifest
+
+    def _remove(self) -> None:
+        """Take back what the job made: after a bad row the input will change, so there is nothing to resume."""
+        folder = self.maker.folder
+        for pattern in ("part-*.parquet", "quarantine/part-*.parquet", JOB):
+            for path in folder.glob(pattern):
+                path.unlink()
+        with suppress(OSError):
+            (folder / "quarantine").rmdir()
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def run_in_threads(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterator[Made]:
+    """The local engine: the kernels, the compression and the hashing all run without the interpreter lock."""
+    stop = threading.Event()
+    maker = replace(maker, stop=stop)
+    augmenter = Augmenter(maker.hierarchy, maker.propagation)
+    running: dict[Future[Made], int] = {}
+    failed: list[tuple[int, BaseException]] = []
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for task in tasks:
+            running[pool.submit(maker.make, task, augmenter)] = task.index
+            while len(running) >= 2 * workers and not failed:
+                yield from _collect(running, failed)
+            if failed:
+                break
+        while running:
+            if failed:  # what is under way may hold an error of an earlier task: that one is reported
+                for future in [each for each in running if each.cancel()]:
+                    del running[future]
+            yield from _collect(running, failed)
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    if failed:
+        raise min(failed, key=lambda each: each[0])[1]
+
+
+def _collect(running: dict[Future[Made], int], failed: list[tuple[int, BaseException]]) -> Iterator[Made]:
+    """Wait for at least one of `running`; yield what was made, note what failed."""
+    if not running:
+        return
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        index = running.pop(future)
+        error = future.exception()
+        if error is None:
+            yield future.result()
+        elif not isinstance(error, Stopped):
+            failed.append((index, error))

@@ -1,0 +1,274 @@
+"""The steps joined up: read, augment, write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from mlimages.annotate.augment import Augmenter, GivenLabels, Propagation
+from mlimages.annotate.compiled import load_kernels
+from mlimages.annotate.imagelist import ImageList
+from mlimages.annotate.job import Engine, Job, Progress, run_in_threads
+from mlimages.annotate.part import PartMaker, Task
+from mlimages.annotate.source import BATCH_ROWS, BadRow, OnError, Report, Source, Unit
+from mlimages.annotate.table import AnnotationTable
+from mlimages.errors import MlimagesError
+from mlimages.hierarchy import Hierarchy, load_hierarchy
+
+if TYPE_CHECKING:
+    pass
+
+Format = Literal["list", "imagenet", "open-images"]
+
+#: Rows of a part where the input is no file and has no bytes to count.
+PART_ROWS = 8 * BATCH_ROWS
+
+
+def annotate(
+    source: Any,
+    hierarchy: Hierarchy | str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    propagation: Propagation | str = "default",
+    format: Format = "list",  # noqa: A002  (what the command and everybody call it)
+    on_error: OnError = "raise",
+    workers: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Any:
+    """Regenerate annotations: add to every image what its labels bring, and write an annotation table.
+
+    Parameters
+    ----------
+    source : path-like, list of them, DataFrame, pyarrow Table or RecordBatch, or iterable of RecordBatch
+        Label lists (globs allowed) in the given format, or labels in memory with the columns image, labels and, where
+        they are known, confidences.
+    hierarchy : Hierarchy or str
+        The categories; a name or path is loaded by :func:`mlimages.load_hierarchy`.
+    out : path-like, optional
+        Folder of the table, new or empty. Without it the annotations come back in memory.
+    propagation : Propagation or {"default", "published", "parent", "none"}
+        What labels bring.
+    format : {"list", "imagenet", "open-images"}
+        What the files are.
+    on_error : {"raise", "quarantine"}
+        Whether the first bad row ends the job, or bad rows are written to ``quarantine/`` with the reason.
+    workers : int, optional
+        Threads (or, with Ray, tasks at a time); as many as there are cores by default. The bytes of the table do not
+        depend on it.
+    engine : {"local", "ray"}
+        Where the work is done.
+    resume : bool
+        Go on where an interrupted job stopped.
+    progress : callable, optional
+        Called with a :class:`~mlimages.annotate.job.Progress` after every part.
+    **options
+        More of the format; see :mod:`mlimages.annotate.imagenet` and :mod:`mlimages.annotate.openimages`.
+
+    Returns
+    -------
+    AnnotationTable
+        With `out`. Without it: a DataFrame for a DataFrame, a Table for a Table, a RecordBatch for a RecordBatch, and
+        otherwise an iterator of RecordBatches.
+
+    Raises
+    ------
+    FormatError, LabelError
+        For a bad row (file, line, what was found and expected), unless these are quarantined.
+    JobError
+        Where `out` is not empty, or what is to be resumed was begun with another input or other options.
+    """
+    if not isinstance(hierarchy, Hierarchy):
+        hierarchy = load_hierarchy(hierarchy)
+    if isinstance(propagation, str):
+        propagation = Propagation.named(propagation)
+    if workers is not None and workers < 1:
+        raise MlimagesError(f"workers={workers}: expected at least 1")
+    if on_error not in ("raise", "quarantine"):
+        raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
+    in_memory = not _is_paths(source)
+    if in_memory and options:
+        raise MlimagesError(f"{', '.join(options)}: no option of labels in memory")
+    if out is None:
+        for name, given in (("resume", resume), ("engine", engine != "local"), ("quarantine", on_error != "raise")):
+            if given:
+                raise MlimagesError(f"{name} needs out=: without a folder the annotations come back in memory")
+        return _in_memory(
+            source if in_memory else _read(open_source(source, hierarchy, format, **options)), hierarchy, propagation
+        )
+
+    load_kernels()
+    maker = PartMaker(Path(out), hierarchy, propagation, on_error)
+    if in_memory:
+        if resume or engine != "local":
+            raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
+        job = Job(maker, [], {"format": "memory", "on_error": on_error})
+        tasks: Iterable[Task] = _batch_tasks(_as_batches(source), len(hierarchy))
+    else:
+        reader = open_source(source, hierarchy, format, **options)
+        job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options)})
+        tasks = [UnitTask(unit, reader) for unit in reader.units()]
+    workers = workers or len(os.sched_getaffinity(0))
+    job.run(tasks, engine=_engine(engine), workers=workers, resume=resume, progress=progress)
+    return AnnotationTable.open(maker.folder)
+
+
+def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) -> Source:  # noqa: A002
+    """The reader of files in a format."""
+    if format == "list":
+        if options:
+            raise MlimagesError(f"{', '.join(options)}: no option of the format list")
+        return ImageList(source, hierarchy)
+    raise MlimagesError(f"unknown format {format!r}: expected list, imagenet or open-images")
+
+
+def _engine(name: str) -> Engine:
+    if name == "local":
+        return run_in_threads
+    raise MlimagesError(f"unknown engine {name!r}: expected local or ray")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTask:
+    """A unit of files and its reader."""
+
+    unit: Unit
+    source: Source
+
+    @property
+    def index(self) -> int:
+        """Number of the part."""
+        return self.unit.index
+
+    @property
+    def size(self) -> int:
+        """Bytes of the unit."""
+        return self.unit.stop - self.unit.start
+
+    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
+        """The given labels."""
+        return self.source.read(self.unit, report)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTask:
+    """Batches in memory, the first of which begins at row `first` of the input."""
+
+    index: int
+    first: int
+    given: list[pa.RecordBatch]
+    categories: int
+    size: int = 0
+
+    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
+        """The given labels, without the rows that are bad."""
+        row = self.first
+        for batch in self.given:
+            yield _checked(batch, row, self.categories, report) if report.on_error == "quarantine" else batch
+            row += batch.num_rows
+
+
+def _is_paths(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) or (
+        isinstance(source, list | tuple)
+        and bool(source)
+        and all(isinstance(each, str | os.PathLike) for each in source)
+    )
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as JSON holds them."""
+    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()}
+
+
+def _read(source: Source) -> Iterator[pa.RecordBatch]:
+    report = Report("raise")
+    for unit in source.units():
+        yield from source.read(unit, report)
+
+
+def _in_memory(source: Any, hierarchy: Hierarchy, propagation: Propagation) -> Any:
+    augmenter = Augmenter(hierarchy, propagation)
+    if isinstance(source, pa.RecordBatch):
+        return augmenter(source)
+    batches = (augmenter(batch) for batch in _as_batches(source))
+    if isinstance(source, pa.Table):
+        return pa.Table.from_batches(batches, augmenter.schema)
+    if hasattr(source, "columns"):
+        return pa.Table.from_batches(batches, augmenter.schema).to_pandas()
+    return batches
+
+
+def _as_batches(source: Any) -> Iterator[pa.RecordBatch]:
+    """Any in-memory source as batches of at most `BATCH_ROWS` rows."""
+    if isinstance(source, pa.RecordBatch):
+        source = [source]
+    elif isinstance(source, pa.Table):
+        source = source.to_batches()
+    elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
+        source = pa.Table.from_pandas(source, preserve_index=False).to_batches()
+    if not isinstance(source, Iterable):
+        raise MlimagesError(
+            f"found a {type(source).__name__} as source, expected paths, a DataFrame, a pyarrow Table or RecordBatches"
+        )
+    for batch in source:
+        if not isinstance(batch, pa.RecordBatch):
+            raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
+
+
+def _batch_tasks(batches: Iterable[pa.RecordBatch], categories: int) -> Iterator[BatchTask]:
+    """Group batches into parts of `PART_ROWS`, cut anew so that parts do not depend on how the input was cut."""
+    index = first = 0
+    kept: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        while rows + batch.num_rows >= PART_ROWS:
+            kept.append(batch.slice(0, PART_ROWS - rows))
+            batch = batch.slice(PART_ROWS - rows)
+            yield BatchTask(index, first, _rechunked(kept), categories)
+            index, first, kept, rows = index + 1, first + PART_ROWS, [], 0
+        if batch.num_rows:
+            kept.append(batch)
+            rows += batch.num_rows
+    if kept or index == 0:
+        yield BatchTask(index, first, _rechunked(kept), categories)
+
+
+def _rechunked(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    if not batches:
+        return []
+    found: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    return found
+
+
+def _checked(batch: pa.RecordBatch, first: int, categories: int, report: Report) -> pa.RecordBatch:
+    """The batch without the rows whose labels or confidences are out of range; those go to the report."""
+    given = GivenLabels.of(batch)
+    start, stop = given.offsets[0], given.offsets[-1]
+    labels, confidences = given.labels[start:stop], given.confidences[start:stop]
+    wrong_label = (labels < 0) | (labels >= categories)
+    wrong = wrong_label | ~((confidences >= 0) & (confidences <= 1))
+    if not wrong.any():
+        return batch
+    row_of = np.repeat(np.arange(batch.num_rows), np.diff(given.offsets))
+    bad_rows, entries = np.unique(row_of[wrong], return_index=True)
+    for row, entry in zip(bad_rows.tolist(), np.flatnonzero(wrong)[entries].tolist(), strict=True):
+        reason = (
+            f"found the label {labels[entry]}, expected an index from 0 to {categories - 1}"
+            if wrong_label[entry]
+            else f"found the confidence {confidences[entry]:g}, expected 0 to 1"
+        )
+        report.bad_row(BadRow("(memory)", first + row + 1, reason, str(batch.column("image")[row].as_py()).encode()))
+    keep = np.ones(batch.num_rows, bool)
+    keep[bad_rows] = False
+    return batch.filter(pa.array(keep))

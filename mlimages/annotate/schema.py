@@ -1,0 +1,85 @@
+"""The columns of an annotation table, declared once for reader, writer and documentation."""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy import Hierarchy
+
+#: Version of the table format; a reader refuses a greater one.
+FORMAT_VERSION = 1
+
+#: From this many categories up an index no longer fits into 16 bits.
+INT32_FROM = 32_768
+
+METADATA_KEY = b"mlimages"
+
+
+class Origin(IntEnum):
+    """Why a label is there."""
+
+    GIVEN = 0
+    ANCESTOR = 1
+    COOCCURRENCE = 2
+    DESCENDANT = 3  #: of a verified absence
+    TEACHER = 4
+
+
+def label_type(categories: int) -> pa.DataType:
+    """Arrow type of a label among so many categories: int16, or int32 from 32,768 up."""
+    return pa.int16() if categories < INT32_FROM else pa.int32()
+
+
+@cache
+def table_schema(categories: int) -> pa.Schema:
+    """Columns of an annotation table.
+
+    ===========  =====================  ============================================================
+    image        string                 file name, ImageNet id or URL
+    labels       list<int16 or int32>   category indices
+    confidences  list<float32>          as long; above 0 to 1: present, 0: verified absent
+    origins      list<uint8>            as long; an :class:`Origin`
+    ===========  =====================  ============================================================
+    """
+    return pa.schema(
+        [
+            pa.field("image", pa.string()),
+            pa.field("labels", pa.list_(label_type(categories))),
+            pa.field("confidences", pa.list_(pa.float32())),
+            pa.field("origins", pa.list_(pa.uint8())),
+        ]
+    )
+
+
+#: What a reader of label lists yields: like a table, with int32 indices and, where all are given, no origins.
+GIVEN_SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.string()),
+        pa.field("labels", pa.list_(pa.int32())),
+        pa.field("confidences", pa.list_(pa.float32())),
+    ]
+)
+
+
+def table_metadata(hierarchy: Hierarchy, propagation: dict[str, Any]) -> dict[str, Any]:
+    """What schema metadata and manifest say alike of a table."""
+    from mlimages import __version__
+
+    return {
+        "format_version": FORMAT_VERSION,
+        "mlimages_version": __version__,
+        "hierarchy_fingerprint": hierarchy.fingerprint,
+        "categories": len(hierarchy),
+        "propagation": propagation,
+    }
+
+
+def encode_metadata(metadata: dict[str, Any]) -> dict[bytes, bytes]:
+    """As Arrow schema metadata: JSON under one key, keys sorted so that the bytes do not vary."""
+    return {METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}

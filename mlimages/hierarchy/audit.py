@@ -1,0 +1,205 @@
+"""A hierarchy held against WordNet, and two hierarchies held against each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.taxonomy import taxonomy
+from mlimages.hierarchy.wordnet import from_wordnet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What an audit says of a category and its parent.
+AGREES = "agrees"
+SKIPS = "skips"
+OTHER_PARENT = "other-parent"
+CONTRADICTS = "contradicts"
+ROOT = "root"
+UNKNOWN_SYNSET = "unknown synset"
+STATUSES = (AGREES, SKIPS, OTHER_PARENT, CONTRADICTS, ROOT, UNKNOWN_SYNSET)
+
+#: What a comparison finds.
+CHANGES = ("removed", "added", "renamed", "re-parented", "moved")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """What :func:`audit` or :func:`compare` found.
+
+    Parameters
+    ----------
+    title : str
+        One line on what was held against what.
+    table : pandas.DataFrame
+        The findings, one a row.
+    summary : dict of str to int
+        How many there are of each kind; every kind is in it.
+    """
+
+    title: str
+    table: pd.DataFrame = field(repr=False)
+    summary: dict[str, int]
+
+    def __repr__(self) -> str:
+        width = max(len(f"{count:,}") for count in self.summary.values())
+        lines = [f"  {count:>{width},}  {kind}" for kind, count in self.summary.items()]
+        return "\n".join([self.title, *lines])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(repr(self))}</pre>{self.table.head(20).to_html()}"
+
+
+def audit(hierarchy: Hierarchy) -> Report:
+    """Compare the parents of a hierarchy with WordNet's hypernyms.
+
+    The nearest kept hypernyms of a category are those :func:`~mlimages.hierarchy.wordnet.from_wordnet` gives, among
+    the categories of this hierarchy. Each pair of a category and a parent gets a status, so in a hierarchy of one
+    parent each every category gets one:
+
+    ``agrees``
+        The parent is the first of the nearest kept hypernyms; or another of them, the first being a parent as well.
+    ``skips``
+        It is a hypernym ancestor, but another category lies between on every way up: ``nearest`` names one such.
+    ``other-parent``
+        It is one of the nearest kept hypernyms, but the first, which ``nearest`` names, is no parent.
+    ``contradicts``
+        It is no hypernym ancestor; ``nearest`` names the first nearest kept hypernym, where there is any.
+    ``root``
+        There is no parent; ``nearest`` names the first nearest kept hypernym, where there is any.
+    ``unknown synset``
+        The key of the category or of the parent is no noun of WordNet 3.0.
+
+    Returns
+    -------
+    Report
+        ``table`` has a row for each category without a parent and for each category and parent, by index: ``index``,
+        ``key``, ``name``, ``parent``, ``parent_key``, ``parent_name``, ``status``, ``nearest``, ``nearest_key``,
+        ``nearest_name``; the indices of parent and nearest are null where there is none, their texts are empty.
+        ``summary`` counts the rows by status.
+
+    Examples
+    --------
+    >>> h = Hierarchy.from_edges([("n02075296", "n02083346"), ("n02075296", "n02114100")])  # carnivore: canine, wolf
+    >>> audit(h).table[["key", "status", "nearest_key"]].values.tolist()
+    [['n02075296', 'root', ''], ['n02083346', 'agrees', ''], ['n02114100', 'skips', 'n02083346']]
+    """
+    import pandas as pd
+
+    lengths = hierarchy.parents().lengths
+    child = np.repeat(np.arange(len(hierarchy)), np.maximum(lengths, 1))
+    parent = np.full(len(child), -1, np.int64)
+    parent[lengths[child] > 0] = hierarchy.parents().indices
+    status, nearest = _statuses(hierarchy, child, parent)
+    columns: dict[str, Any] = {}
+    for column, index in (("", child), ("parent", parent), ("nearest", nearest)):
+        columns[column or "index"] = _nullable(index) if column else index
+        for what, texts in (("key", hierarchy.keys), ("name", [each.name for each in hierarchy])):
+            columns[f"{column}_{what}".lstrip("_")] = [texts[i] if i >= 0 else "" for i in index.tolist()]
+        if column == "parent":
+            columns["status"] = status
+    counts = Counter(status)
+    return Report(
+        f"{len(hierarchy):,} categories held against WordNet 3.0",
+        pd.DataFrame(columns),
+        {each: counts[each] for each in STATUSES},
+    )
+
+
+def _statuses(hierarchy: Hierarchy, child: NDArray[Any], parent: NDArray[Any]) -> tuple[list[str], NDArray[Any]]:
+    """The status of each pair, [m], and the category that WordNet would name instead, -1 for none."""
+    known = np.flatnonzero(taxonomy().find(hierarchy.keys) >= 0)
+    wordnet = from_wordnet([hierarchy.keys[i] for i in known], multiple_parents=True)
+    place = np.full(len(hierarchy) + 1, -1, np.int64)  # a last entry for the parent -1 of a root
+    place[known] = np.arange(len(known))
+    n, rows = len(known), wordnet.parents()
+    first = np.full(n + 1, -1, np.int64)
+    first[:-1][rows.lengths > 0] = rows.indices[rows.indptr[:-1][rows.lengths > 0]]
+
+    below, above = place[child], place[parent]
+    both = (below >= 0) & (above >= 0)
+    pair = below * n + above
+    near = both & np.isin(pair, rows.row_numbers * n + rows.indices)
+    with_first = np.isin(below * n + first[below], pair[both])
+    ancestor = both.copy()
+    ancestor[both] = wordnet.is_ancestor(above[both], below[both])
+
+    status = np.full(len(child), UNKNOWN_SYNSET, dtype=object)
+    status[(below >= 0) & (parent < 0)] = ROOT
+    status[both] = CONTRADICTS
+    status[ancestor] = SKIPS
+    status[near] = OTHER_PARENT
+    status[near & with_first] = AGREES
+
+    named = np.isin(status, [OTHER_PARENT, CONTRADICTS, ROOT])
+    nearest = np.where(named, first[below], -1)
+    for row in np.flatnonzero(status == SKIPS):
+        between = wordnet.parents(int(below[row]))
+        nearest[row] = between[wordnet.is_ancestor(int(above[row]), between)][0]
+    return status.tolist(), np.where(nearest >= 0, known[nearest] if n else -1, -1)
+
+
+def _nullable(index: NDArray[Any]) -> pd.api.extensions.ExtensionArray:
+    """Category indices as a pandas column that can hold a null, where -1 stands for it."""
+    import pandas as pd
+
+    return pd.arrays.IntegerArray(index.astype(np.int64), mask=index < 0)
+
+
+def compare(before: Hierarchy, after: Hierarchy) -> Report:
+    """What changed between two hierarchies; their categories are matched by key.
+
+    Returns
+    -------
+    Report
+        ``table`` has a row for each change: ``change``, ``key``, ``name`` (in the hierarchy that has it, the later one
+        where both do), ``before`` and ``after`` as text. Removed categories come first, then the others by their
+        index in `after`. The changes are ``removed`` and ``added`` (by index), ``renamed`` (the names or their
+        order), ``re-parented`` (the keys of the parents or their order) and ``moved`` (the index).
+        ``summary`` counts them, and the keys without any as ``unchanged``.
+
+    Examples
+    --------
+    >>> old = Hierarchy(["thing", "dog"], [[], [0]])
+    >>> new = Hierarchy(["thing", "animal", "dog"], [[], [0], [1]])
+    >>> compare(old, new).table.values.tolist()
+    [['added', 'animal', 'animal', '', '1'],
+     ['re-parented', 'dog', 'dog', 'thing', 'animal'],
+     ['moved', 'dog', 'dog', '1', '2']]
+    """
+    import pandas as pd
+
+    rows = [("removed", each.key, each.name, str(each.index), "") for each in before if each.key not in after]
+    unchanged = 0
+    for category in after:
+        key, name = category.key, category.name
+        if key not in before:
+            rows.append(("added", key, name, "", str(category.index)))
+            continue
+        old = before[key]
+        aspects = [
+            ("renamed", ", ".join(old.names), ", ".join(category.names)),
+            ("re-parented", _parent_keys(before, key), _parent_keys(after, key)),
+            ("moved", str(old.index), str(category.index)),
+        ]
+        found = [(change, key, name, was, now) for change, was, now in aspects if was != now]
+        unchanged += not found
+        rows.extend(found)
+    counts = Counter(row[0] for row in rows)
+    return Report(
+        f"{len(before):,} categories before, {len(after):,} after",
+        pd.DataFrame(rows, columns=["change", "key", "name", "before", "after"]),
+        {"unchanged": unchanged, **{change: counts[change] for change in CHANGES}},
+    )
+
+
+def _parent_keys(hierarchy: Hierarchy, key: str) -> str:
+    return " ".join(hierarchy.keys[i] for i in hierarchy.parents(key))

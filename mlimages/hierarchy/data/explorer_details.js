@@ -1,0 +1,110 @@
+// Details of the selected category
+
+const PATHS = 12, LINKS = 200; // at most so many at a time
+
+/** Shortest and longest depth in edges, and the number of paths from a root, going up level by level. */
+function depths(index) {
+  let shortest = null, longest = 0, paths = 0;
+  for (let step = 0, level = new Map([[index, 1]]); level.size; step++) {
+    const next = new Map();
+    longest = step;
+    for (const [at, ways] of level) {
+      if (!parents[at].length) {
+        shortest ??= step;
+        paths += ways;
+      }
+      for (const parent of parents[at]) next.set(parent, (next.get(parent) ?? 0) + ways);
+    }
+    level = next;
+  }
+  return { shortest, longest, paths };
+}
+
+/** The first paths from a root to a category, main parents first. */
+function pathsTo(index) {
+  const found = [], waiting = [[index]];
+  while (waiting.length && found.length < PATHS) {
+    const path = waiting.pop(), above = parents[path[0]];
+    if (!above.length) found.push(path);
+    for (let k = above.length - 1; k >= 0; k--) waiting.push([above[k], ...path]);
+  }
+  return found;
+}
+
+function below(index) {
+  const seen = new Set([index]);
+  for (const at of seen) for (const child of children[at]) seen.add(child);
+  return seen;
+}
+
+function link(path) {
+  const index = path.at(-1);
+  const made = element("a", { href: "#" + encodeURIComponent(keys[index]), title: keys[index] }, label(index));
+  made.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab opens at the link's own address
+    event.preventDefault();
+    go(path, { push: true });
+  });
+  return made;
+}
+
+/** Links to categories, each with its number and, by `pathTo`, the place to go to. */
+function linkList(indices, pathTo) {
+  const list = element("ul", { class: "links" });
+  const more = element("button", { type: "button" });
+  const add = () => {
+    const from = list.children.length;
+    for (const index of indices.slice(from, from + LINKS)) {
+      const size = counts || descendants[index] ? ` ${format(weights[index])}` : "";
+      list.append(element("li", {}, link(pathTo(index)), element("span", { class: "size" }, size)));
+    }
+    const left = indices.length - list.children.length;
+    more.textContent = `Show ${format(Math.min(LINKS, left))} more of ${format(left)}`;
+    more.hidden = left === 0;
+  };
+  more.addEventListener("click", add);
+  add();
+  return [list, more];
+}
+
+function showDetails(node) {
+  const { index } = node, here = pathOf(node), kids = placesOf(node), { shortest, longest, paths } = depths(index);
+  const facts = [
+    ["Index", format(index)],
+    ["Depth", shortest === longest ? shortest : `${shortest} to ${longest}`],
+    ["Children", format(kids.length)],
+    ["Descendants", format(descendants[index])],
+  ];
+  if (counts) {
+    const subtree = [...below(index)];
+    const most = node.parent === top ? 0 : counts[node.parent.index];
+    facts.push(
+      ["Images", format(counts[index]), most && `${((100 * counts[index]) / most).toFixed(1)}% of ${label(node.parent.index)}`],
+      ["Subtree: labels", format(subtree.reduce((sum, i) => sum + counts[i], 0)), "on it and below"],
+      ["Subtree: in use", format(subtree.filter((i) => counts[i] > 0).length), `of ${plural(subtree.length, "category", "categories")}`],
+    );
+  }
+  const shown = pathsTo(index);
+  const crumbs = shown.map((path) => {
+    const list = element("ol", {}, ...path.map((_, k) => element("li", {}, link(path.slice(0, k + 1)))));
+    list.lastChild.firstChild.setAttribute("aria-current", "page");
+    return list;
+  });
+  const heading = (text, count) => element("h3", {}, `${text} `, element("span", { class: "size" }, format(count)),
+    element("span", { class: "unit" }, ` ${unit}`));
+  const boxes = facts.map(([term, value, note]) => element("div", {}, element("dt", {}, term),
+    element("dd", {}, String(value), ...(note ? [element("small", {}, ` ${note}`)] : []))));
+  details.replaceChildren(
+    element("h2", {}, label(index)),
+    element("p", { class: "key" }, element("code", {}, keys[index])),
+    ...(names[index].length > 1 ? [element("p", { class: "names" }, names[index].slice(1).join(", "))] : []),
+    element("dl", {}, ...boxes),
+    element("h3", {}, paths === 1 ? "Path from the root" : `${format(paths)} paths from a root`),
+    element("nav", { "aria-label": "Path from the root" }, ...crumbs),
+    ...(paths > shown.length ? [element("p", { class: "muted" }, `The first ${shown.length} are shown.`)] : []),
+  );
+  const above = parents[index], pathUp = (parent) => (here.at(-2) === parent ? here.slice(0, -1) : mainPath(parent));
+  if (above.length) details.append(heading("Parents", above.length), ...linkList(above, pathUp));
+  if (kids.length) details.append(heading("Children", kids.length), ...linkList(kids.map((kid) => kid.index), (kid) => [...here, kid]));
+  details.scrollTop = 0;
+}

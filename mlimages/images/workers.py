@@ -1,0 +1,66 @@
+"""Tasks in worker processes, their results in the order of the tasks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from mlimages.errors import MlimagesError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AHEAD = 2  # tasks handed out for each worker, so that none waits for us
+
+
+def in_order(function: Callable[[T], R], tasks: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
+    """Apply a function to tasks and yield the results in the order of the tasks.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable where there are workers: a function of a module, a ``functools.partial`` or a method of one.
+    tasks : iterable
+        Drawn as workers get free, so they may be endless.
+    workers : int, optional
+        How many processes; with 1 the work is done here. As many as the machine has cores by default.
+
+    Raises
+    ------
+    MlimagesError
+        Where `workers` is less than 1, or a worker was killed; and what the function raises, at its task.
+    """
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise MlimagesError(f"found {workers} workers, expected 1 or more")
+    if workers == 1:
+        yield from map(function, tasks)
+        return
+    # spawn, since the libraries that are loaded here have threads, which do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+    waiting: deque[Future[R]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(function, task))
+            if len(waiting) >= workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise MlimagesError(
+            "a worker was killed, most likely for want of memory: use fewer workers; what is finished is kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C is the parent's to handle: it stops handing out tasks and waits for those begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
