@@ -85,6 +85,9 @@ def download(
     output: Annotated[
         Output, typer.Option(help="Files, or packed Parquet shards.", rich_help_panel=_WHAT)
     ] = Output.FILES,
+    hierarchy: str | None = typer.Option(
+        None, help="The categories, for packed labels: a name such as ml-images, or a path.", rich_help_panel=_WHAT
+    ),
     processes: int | None = typer.Option(
         None, help="Processes that check and resize; 0: threads.", rich_help_panel=_HOW
     ),
@@ -102,6 +105,7 @@ def download(
     """Download the images of a list of URLs; run it again to go on where it stopped."""
     import signal
 
+    from mlimages import load_hierarchy
     from mlimages.cli.download_report import DownloadReport
     from mlimages.images import DownloadOptions
     from mlimages.images import download as run
@@ -134,7 +138,14 @@ def download(
     )
     with DownloadReport() as report:
         final = run(
-            lists, out, options=options, engine=engine.value, workers=workers, retry=retry.value, progress=report
+            lists,
+            out,
+            options=options,
+            engine=engine.value,
+            workers=workers,
+            retry=retry.value,
+            hierarchy=None if hierarchy is None else load_hierarchy(hierarchy),
+            progress=report,
         )
     report.summary(final)
     if final.stopped_by is not None:

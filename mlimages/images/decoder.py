@@ -9,6 +9,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -26,17 +27,17 @@ class Decoder:
     ----------
     options : DownloadOptions
         `processes` says where; the others are handed on.
-    folder, partial : Path
-        Where pictures are stored, and where they are written first.
+    partial : Path
+        Where pictures are written first.
     """
 
-    def __init__(self, options: DownloadOptions, *, folder: Path, partial: Path) -> None:
+    def __init__(self, options: DownloadOptions, *, partial: Path) -> None:
         cores = os.cpu_count() or 1
         processes = options.processes
         if processes is None:
             processes = cores if options.resize is not None else 0
         self._processes = processes
-        self._keep = functools.partial(keep_image, folder=folder, partial=partial, options=options)
+        self._keep = functools.partial(keep_image, partial=partial, options=options)
         self._pool: Executor = _processes(processes) if processes else ThreadPoolExecutor(cores, "decode")
         self._settings = pillow_settings()
         self._one_by_one = asyncio.Lock()
@@ -53,18 +54,20 @@ class Decoder:
         if not self._processes:
             self._settings.__exit__(kind, error, trace)
 
-    async def keep(self, body: bytes | Path, stem: str) -> Verdict:
-        """Check, resize and store one body."""
+    async def keep(self, body: bytes | Path, stem: str, folder: Path) -> Verdict:
+        """Check, resize and store one body as `stem` below `folder`."""
+        keep = functools.partial(self._keep, body, stem, folder=folder)
         if not self._processes and isinstance(body, bytes) and is_small(body):
-            return self._keep(body, stem)  # sooner done than handed over: a busy thread takes the GIL from the loop
+            return keep()  # sooner done than handed over: a busy thread takes the GIL from the loop
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:
-            return await loop.run_in_executor(pool, self._keep, body, stem)
+            return await loop.run_in_executor(pool, keep)
         except BrokenProcessPool:
-            return await self._keep_alone(body, stem, pool)
+            size = len(body) if isinstance(body, bytes) else body.stat().st_size
+            return await self._keep_alone(keep, size, pool)
 
-    async def _keep_alone(self, body: bytes | Path, stem: str, broken: Executor) -> Verdict:
+    async def _keep_alone(self, keep: Callable[[], Verdict], size: int, broken: Executor) -> Verdict:
         """Try again in a process of its own: a pool that breaks does not say which picture broke it."""
         loop = asyncio.get_running_loop()
         async with self._one_by_one:
@@ -72,9 +75,8 @@ class Decoder:
                 self._pool = _processes(self._processes)
             with _processes(1) as alone:
                 try:
-                    return await loop.run_in_executor(alone, self._keep, body, stem)
+                    return await loop.run_in_executor(alone, keep)
                 except BrokenProcessPool:
-                    size = len(body) if isinstance(body, bytes) else body.stat().st_size
                     return Verdict(Reason.DECODER_CRASHED, size)
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlimages.errors import DataNotFoundError, MlimagesError
+from mlimages.hierarchy import Hierarchy
 from mlimages.images.engine import UnitTask, download_units
 from mlimages.images.folder import DownloadFolder, describe
-from mlimages.images.log import Tally, write_image_list
+from mlimages.images.log import Tally, part_path, shard_of, write_image_list
 from mlimages.images.options import DownloadOptions
+from mlimages.images.packing import Packing
 from mlimages.images.urls import Unit, cut, read_urls
 
 Source = str | os.PathLike[str]
@@ -92,6 +94,7 @@ def download(
     engine: Literal["local", "ray"] = "local",
     workers: int | None = None,
     retry: Literal["none", "failed"] = "none",
+    hierarchy: Hierarchy | None = None,
     progress: Report | None = None,
 ) -> DownloadProgress:
     """Download the pictures of a list, or go on with a download that was stopped.
@@ -114,6 +117,8 @@ def download(
         Ray workers at once; all the cluster's processors if None.
     retry : {"none", "failed"}
         Whether URLs that failed in an earlier run are tried again.
+    hierarchy : Hierarchy, optional
+        The categories of the labels, for packed output; without it labels are indices.
     progress : callable, optional
         Called about twice a second.
 
@@ -140,10 +145,11 @@ def download(
     paths = _paths(source)
     folder = DownloadFolder(Path(out))
     with folder.held():
-        manifest = folder.claim(describe(paths), options)
-        urls, count = _measure(paths, options)
+        packing = Packing(folder.packed, folder.spool, hierarchy) if options.output == "packed" else None
+        manifest = folder.claim(describe(paths), options, hierarchy)
+        urls, count = _measure(paths, options, packing)
         state = _State(urls)
-        task = UnitTask(folder, options, retry)
+        task = UnitTask(folder, options, retry, packing)
         if engine == "local":
             _run_local(_units(paths, options), task, state, progress or _silent)
         else:
@@ -155,6 +161,8 @@ def download(
                     if state.stopped_by is not None:
                         break
         if state.stopped_by is None:
+            if packing is not None:
+                packing.finish([shard_of(part_path(folder.log, index)) for index in range(count)], paths)
             write_image_list(folder.log, count, folder.image_list)
             folder.complete(manifest, units=count, tally=state.tally)
     return state.progress()
@@ -176,10 +184,12 @@ def _units(paths: list[Path], options: DownloadOptions) -> Iterator[Unit]:
     )
 
 
-def _measure(paths: list[Path], options: DownloadOptions) -> tuple[int, int]:
+def _measure(paths: list[Path], options: DownloadOptions, packing: Packing | None) -> tuple[int, int]:
     """Count URLs and units: a list that is broken near its end is so found before days of work."""
     urls = units = 0
     for unit in _units(paths, options):
+        if packing is not None:
+            packing.check(unit)
         urls += len(unit.urls)
         units += 1
     return urls, units

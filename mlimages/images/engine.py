@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlimages.images.decoder import Decoder
 from mlimages.images.fetch import Body, Fetcher
@@ -13,6 +14,7 @@ from mlimages.images.folder import DownloadFolder
 from mlimages.images.log import Record, Tally, UnitLog, part_path, tally_of
 from mlimages.images.name import stem_of
 from mlimages.images.options import DownloadOptions
+from mlimages.images.packing import Packing
 from mlimages.images.reason import Failure
 from mlimages.images.urls import Unit
 from mlimages.images.verify import Verdict
@@ -33,11 +35,18 @@ class UnitTask:
         How.
     retry : {"none", "failed"}
         Whether failures of an earlier run are tried again.
+    packing : Packing, optional
+        Where to pack pictures; they stay files if None.
     """
 
     folder: DownloadFolder
     options: DownloadOptions
     retry: str
+    packing: Packing | None = None
+
+    def images(self, unit: int) -> Path:
+        """Where the pictures of a unit are stored."""
+        return self.folder.images if self.packing is None else self.packing.spool_of(unit)
 
 
 async def download_units(units: Iterable[Unit], task: UnitTask, *, tally: Tally, fresh: Tally) -> None:
@@ -54,7 +63,7 @@ async def download_units(units: Iterable[Unit], task: UnitTask, *, tally: Tally,
     """
     scratch = task.folder.scratch()
     places = asyncio.Semaphore(_OPEN_UNITS)
-    with Decoder(task.options, folder=task.folder.images, partial=scratch) as decoder:
+    with Decoder(task.options, partial=scratch) as decoder:
         async with Fetcher(task.options, folder=scratch) as fetcher, asyncio.TaskGroup() as group:
             run = _Run(task, fetcher, decoder, tally=tally, fresh=fresh)
             for unit in units:
@@ -84,26 +93,34 @@ class _Run:
             async with asyncio.TaskGroup() as rows:
                 for row in log.pending:
                     await self._window.acquire()
-                    rows.create_task(self._row(log, row, unit.urls[row]))
+                    rows.create_task(self._row(log, row, unit))
             if log.pending or not log.finished:
-                await asyncio.to_thread(log.finish)
+                await asyncio.to_thread(self._finish, unit, log)
         finally:
             log.close()
 
-    async def _row(self, log: UnitLog, row: int, url: str) -> None:
+    def _finish(self, unit: Unit, log: UnitLog) -> None:
+        packing = self._task.packing
+        if packing is None:
+            log.finish()
+            return
+        log.finish(shard=packing.write(unit, log.records()))
+        packing.clean(unit.index)
+
+    async def _row(self, log: UnitLog, row: int, unit: Unit) -> None:
         try:
-            record = await self._download(url)
+            record = await self._download(unit.urls[row], self._task.images(unit.index))
         finally:
             self._window.release()
         log.add(row, record)
         self._tally.add(record)
         self._fresh.add(record)
 
-    async def _download(self, url: str) -> Record:
+    async def _download(self, url: str, folder: Path) -> Record:
         stem = stem_of(url)
 
         async def keep(body: Body) -> Verdict:
-            return await self._decoder.keep(body, stem)
+            return await self._decoder.keep(body, stem, folder)
 
         http_code: int | None = 200
         try:

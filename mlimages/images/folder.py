@@ -3,6 +3,7 @@
 ::
 
     OUT/images/ab/cat-ab01...jpg    the pictures
+    OUT/packed/                     or packed images, see mlimages.images.store
     OUT/image_list.txt              their names and labels, in the order of the list
     OUT/log/part-00000.parquet      what became of each URL, one part a work unit
     OUT/manifest.json               the list and the options that shaped the folder; counts, once it is complete
@@ -15,15 +16,15 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from mlimages import __version__
+from mlimages.annotate.parquet import file_hash
 from mlimages.errors import FormatError, MlimagesError, import_extra
+from mlimages.hierarchy import Hierarchy
 from mlimages.images.log import Tally
 from mlimages.images.options import DownloadOptions
 
@@ -41,6 +42,16 @@ class DownloadFolder:
     def images(self) -> Path:
         """The pictures."""
         return self.root / "images"
+
+    @property
+    def packed(self) -> Path:
+        """The packed images."""
+        return self.root / "packed"
+
+    @property
+    def spool(self) -> Path:
+        """Pictures that are to be packed."""
+        return self.root / ".spool"
 
     @property
     def log(self) -> Path:
@@ -78,19 +89,22 @@ class DownloadFolder:
             Where another run holds them.
         """
         filelock = import_extra("filelock", extra="images")
-        for path in (self.images, self.log):
-            path.mkdir(parents=True, exist_ok=True)
+        self.log.mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(self.root / ".lock", blocking=False):
                 shutil.rmtree(self.partial, ignore_errors=True)
                 yield
                 shutil.rmtree(self.partial, ignore_errors=True)
+                with suppress(OSError):  # only where it is empty
+                    self.spool.rmdir()
         except filelock.Timeout:
             raise MlimagesError(
                 f"{self.root}: another download is writing here: wait for it, or take another --out"
             ) from None
 
-    def claim(self, inputs: list[dict[str, Any]], options: DownloadOptions) -> dict[str, Any]:
+    def claim(
+        self, inputs: list[dict[str, Any]], options: DownloadOptions, hierarchy: Hierarchy | None
+    ) -> dict[str, Any]:
         """Write what the folder is for, or check that it is for the same.
 
         Returns
@@ -108,7 +122,8 @@ class DownloadFolder:
             "format_version": _VERSION,
             "mlimages_version": __version__,
             "inputs": inputs,
-            "options": {name: getattr(options, name) for name in _SHAPING},
+            "options": {name: getattr(options, name) for name in _SHAPING}
+            | {"hierarchy": None if hierarchy is None else hierarchy.fingerprint},
         }
         if not self.manifest.exists():
             self._write(manifest)
@@ -123,7 +138,7 @@ class DownloadFolder:
                 f"{self.root}: holds the download of {_named(inputs_there)}, and the list given is {_named(inputs)}: "
                 "take another --out"
             )
-        for name in _SHAPING:
+        for name in manifest["options"]:
             if options_there.get(name) != manifest["options"][name]:
                 raise MlimagesError(
                     f"{self.root}: was begun with {name.replace('_', '-')} {options_there.get(name)}, "
@@ -152,14 +167,7 @@ class DownloadFolder:
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Name, size in bytes and content hash (XXH3, 128 bits) of each list."""
-    found = []
-    for path in paths:
-        digest = xxhash.xxh3_128()
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-        found.append({"name": path.name, "bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()})
-    return found
+    return [{"name": path.name, "bytes": path.stat().st_size, "xxh3_128": file_hash(path)} for path in paths]
 
 
 def _named(inputs: list[dict[str, Any]]) -> str:

@@ -7,13 +7,14 @@ import operator
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlimages.annotate.manifest import Part
 from mlimages.errors import FormatError
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Tally:
 
 
 _FLUSH_EVERY = 0.1  # seconds
+_SHARD = b"mlimages.shard"
 
 
 class UnitLog:
@@ -156,12 +158,14 @@ class UnitLog:
         assert len(found) == len(self._records)
         return found
 
-    def finish(self) -> None:
-        """Write the part and drop the journal."""
+    def finish(self, *, shard: Part | None = None) -> None:
+        """Write the part, with what is to be known of the unit's packed shard, and drop the journal."""
         columns = [self._unit.urls, self._unit.labels, *zip(*map(_values, self.records()), strict=True)]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
         temporary = self.path.with_suffix(".tmp")
-        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), temporary, compression="zstd")
+        metadata = {} if shard is None else {_SHARD: json.dumps(asdict(shard))}
+        table = pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(metadata))
+        pq.write_table(table, temporary, compression="zstd")
         temporary.replace(self.path)
         self.close()
         self._journal_path.unlink(missing_ok=True)
@@ -176,6 +180,11 @@ class UnitLog:
 def part_path(folder: Path, index: int) -> Path:
     """The part of the unit `index`."""
     return folder / f"part-{index:05d}.parquet"
+
+
+def shard_of(path: Path) -> Part:
+    """The packed shard that belongs to one part."""
+    return Part(**json.loads(pq.read_schema(path).metadata[_SHARD]))
 
 
 def tally_of(path: Path) -> Tally:

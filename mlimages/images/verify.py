@@ -165,7 +165,7 @@ def _opened(body: bytes | Path) -> BinaryIO:
 
 def _store(body: bytes | Path, path: Path, partial: Path) -> None:
     """Write under a temporary name, then rename: whoever sees the file sees all of it."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(body, Path):
         body.replace(path)
         return

@@ -22,19 +22,13 @@ def crash_on_marked(body: bytes, stem: str, **_: object) -> int:
     return len(body)
 
 
-def folders(path: Path) -> dict[str, Path]:
-    for name in ("images", "partial"):
-        (path / name).mkdir()
-    return {"folder": path / "images", "partial": path / "partial"}
-
-
 def test_decoder_survives_a_picture_that_kills_its_process(tmp_path: Path) -> None:
     async def main() -> list[object]:
-        with Decoder(DownloadOptions(processes=1), **folders(tmp_path)) as decoder:
+        with Decoder(DownloadOptions(processes=1), partial=tmp_path) as decoder:
             decoder._keep = crash_on_marked
             bodies = [b"a", b"killer", b"bb", b"killer", b"ccc"]
-            verdicts = await asyncio.gather(*(decoder.keep(body, "ab/x") for body in bodies))
-            return [getattr(one, "reason", one) for one in [*verdicts, await decoder.keep(b"dddd", "ab/x")]]
+            verdicts = await asyncio.gather(*(decoder.keep(body, "ab/x", tmp_path) for body in bodies))
+            return [getattr(one, "reason", one) for one in [*verdicts, await decoder.keep(b"dddd", "ab/x", tmp_path)]]
 
     assert asyncio.run(main()) == [1, "decoder_crashed", 2, "decoder_crashed", 3, 4]
 
@@ -42,8 +36,8 @@ def test_decoder_survives_a_picture_that_kills_its_process(tmp_path: Path) -> No
 @pytest.mark.parametrize("body", [hostile.picture(1), hostile.noise(600)])
 def test_decoder_in_threads_keeps_small_and_large_pictures(tmp_path: Path, body: bytes) -> None:
     async def main() -> object:
-        with Decoder(DownloadOptions(), **folders(tmp_path)) as decoder:
-            return await decoder.keep(body, "ab/x")
+        with Decoder(DownloadOptions(), partial=tmp_path) as decoder:
+            return await decoder.keep(body, "ab/x", tmp_path)
 
     assert asyncio.run(main()).bytes == len(body)
 
@@ -56,8 +50,8 @@ def test_decoder_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> N
         "from mlimages.images.decoder import Decoder\n"
         "async def main():\n"
         "    path = pathlib.Path(sys.argv[1])\n"
-        "    with Decoder(DownloadOptions(processes=1), folder=path, partial=path) as decoder:\n"
-        "        await decoder.keep(b'none', 'ab/x')\n"
+        "    with Decoder(DownloadOptions(processes=1), partial=path) as decoder:\n"
+        "        await decoder.keep(b'none', 'ab/x', path)\n"
         "        print(*decoder._pool._processes, flush=True)\n"
         "        time.sleep(60)\n"
         "if __name__ == '__main__':\n"
