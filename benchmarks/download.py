@@ -1,4 +1,4 @@
-"""Images downloaded a second: ours, the original script's way, and img2dataset, from one server on the loopback address.
+"""Images downloaded a second: ours, the original script's way, and img2dataset, from a server on the loopback address.
 
     python benchmarks/download.py --img2dataset ENV/bin/python
 
@@ -93,9 +93,11 @@ class Answers(asyncio.Protocol):
         self.latency, self.answers, self.data = latency, answers, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Answer each whole request, after the latency."""
         self.data += data
         while (end := self.data.find(b"\r\n\r\n")) >= 0:
             head, self.data = self.data[:end], self.data[end + 4 :]
@@ -105,6 +107,7 @@ class Answers(asyncio.Protocol):
             )
 
     def send(self, answer: bytes, close: bool) -> None:
+        """Send an answer."""
         self.transport.write(answer)
         if close:
             self.transport.close()
@@ -128,6 +131,7 @@ def serve(latency: float) -> None:
 
 @contextlib.contextmanager
 def running(latency: float) -> Iterator[int]:
+    """Run the server in its own process; yields its port."""
     with subprocess.Popen([sys.executable, HERE, "--serve", str(latency)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -153,6 +157,7 @@ def rate(python: str, script: str, source: Path, out: Path, images: int) -> floa
 
 
 def main() -> None:
+    """Run all contenders, and print their rates and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--latency", type=float, nargs="+", default=[0, 20, 100], help="milliseconds")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ _POLL = 1.0  # seconds
 
 def run_ray(
     units: Iterator[Unit], task: UnitTask, *, workers: int | None, tally: Tally, fresh: Tally
-) -> Iterator[None]:
+) -> Generator[None]:
     """Download units on Ray, as many at once as there are workers.
 
     The bounds on requests are shared out, so that they hold for all workers together. Closing the iterator stops the

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
 
+from mlimages.errors import import_extra
 from mlimages.images.options import DownloadOptions
 from mlimages.images.reason import Reason
 from mlimages.images.verify import Verdict, is_small, keep_image, pillow_settings
@@ -32,6 +33,7 @@ class Decoder:
     """
 
     def __init__(self, options: DownloadOptions, *, partial: Path) -> None:
+        import_extra("PIL", extra="images")
         cores = os.cpu_count() or 1
         processes = options.processes
         if processes is None:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -155,8 +155,9 @@ def download(
         else:
             from mlimages.images.cluster import run_ray
 
-            with _signals(lambda name: setattr(state, "stopped_by", name)):
-                for _ in run_ray(_units(paths, options), task, workers=workers, tally=state.tally, fresh=state.fresh):
+            run = run_ray(_units(paths, options), task, workers=workers, tally=state.tally, fresh=state.fresh)
+            with _signals(lambda name: setattr(state, "stopped_by", name)), closing(run):
+                for _ in run:
                     (progress or _silent)(state.progress())
                     if state.stopped_by is not None:
                         break

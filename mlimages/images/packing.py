@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ class Packing:
     folder: Path
     spool: Path
     hierarchy: Hierarchy | None
+    _known: dict[str, int] = field(default_factory=dict, compare=False, repr=False)  # labels seen, and their indices
 
     def spool_of(self, unit: int) -> Path:
         """The folder of a unit's pictures."""
@@ -59,7 +60,10 @@ class Packing:
         indices, confidences = [], []
         for one in text.split("\t") if text else ():
             label, _, confidence = one.rpartition(":") if ":" in one else (one, "", "1")
-            indices.append(self._index(label))
+            index = self._known.get(label)
+            if index is None:
+                index = self._known[label] = self._index(label)
+            indices.append(index)
             confidences.append(float(confidence))
         return indices, confidences
 

@@ -13,7 +13,8 @@ pytest.importorskip("ray")
 def test_download_on_ray_gives_what_the_local_engine_gives(server: HostileServer, tmp_path: Path) -> None:
     paths = [MIXED[number % len(MIXED)].format(number) for number in range(120)]
     urls = write_list(tmp_path / "l.txt", server, paths)
-    local = download(urls, tmp_path / "local", options=options(unit_bytes=1000))
-    distributed = download(urls, tmp_path / "ray", options=options(unit_bytes=1000), engine="ray", workers=2)
+    both = options(unit_bytes=1000, output="packed")
+    local = download(urls, tmp_path / "local", options=both)
+    distributed = download(urls, tmp_path / "ray", options=both, engine="ray", workers=2)
     assert (distributed.done, distributed.reasons) == (local.done, local.reasons)
     assert state(tmp_path / "ray") == state(tmp_path / "local")
