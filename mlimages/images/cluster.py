@@ -38,7 +38,7 @@ def run_ray(
     Yields
     ------
     None
-        After each unit, and once a second.
+        When Ray has started, then after each unit, and once a second.
     """
     ray = import_extra("ray", extra="ray")
     ours = not ray.is_initialized()
@@ -49,6 +49,7 @@ def run_ray(
     work = ray.remote(num_cpus=1, max_retries=2)(_download_unit)
     running: list[Any] = []
     try:
+        yield
         while True:
             while len(running) < workers and (unit := next(units, None)) is not None:
                 running.append(work.remote(unit, shared))

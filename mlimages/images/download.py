@@ -156,6 +156,7 @@ def download(
             from mlimages.images.cluster import run_ray
 
             run = run_ray(_units(paths, options), task, workers=workers, tally=state.tally, fresh=state.fresh)
+            next(run, None)  # Ray starts, and sets signal handlers of its own
             with _signals(lambda name: setattr(state, "stopped_by", name)), closing(run):
                 for _ in run:
                     (progress or _silent)(state.progress())
