@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, hierarchy, pixels
+from mlimages.cli import annotate, hierarchy, images, pixels
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(hierarchy.app, name="hierarchy")
 app.add_typer(pixels.tfrecord_app, name="tfrecord")
 app.command()(annotate.annotate)
+app.command()(images.download)
 app.command()(pixels.duplicates)
 app.command()(pixels.extract)
 app.command()(pixels.pack)

@@ -1,7 +1,9 @@
-"""A folder of seeded pictures, and the annotation table of them."""
+"""A folder of seeded pictures, the annotation table of them, and a hostile server."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ import pytest
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
 from tests.images.pictures import Dataset, MakeTable, encoded, picture
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `hostile`, here and in the processes that tests start
+
+from hostile import HostileServer, hostile_server
 
 
 @pytest.fixture
@@ -40,3 +46,10 @@ def dataset(tmp_path: Path, make_table: MakeTable) -> Dataset:
         lines.append("\t".join([name, *labels]))
         names.append(name)
     return Dataset(make_table("\n".join(lines) + "\n"), images, names)
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    """A hostile server on the loopback address."""
+    with hostile_server() as running:
+        yield running
