@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, hierarchy, models
+from mlimages.cli import annotate, hierarchy, images, models, pixels
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -19,8 +19,13 @@ app = typer.Typer(
 )
 app.add_typer(hierarchy.app, name="hierarchy")
 app.add_typer(models.checkpoint, name="checkpoint")
-app.command()(models.train)
+app.add_typer(pixels.tfrecord_app, name="tfrecord")
 app.command()(annotate.annotate)
+app.command()(images.download)
+app.command()(pixels.duplicates)
+app.command()(pixels.extract)
+app.command()(pixels.pack)
+app.command()(models.train)
 
 
 @app.callback(invoke_without_command=True)

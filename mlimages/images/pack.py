@@ -21,7 +21,7 @@ from mlimages.errors import JobError, MlimagesError, TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.packed import PackedImages, read
 from mlimages.images.shardjob import ShardJob, ShardTask, plan
-from mlimages.images.store import ROW_GROUP_MIB, SHARD_MIB, Row, finish_packed, packed_schema, write_shard
+from mlimages.images.store import PACKED, ROW_GROUP_MIB, SHARD_MIB, Row, finish_packed, packed_schema, write_shard
 
 #: What becomes of rows without an image.
 OnMissing = Literal["raise", "skip"]
@@ -118,7 +118,10 @@ def open_rows(table: str | os.PathLike[str], images: str | os.PathLike[str] | No
     """
     path = Path(table)
     manifest = Manifest.read(path)
-    packed = manifest.metadata.get("content") == "packed images"
+    content = manifest.metadata.get("content")
+    if content not in (None, PACKED):
+        raise TableError(f"{path}: holds {content}, expected an annotation table or packed images")
+    packed = content == PACKED
     if packed and images is not None:
         raise TableError(f"{path}: has its images packed: leave out the folder {os.fspath(images)}")
     if packed:
@@ -158,7 +161,7 @@ def pack(
         Whether a row without an image ends the job before it begins, or is left out and its name written to
         ``missing.txt``.
     workers : int, optional
-        Processes; as many as cores by default. The bytes of the result do not depend on it.
+        Threads; as many as cores by default. The bytes of the result do not depend on it.
     resume : bool
         Go on where an interrupted job stopped.
     progress : callable, optional
@@ -181,7 +184,7 @@ def pack(
     sizes = source.sizes()
     missing = missing_names(source, sizes, on_missing=on_missing)
     tasks = plan(sizes, shard_mib=shard_mib)
-    metadata = {**source.manifest.metadata, "content": "packed images"}
+    metadata = {**source.manifest.metadata, "content": PACKED}
     options = {
         "images": None if images is None else os.fspath(images),
         "image_bytes": sum(task.bytes for task in tasks),
@@ -206,6 +209,7 @@ def pack(
         workers=workers,
         resume=resume,
         progress=progress,
+        threads=True,  # reading, writing and hashing leave the interpreter lock alone
     )
     return read(folder)
 

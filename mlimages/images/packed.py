@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlimages.annotate.manifest import CATEGORIES, Manifest
 from mlimages.errors import TableError
 from mlimages.hierarchy import Hierarchy
-from mlimages.images.store import OFFSETS_KEY, Row
+from mlimages.images.store import OFFSETS_KEY, PACKED, Row
 
 _BATCH_ROWS = 256  # of images: some 30 MB
 _OPEN_SHARDS = 512  # whose labels and maps are kept
@@ -36,10 +36,10 @@ def read(folder: str | os.PathLike[str]) -> PackedImages:
     """
     path = Path(folder)
     manifest = Manifest.read(path)
-    images = PackedImages(path, manifest)
-    if manifest.parts and "bytes" not in str(images.schema.field("image").type):
-        raise TableError(f"{path}: holds labels without pixels: pack it with its images (mlimages pack)")
-    return images
+    content = manifest.metadata.get("content", "labels without pixels")
+    if content != PACKED:
+        raise TableError(f"{path}: holds {content}, expected packed images: make them with mlimages pack")
+    return PackedImages(path, manifest)
 
 
 class PackedImages(Sequence[Row]):

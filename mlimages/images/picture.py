@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 JPEG_QUALITY = 100
 
 #: Formats that are opened; the other plug-ins of Pillow run programs, or are seldom looked after.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 # what Pillow raises on bytes that are not what they say they are
 _BROKEN = (

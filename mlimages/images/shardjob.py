@@ -1,4 +1,4 @@
-"""A job whose shards are made in worker processes: resumable, with the same bytes whatever their number."""
+"""A job whose shards are made by workers: resumable, with the same bytes whatever their number."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class ShardJob:
         workers: int | None,
         resume: bool,
         progress: Callable[[Progress], None] | None,
+        threads: bool = False,
     ) -> Manifest:
         """Make the shards that are not there yet, and the manifest.
 
@@ -78,7 +79,7 @@ class ShardJob:
         finish : callable
             Writes what belongs beside the shards and the manifest, last.
         workers : int or None
-            Processes.
+            Processes, or threads where `threads` says so.
         resume : bool
             Go on where an interrupted job stopped.
         progress : callable or None
@@ -94,7 +95,7 @@ class ShardJob:
         work = partial(_make_or_keep, make=make, folder=self.folder, path_of=path_of, rows_of=rows_of)
         parts: list[Part] = []
         total, read, rows = sum(task.bytes for task in tasks), 0, 0
-        for task, part in zip(tasks, in_order(work, tasks, workers=workers), strict=True):
+        for task, part in zip(tasks, in_order(work, tasks, workers=workers, threads=threads), strict=True):
             parts.append(part)
             read, rows = read + task.bytes, rows + part.rows
             if progress is not None:

@@ -37,10 +37,13 @@ from mlimages.annotate.schema import FORMAT_VERSION, encode_metadata, table_sche
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 
-#: Image bytes of a row group, MiB: the least that reads at full speed when row groups are drawn at random.
+#: Image bytes of a row group, MiB: read in random order, larger ones are no faster, and smaller ones mix better.
 ROW_GROUP_MIB = 32
 #: Image bytes of a shard, MiB, about.
 SHARD_MIB = 512
+
+#: What the manifest of packed images calls them.
+PACKED = "packed images"
 
 OFFSETS_KEY = b"mlimages.offsets"
 _LENGTH_BYTES = 4  # before each value of a plain column of bytes
@@ -81,7 +84,7 @@ def packed_metadata(hierarchy: Hierarchy | None = None, *, categories: int | Non
         "mlimages_version": __version__,
         "hierarchy_fingerprint": hierarchy.fingerprint if hierarchy is not None else None,
         "categories": len(hierarchy) if hierarchy is not None else (categories or 0),
-        "content": "packed images",
+        "content": PACKED,
     }
 
 

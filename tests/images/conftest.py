@@ -1,41 +1,21 @@
-"""Seeded pictures, and an annotation table of them."""
+"""A folder of seeded pictures, the annotation table of them, and a hostile server."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
+from tests.images.pictures import Dataset, MakeTable, encoded, picture
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `hostile`, here and in the processes that tests start
 
-def picture(seed: int, *, size: tuple[int, int] = (48, 36)) -> Image.Image:
-    """A picture with a few coarse shapes, so that its perceptual hash means something."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, kind: str = "JPEG", **options: int) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
-class Dataset(NamedTuple):
-    """An annotation table and the folder of its images."""
-
-    table: Path
-    images: Path
-    names: list[str]
-
-
-MakeTable = Callable[[str], Path]
+from hostile import HostileServer, hostile_server
 
 
 @pytest.fixture
@@ -66,3 +46,10 @@ def dataset(tmp_path: Path, make_table: MakeTable) -> Dataset:
         lines.append("\t".join([name, *labels]))
         names.append(name)
     return Dataset(make_table("\n".join(lines) + "\n"), images, names)
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    """A hostile server on the loopback address."""
+    with hostile_server() as running:
+        yield running

@@ -23,7 +23,7 @@ from mlimages.images.pack import image_path, pack
 from mlimages.images.packed import read
 from mlimages.images.shardjob import plan
 from mlimages.images.store import OFFSETS_KEY, Row, write_shards
-from tests.images.conftest import Dataset
+from tests.images.pictures import Dataset
 
 SMALL = {"row_group_mib": 1, "shard_mib": 1}
 
@@ -89,7 +89,7 @@ def test_pack_that_was_killed_ends_byte_identical(dataset: Dataset, tmp_path: Pa
     pack(dataset.table, dataset.images, tmp_path / "whole", workers=1, **SMALL)
     script = (
         "import sys, time; from mlimages.images import pack as p; make = p.write_shard\n"
-        "p.write_shard = lambda *a, **k: (time.sleep(0.02), make(*a, **k))[1]\n"
+        "p.write_shard = lambda *a, **k: (time.sleep(0.2), make(*a, **k))[1]\n"
         "p.pack(*sys.argv[1:4], row_group_mib=1, shard_mib=1, workers=1, resume=True)"
     )
     command = [sys.executable, "-c", script, dataset.table, dataset.images, tmp_path / "killed"]
@@ -192,7 +192,7 @@ def test_pack_needs_exactly_one_place_for_images(dataset: Dataset, tmp_path: Pat
     pack(dataset.table, dataset.images, tmp_path / "out", workers=1)
     with pytest.raises(TableError, match="has its images packed: leave out the folder"):
         pack(tmp_path / "out", dataset.images, tmp_path / "again")
-    with pytest.raises(TableError, match=r"table: holds labels without pixels: pack it with its images"):
+    with pytest.raises(TableError, match=r"table: holds labels without pixels, expected packed images"):
         read(dataset.table)
 
 
@@ -324,10 +324,10 @@ def test_damaged_or_missing_shard_is_named(tmp_path: Path) -> None:
     path = tmp_path / "out/part-00000.parquet"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(TableError, match=r"part-00000.parquet: damaged \(.*\); mlimages verify"):
-        read(tmp_path / "out")
+        read(tmp_path / "out")[0]
     path.unlink()
     with pytest.raises(TableError, match=r"part-00000.parquet: missing; mlimages verify"):
-        read(tmp_path / "out")
+        read(tmp_path / "out")[0]
 
 
 def test_plan_cuts_equal_bytes_and_covers_every_row() -> None:
