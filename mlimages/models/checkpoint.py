@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from mlimages.annotate.manifest import replacing
 from mlimages.errors import DataNotFoundError, FormatError, ModelError, import_extra
 from mlimages.models.build import Network, build_from_card
 from mlimages.models.card import Architecture, ModelCard, Preprocessing
@@ -98,14 +99,10 @@ def save_model(model: Network, path: str | os.PathLike[str], *, hierarchy: Hiera
     if hierarchy is not None:
         card = replace(card, categories=hierarchy.keys, fingerprint=hierarchy.fingerprint)
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(safetensors.save(state, metadata=card.to_metadata()))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(safetensors.save(state, metadata=card.to_metadata()))
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

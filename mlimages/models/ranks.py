@@ -34,14 +34,6 @@ class Ranks:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def any(self, here: bool) -> bool:
-        """Whether it holds on any rank; all must ask."""
-        if self.world == 1:
-            return here
-        flag = torch.tensor(int(here), device=self.device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
-
     def sum(self, values: list[float]) -> list[float]:
         """The sums over all ranks; all must ask."""
         if self.world == 1:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from bundle_writer import write_bundle
 from typer.testing import CliRunner
 
 from mlimages import Hierarchy
@@ -29,6 +28,7 @@ from mlimages.models import (
     save_model,
 )
 from mlimages.models.checkpoint import _mapping
+from tests.models.bundle_writer import write_bundle
 
 TINY = Path(__file__).parent / "data" / "tiny" / "model.ckpt"
 SHAPE = Architecture(blocks=(2, 1, 1, 1), widths=(8, 8, 16, 24), stem=4)

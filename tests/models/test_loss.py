@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-from datetime import timedelta
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -17,6 +17,7 @@ from torch import nn
 from mlimages.errors import ModelError
 from mlimages.models import AsymmetricLoss, BinaryCrossEntropy, MaxConstraintLoss, MLImagesLoss, build_model, l2_penalty
 from mlimages.models.loss import decayed_parameters
+from tests.models.loss_rank import two_batches
 
 LN2 = math.log(2)
 ALL = torch.tensor([True, True])
@@ -142,29 +143,10 @@ def test_evaluation_leaves_the_counters():
     assert loss.step == 0
 
 
-def one_of_two(rank, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timedelta(seconds=120)
-    )
-    try:
-        loss = MLImagesLoss(4)
-        logits, targets = two_batches()
-        value = sum(loss(logits[step, rank], targets[step, rank]) for step in range(3))
-        torch.save((loss.state_dict(), value), folder / f"{rank}.pt")
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-def two_batches():
-    random = torch.Generator().manual_seed(7)  # [steps, ranks, B, C]
-    return torch.randn(3, 2, 5, 4, generator=random), (torch.rand(3, 2, 5, 4, generator=random) > 0.85).float()
-
-
 def test_two_processes_count_and_cost_as_one_with_twice_the_batch(tmp_path):
-    other = multiprocessing.get_context("spawn").Process(target=one_of_two, args=(1, tmp_path))
-    other.start()
-    one_of_two(0, tmp_path)
-    other.join()
+    script = Path(__file__).with_name("loss_rank.py")
+    ranks = [subprocess.Popen([sys.executable, script, str(rank), tmp_path]) for rank in (0, 1)]
+    assert [rank.wait(120) for rank in ranks] == [0, 0]
     states, values = zip(*(torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)), strict=True)
     logits, targets = two_batches()
     loss = MLImagesLoss(4)

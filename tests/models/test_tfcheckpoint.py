@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_writer import NUMBERS, STRING, Raw, bfloat16, field, masked, table, varint, write_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlimages.errors import DataNotFoundError, FormatError
 from mlimages.models import TensorFlowCheckpoint
 from mlimages.models.leveltable import masked_crc
+from tests.models.bundle_writer import NUMBERS, STRING, Raw, bfloat16, field, masked, table, varint, write_bundle
 
 TINY = Path(__file__).parent / "data" / "tiny" / "model.ckpt"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,29 +151,27 @@ def test_accumulated_batches_equal_one_of_their_size(settings, tmp_path):
     assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
 
 
-def one_rank(rank, values, port):
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
-    train(TrainConfig(**values))
+def ranks_of(config, port, world=2):
+    """Processes as torchrun would start them."""
+    place = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mlimages", "train", "--config", str(config)]
+    return [
+        subprocess.Popen(command, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(world)
+    ]
+
+
+def write_toml(path, settings):
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return path
 
 
 def test_two_processes_equal_one_with_twice_the_batch(settings, tmp_path, unused_port):
     changes = {"loss": "ml-images", "neg_select": 0.5, "epochs": 1}
     whole = train(TrainConfig(**settings | changes))
     values = settings | changes | {"batch": 6, "out": str(tmp_path / "two")}
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=one_rank, args=(rank, values, unused_port)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    ranks = ranks_of(write_toml(tmp_path / "run.toml", values), unused_port)
+    assert [rank.wait(120) for rank in ranks] == [0, 0]
     one, other = weights(whole), weights(tmp_path / "two" / "model.safetensors")
     assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
     assert [float(row["loss"]) for row in log_of(tmp_path / "two")] == [
@@ -355,9 +354,7 @@ def test_command_trains_from_options_and_resumes(settings):
 
 
 def test_command_reads_toml_and_options_win(settings, tmp_path):
-    path = tmp_path / "run.toml"
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
-    result = run("--config", path, "--epochs", 1, "--batch", 20)
+    result = run("--config", write_toml(tmp_path / "run.toml", settings), "--epochs", 1, "--batch", 20)
     assert result.exit_code == 0, result.exception
     assert len(log_of(settings["out"])) == 3
 
