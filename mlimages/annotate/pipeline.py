@@ -125,7 +125,32 @@ def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) 
         if options:
             raise MlimagesError(f"{', '.join(options)}: no option of the format list")
         return ImageList(source, hierarchy)
+    if format == "imagenet":
+        return _open_imagenet(source, hierarchy, options)
     raise MlimagesError(f"unknown format {format!r}: expected list, imagenet or open-images")
+
+
+def _open_imagenet(source: Any, hierarchy: Hierarchy, options: dict[str, Any]) -> Source:
+    """A folder tree or lists; more than one tree would mix the names below different folders."""
+    from mlimages.annotate.imagenet import ImageNet
+    from mlimages.annotate.imagenettree import ImageNetTree
+
+    _check_options("imagenet", options, ("unmapped", "classes"))
+    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
+    folders = [path for path in paths if Path(path).is_dir()]
+    if not folders:
+        return ImageNet(paths, hierarchy, **options)
+    if len(paths) > 1:
+        raise MlimagesError(f"{os.fspath(folders[0])}: a folder is read alone: annotate each and merge the tables")
+    if options.get("classes") is not None:
+        raise MlimagesError("classes: no option of a folder, whose folders are synsets")
+    return ImageNetTree(folders[0], hierarchy, unmapped=options.get("unmapped", "drop"))
+
+
+def _check_options(format: str, options: dict[str, Any], known: tuple[str, ...]) -> None:  # noqa: A002
+    for name in options:
+        if name not in known:
+            raise MlimagesError(f"{name}: no option of the format {format}, which has {', '.join(known)}")
 
 
 def _engine(name: str) -> Engine:
