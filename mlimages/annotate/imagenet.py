@@ -39,7 +39,7 @@ from mlimages.annotate.augment import readonly
 from mlimages.annotate.lines import Text, first_line, is_compressed, read_texts, shown
 from mlimages.annotate.schema import GIVEN_SCHEMA
 from mlimages.annotate.source import BATCH_BYTES, BATCH_ROWS, BadRow, Report, Unit, expand_paths, split_into_units
-from mlimages.annotate.synsets import SynsetTargets, Unmapped, read_classes, sorted_classes, synset_targets
+from mlimages.annotate.synsets import Unmapped, read_classes, sorted_classes, synset_targets
 from mlimages.errors import FormatError, MlimagesError
 
 if TYPE_CHECKING:
@@ -260,8 +260,8 @@ def _class_order(
     beside = path.parent / _META
     if not beside.is_file():
         raise MlimagesError(
-            f"{path}: class numbers in the order of the development kit, and no {_META} beside it: put the kit's there, "
-            "or name it or a list of synsets with classes="
+            f"{path}: class numbers in the order of the development kit, and no {_META} beside it: put the kit's "
+            "there, or name it or a list of synsets with classes="
         )
     return read_classes(beside), beside
 
@@ -270,12 +270,13 @@ def _bad_row(
     text: Text, line: int, first: int, last: int, problem: int, token: int, token_end: int, *, classes: int
 ) -> BadRow:
     from mlimages.annotate import synsetkernels as kernels
+    from mlimages.annotate.listkernels import LONGEST_NAME
 
     found = shown(bytes(text.data[token:token_end]))
     reason = {
         kernels.EMPTY_LINE: f"found an empty line, {_EXPECTED}",
         kernels.BAD_NAME: f"found the control character {found}, expected text",
-        kernels.LONG_NAME: f"found the name {found}, expected at most {kernels.LONGEST_NAME} bytes",
+        kernels.LONG_NAME: f"found the name {found}, expected at most {LONGEST_NAME} bytes",
         kernels.BAD_UTF8: f"found the name {found}, expected UTF-8",
         kernels.NO_SYNSET: f"found {found}, which states no synset, expected one such as n04310904/n04310904_8388.JPEG",
         kernels.TWO_SYNSETS: f"found {found}, whose folder and file state different synsets, expected the same",

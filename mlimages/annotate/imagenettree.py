@@ -40,7 +40,8 @@ class ImageNetTree:
     hierarchy : Hierarchy
         Whose keys are synset ids.
     unmapped : {"drop", "ancestor"}
-        What becomes of an image whose synset is not in the hierarchy; see :class:`~mlimages.annotate.imagenet.ImageNet`.
+        What becomes of an image whose synset is not in the hierarchy, see
+        :class:`~mlimages.annotate.imagenet.ImageNet`.
 
     Raises
     ------

@@ -93,13 +93,15 @@ class Source(Protocol):
         """The rows of a unit, as :data:`~mlimages.annotate.schema.GIVEN_SCHEMA` or with origins besides."""
 
 
-def split_into_units(paths: list[Path], *, splittable: bool | list[bool] = True) -> list[Unit]:
-    """Units of about `UNIT_BYTES`, of equal size within a file; a file that cannot be split is one unit."""
+def split_into_units(
+    paths: list[Path], *, splittable: bool | list[bool] = True, unit_bytes: int = UNIT_BYTES
+) -> list[Unit]:
+    """Units of about `unit_bytes`, of equal size within a file; a file that cannot be split is one unit."""
     can_split = [splittable] * len(paths) if isinstance(splittable, bool) else splittable
     units: list[Unit] = []
     for path, can in zip(paths, can_split, strict=True):
         size = path.stat().st_size
-        pieces = max(1, -(-size // UNIT_BYTES)) if can else 1
+        pieces = max(1, -(-size // unit_bytes)) if can else 1
         bounds = [size * k // pieces for k in range(pieces + 1)]
         for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
             units.append(Unit(len(units), os.fspath(path), start, stop))

@@ -135,9 +135,9 @@ def parse(  # type: ignore[no-untyped-def]
         control = np.int64(-1)
         while at < stop and data[at] != _LINE_FEED:
             high |= data[at]
-            if data[at] < 32 and data[at] != _TAB and control < 0:
-                if data[at] != _RETURN or (at + 1 < stop and data[at + 1] != _LINE_FEED):
-                    control = at
+            ends_line = data[at] == _RETURN and (at + 1 == stop or data[at + 1] == _LINE_FEED)
+            if data[at] < 32 and data[at] != _TAB and not ends_line and control < 0:
+                control = at
             at += 1
         end = at
         if end > first and data[end - 1] == _RETURN:
@@ -158,7 +158,7 @@ def parse(  # type: ignore[no-untyped-def]
         while rest < end and (data[rest] == _SPACE or data[rest] == _TAB):
             rest += 1
 
-        problem = np.int64(0)
+        problem = 0
         synset = np.int64(-1)
         problem_start, problem_end = first, end
         if end == first:
@@ -180,7 +180,7 @@ def parse(  # type: ignore[no-untyped-def]
                 problem, problem_end = TWO_SYNSETS, name_end
             elif token < end and (whole_number(data, token, token_end) < 0 or rest < end):
                 problem, problem_start = TRAILING, token
-        elif form == LABELLED or form == SOLUTION:
+        elif form in (LABELLED, SOLUTION):
             synset = synset_at(data, token, token_end)
             if synset < 0 or token_end - token != 9:
                 problem, problem_start, problem_end = NOT_SYNSET, token, token_end
@@ -225,7 +225,7 @@ def parse(  # type: ignore[no-untyped-def]
                 lost[lost_rows] = synset
                 lost_rows += 1
             else:
-                if form == SYNSETS or form == NUMBERS:
+                if form in (SYNSETS, NUMBERS):
                     copy(_VALIDATION, 0, names, text, 15)
                     number = first_number + line
                     for k in range(8):

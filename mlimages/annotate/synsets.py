@@ -69,8 +69,8 @@ def synset_targets(hierarchy: Hierarchy, unmapped: Unmapped) -> SynsetTargets:
     own = {int(key[1:]): index for index, key in enumerate(hierarchy.keys) if is_synset_id(key)}
     if not own:
         raise MlimagesError(
-            f"found no WordNet id among the {len(hierarchy)} keys of the hierarchy, such as n02084071: ImageNet needs a "
-            "hierarchy over synsets"
+            f"found no WordNet id among the {len(hierarchy)} keys of the hierarchy, such as n02084071: ImageNet needs "
+            "a hierarchy over synsets"
         )
     rows = {offset: [index] for offset, index in own.items()}
     if unmapped == "ancestor":
