@@ -92,16 +92,16 @@ class Augmenter:
     def __init__(self, hierarchy: Hierarchy, propagation: Propagation) -> None:
         n = len(hierarchy)
         nothing = CSR(np.zeros(n + 1, np.int64), np.empty(0, np.int32)).frozen()
-        self._hierarchy = hierarchy
+        self._categories = n
         self.schema = table_schema(n)
-        self._keep_largest = propagation.conflict == "max"
+        self.keep_largest = propagation.conflict == "max"
 
         def reach(which: Reach) -> CSR:
-            return {"all": lambda: hierarchy.closure, "parent": hierarchy.parents, "none": lambda: nothing}[which]()
+            return hierarchy.closure if which == "all" else hierarchy.parents() if which == "parent" else nothing
 
-        self._certain = reach(propagation.ancestors)
-        self._uncertain = reach(propagation.uncertain)
-        self._absent = hierarchy.descendants() if propagation.absent == "descendants" else nothing
+        self.certain = reach(propagation.ancestors)
+        self.uncertain = reach(propagation.uncertain)
+        self.absent = hierarchy.descendants() if propagation.absent == "descendants" else nothing
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with what its labels bring; see :func:`augment`."""
@@ -112,16 +112,7 @@ class Augmenter:
         from mlimages.annotate import augmentkernels as kernels
 
         given = GivenLabels.of(batch)
-        bound, wrong, at = kernels.measure(
-            given.offsets,
-            given.labels,
-            given.confidences,
-            self._certain.indptr,
-            self._uncertain.indptr,
-            self._absent.indptr,
-        )
-        if bound < 0:
-            raise self._error(batch, given, wrong, at)
+        bound = self.check(batch, given)
         if bound > np.iinfo(np.int32).max:
             raise MlimagesError(
                 f"a batch of {batch.num_rows} rows may grow to {bound} labels, and lists count to "
@@ -137,13 +128,13 @@ class Augmenter:
             given.labels,
             given.confidences,
             given.origins,
-            self._certain.indptr,
-            self._certain.indices,
-            self._uncertain.indptr,
-            self._uncertain.indices,
-            self._absent.indptr,
-            self._absent.indices,
-            self._keep_largest,
+            self.certain.indptr,
+            self.certain.indices,
+            self.uncertain.indptr,
+            self.uncertain.indices,
+            self.absent.indptr,
+            self.absent.indices,
+            self.keep_largest,
             offsets,
             labels,
             confidences,
@@ -159,13 +150,29 @@ class Augmenter:
         ]
         return Augmented(pa.RecordBatch.from_arrays(columns, schema=self.schema), int(conflicts))
 
+    def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
+        """Check every label of a batch; return the most labels that it can grow to.
+
+        Raises
+        ------
+        LabelError
+            For a label outside the hierarchy or a confidence outside [0, 1].
+        """
+        from mlimages.annotate import augmentkernels as kernels
+
+        reaches = self.certain.indptr, self.uncertain.indptr, self.absent.indptr
+        bound, wrong, at = kernels.measure(given.offsets, given.labels, given.confidences, *reaches)
+        if bound < 0:
+            raise self._error(batch, given, wrong, at)
+        return int(bound)
+
     def _error(self, batch: pa.RecordBatch, given: GivenLabels, wrong: int, at: int) -> LabelError:
         from mlimages.annotate import augmentkernels as kernels
 
         row = int(np.searchsorted(given.offsets, at, side="right")) - 1
         where = f"row {row} ({batch.column('image')[row].as_py()!r})"
         if wrong == kernels.BAD_LABEL:
-            return LabelError(f"{where}: label {given.labels[at]}, expected 0 to {len(self._hierarchy) - 1}")
+            return LabelError(f"{where}: label {given.labels[at]}, expected 0 to {self._categories - 1}")
         return LabelError(f"{where}: confidence {given.confidences[at]:g} of label {given.labels[at]}, expected 0 to 1")
 
 

@@ -47,7 +47,7 @@ def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: 
     return bound, 0, 0
 
 
-def _signature(label: nb.types.Type) -> nb.types.Type:
+def _signature(label: nb.types.Type) -> object:
     csr = (_INDPTR, _INDICES)
     outputs = (nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1])
     return nb.int64(_OFFSETS, _INDICES, _FLOATS, _BYTES, *csr, *csr, *csr, nb.boolean, *outputs)

@@ -135,21 +135,22 @@ class Job:
         """Refuse to go on with another input or other options than the job was begun with."""
         now = self._manifest([Input.of(path) for path in self.inputs])
         folder = self.maker.folder
-        for name, before, after in (
+        compared: tuple[tuple[str, object, object], ...] = (
             ("input files", [each.path for each in begun.inputs], [each.path for each in now.inputs]),
             ("options", begun.options, now.options),
             ("hierarchy, propagation or version", begun.metadata, now.metadata),
-        ):
+        )
+        for name, before, after in compared:
             if before != after:
                 raise JobError(
-                    f"{folder}: was begun with other {name}: found {after}, expected {before}; use those, or start again "
-                    "in a new folder"
+                    f"{folder}: was begun with other {name}: found {after}, expected {before}; use those, or start "
+                    "again in a new folder"
                 )
-        for before, after in zip(begun.inputs, now.inputs, strict=True):
-            if (before.bytes, before.modified) != (after.bytes, after.modified):
+        for then, file in zip(begun.inputs, now.inputs, strict=True):
+            if (then.bytes, then.modified) != (file.bytes, file.modified):
                 raise JobError(
-                    f"{after.path}: changed since the job in {folder} was begun (found {after.bytes} bytes of "
-                    f"{after.modified}, expected {before.bytes} of {before.modified}): start again in a new folder"
+                    f"{file.path}: changed since the job in {folder} was begun (found {file.bytes} bytes of "
+                    f"{file.modified}, expected {then.bytes} of {then.modified}): start again in a new folder"
                 )
 
     def _finish(self, made: list[Made], inputs: list[Input]) -> Manifest:

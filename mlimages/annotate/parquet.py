@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -64,7 +64,6 @@ class _Column:
     data: ByteArray
     dictionary: bytes | None = None
     dictionary_values: int = 0
-    metadata: dict[int, thrift.Value] = field(default_factory=dict)
 
 
 class TableWriter:
@@ -113,8 +112,8 @@ class TableWriter:
         chunks = [self._chunk(column) for column in columns]
         self._groups.append(
             {
-                1: chunks,
-                2: I64(sum(column.metadata[6].value for column in columns)),  # type: ignore[union-attr]
+                1: [chunk for chunk, _ in chunks],
+                2: I64(sum(size for _, size in chunks)),
                 3: I64(batch.num_rows),
                 5: I64(start),
                 6: I64(self._at - start),
@@ -125,12 +124,9 @@ class TableWriter:
 
     def close(self, metadata: Mapping[bytes, bytes] | None = None) -> WrittenPart:
         """Write the footer, with more metadata if there is any; the file itself stays open."""
-        stored = self._schema.remove_metadata()
-        pairs = {
-            **(self._schema.metadata or {}),
-            **(metadata or {}),
-            b"ARROW:schema": base64.b64encode(stored.serialize()),
-        }
+        pairs = {**(self._schema.metadata or {}), **(metadata or {})}
+        stored = self._schema.with_metadata(pairs)  # pyarrow takes types and metadata alike from this copy
+        pairs[b"ARROW:schema"] = base64.b64encode(stored.serialize())
         order: Struct = {1: {}}  # TypeDefinedOrder
         footer = thrift.struct(
             {
@@ -159,8 +155,8 @@ class TableWriter:
         page = levels.page(values.view(np.uint8), *_packed_head(len(values), 16), pad=_padding(len(values), 2))
         return _Column(path, _INT32, _RLE_DICTIONARY, levels.slots, page, dictionary, self._categories)
 
-    def _chunk(self, column: _Column) -> Struct:
-        """Write the pages of a column; return its ColumnChunk."""
+    def _chunk(self, column: _Column) -> tuple[Struct, int]:
+        """Write the pages of a column; return its ColumnChunk and its size uncompressed."""
         start, uncompressed = self._at, 0
         encodings = [_RLE, column.encoding]
         if column.dictionary is not None:
@@ -170,7 +166,7 @@ class TableWriter:
         data_at = self._at
         header = {1: column.values, 2: column.encoding, 3: _RLE, 4: _RLE}
         uncompressed += self._page(column.data, _DATA_PAGE, {5: header})
-        column.metadata = {
+        metadata: dict[int, thrift.Value] = {
             1: column.physical,
             2: encodings,
             3: list(column.path),
@@ -181,8 +177,8 @@ class TableWriter:
             9: I64(data_at),
         }
         if column.dictionary is not None:
-            column.metadata[11] = I64(start)
-        return {2: I64(start), 3: column.metadata}
+            metadata[11] = I64(start)
+        return {2: I64(start), 3: metadata}, uncompressed
 
     def _page(self, body: bytes | ByteArray, kind: int, header: Struct) -> int:
         """Compress and write one page; return its size uncompressed, header included."""
@@ -252,7 +248,8 @@ def _confidence_column(levels: _Levels, values: NDArray[np.float32]) -> _Column:
     count = pagekernels.confidence_codes(values, codes, distinct)
     if count < 0:
         return _Column(path, _FLOAT, _PLAIN, levels.slots, levels.page(values.view(np.uint8)))
-    return _coded(path, _FLOAT, levels, codes, distinct[:count].astype("<f4"))
+    dictionary = distinct[:count] if count else np.zeros(1, np.float32)  # readers expect an entry
+    return _coded(path, _FLOAT, levels, codes, dictionary.astype("<f4"))
 
 
 def _origin_column(levels: _Levels, values: NDArray[np.uint8]) -> _Column:
@@ -265,23 +262,20 @@ def _coded(
 ) -> _Column:
     """A column of codes into a dictionary of at most 256 entries, with no more bits a code than they need."""
     count = len(dictionary)
-    if count <= 1:  # all alike: one run says so
+    if count == 1:  # all alike: one run says so
         page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(codes) << 1) + b"\x00")
     else:
         width = next(bits for bits in (1, 2, 4, 8) if count <= 1 << bits)
         packed = np.zeros(-(-len(codes) // 8) * width, np.uint8)
         pagekernels.pack_codes(codes, width, packed)
         page = levels.page(packed, *_packed_head(len(codes), width))
-    return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), max(count, 1))
+    return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), count)
 
 
 def _schema_elements(categories: int) -> list[Struct]:
     """The columns as Parquet's SchemaElements, depth first, just as pyarrow would write them."""
-    bits = 16 if categories < INT32_FROM else 32
-
-    def integer(bits: int, *, signed: bool) -> Struct:
-        converted = {(16, True): 16, (32, True): 17, (8, False): 11}[bits, signed]
-        return {6: converted, 10: {10: {1: I8(bits), 2: signed}}}
+    int16: Struct = {6: 16, 10: {10: {1: I8(16), 2: True}}}
+    uint8: Struct = {6: 11, 10: {10: {1: I8(8), 2: False}}}
 
     def listed(name: bytes, physical: int, logical: Struct) -> list[Struct]:
         return [
@@ -293,9 +287,9 @@ def _schema_elements(categories: int) -> list[Struct]:
     return [
         {3: 0, 4: b"schema", 5: 4},
         {1: _BYTE_ARRAY, 3: _OPTIONAL, 4: b"image", 6: 0, 10: {1: {}}},
-        *listed(b"labels", _INT32, integer(bits, signed=True)),
+        *listed(b"labels", _INT32, int16 if categories < INT32_FROM else {}),
         *listed(b"confidences", _FLOAT, {}),
-        *listed(b"origins", _INT32, integer(8, signed=False)),
+        *listed(b"origins", _INT32, uint8),
     ]
 
 

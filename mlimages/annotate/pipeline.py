@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlimages.annotate.augment import Augmenter, GivenLabels, Propagation
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.imagelist import ImageList
 from mlimages.annotate.imagenet import ImageNet
 from mlimages.annotate.imagenettree import ImageNetTree
@@ -100,6 +101,10 @@ def annotate(
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
     in_memory = not _is_paths(source)
+    if in_memory and not isinstance(source, Iterable | pa.Table | pa.RecordBatch):
+        raise MlimagesError(
+            f"found a {type(source).__name__} as source, expected paths, a DataFrame, a pyarrow Table or RecordBatches"
+        )
     if in_memory and options:
         raise MlimagesError(f"{', '.join(options)}: no option of labels in memory")
     if out is None:
@@ -110,6 +115,7 @@ def annotate(
             source if in_memory else _read(open_source(source, hierarchy, format, **options)), hierarchy, propagation
         )
 
+    load_kernels()
     maker = PartMaker(Path(out), hierarchy, propagation, on_error)
     workers = workers or len(os.sched_getaffinity(0))
     run = _engine(engine)
@@ -280,10 +286,6 @@ def _as_batches(source: Any) -> Iterator[pa.RecordBatch]:
         source = source.to_batches()
     elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
         source = pa.Table.from_pandas(source, preserve_index=False).to_batches()
-    if not isinstance(source, Iterable):
-        raise MlimagesError(
-            f"found a {type(source).__name__} as source, expected paths, a DataFrame, a pyarrow Table or RecordBatches"
-        )
     for batch in source:
         if not isinstance(batch, pa.RecordBatch):
             raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")
@@ -312,8 +314,8 @@ def _batch_tasks(batches: Iterable[pa.RecordBatch], categories: int) -> Iterator
 def _rechunked(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     if not batches:
         return []
-    table = pa.Table.from_batches(batches).combine_chunks()
-    return table.to_batches(max_chunksize=BATCH_ROWS)
+    found: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    return found
 
 
 def _checked(batch: pa.RecordBatch, first: int, categories: int, report: Report) -> pa.RecordBatch:

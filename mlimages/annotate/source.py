@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -103,7 +104,7 @@ def split_into_units(
         size = path.stat().st_size
         pieces = max(1, -(-size // unit_bytes)) if can else 1
         bounds = [size * k // pieces for k in range(pieces + 1)]
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             units.append(Unit(len(units), os.fspath(path), start, stop))
     return units
 

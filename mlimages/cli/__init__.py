@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import hierarchy
+from mlimages.cli import annotate, hierarchy
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(hierarchy.app, name="hierarchy")
+app.command()(annotate.annotate)
 
 
 @app.callback(invoke_without_command=True)

@@ -152,8 +152,9 @@ def build(
     keys = read_synset_ids(_bytes(keys_file), path=_shown(keys_file))
     tops = None
     if roots is not None:
-        named = [key for each in roots for key in each.split(",") if key]
-        tops = list(wordnet.PUBLISHED_ROOTS) if named == ["published"] else named
+        tops = [key for each in roots for key in each.split(",")]
+        if "published" in tops:
+            tops = [key for key in tops if key != "published"] + list(wordnet.PUBLISHED_ROOTS)
     if close_upwards:
         keys = wordnet.close_upwards(keys, tops)
     nearer = None if inner is None else read_synset_ids(_bytes(inner), path=_shown(inner), among=set(keys))
@@ -180,10 +181,10 @@ def explore(
     loaded = load_hierarchy(hierarchy)
     counts = None
     if table is not None:
-        from mlimages.annotate import AnnotationTable
-
         if load_hierarchy(table).fingerprint != loaded.fingerprint:
             raise HierarchyError(f"{table}: the table was made with another hierarchy than {hierarchy}: name that one")
+        from mlimages.annotate import AnnotationTable
+
         counts = AnnotationTable.open(table).category_counts()
     write_explorer(loaded, out, counts=counts, title=title or f"{hierarchy}: {len(loaded):,} categories")
     typer.echo(f"{out}: {len(loaded):,} categories, {out.stat().st_size / 1e6:.1f} MB", err=True)
@@ -219,7 +220,9 @@ def _category(hierarchy: Hierarchy, text: str) -> int:
         return hierarchy.index(text)
     if text.isascii() and text.isdigit():
         return hierarchy.index(int(text))
-    found = [each for each in hierarchy.find(text) if text.casefold() in (name.casefold() for name in each.names)]
+    wanted = text.casefold()
+    named = [each for each in hierarchy.find(text) if wanted in (name.casefold() for name in each.names)]
+    found = [each for each in named if each.name.casefold() == wanted] or named  # its usual name comes first
     if len(found) > 1:
         keys = ", ".join(each.key for each in found[:10])
         raise UnknownCategoryError(f"{text!r} is the name of {len(found)} categories: name one by its key ({keys})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,16 +100,22 @@ def audit(hierarchy: Hierarchy) -> Report:
     parent = np.full(len(child), -1, np.int64)
     parent[lengths[child] > 0] = hierarchy.parents().indices
     status, nearest = _statuses(hierarchy, child, parent)
-    columns: dict[str, Any] = {}
-    for column, index in (("", child), ("parent", parent), ("nearest", nearest)):
-        columns[column or "index"] = _nullable(index) if column else index
-        for what, texts in (("key", hierarchy.keys), ("name", [each.name for each in hierarchy])):
-            columns[f"{column}_{what}".lstrip("_")] = [texts[i] if i >= 0 else "" for i in index.tolist()]
-        if column == "parent":
-            columns["status"] = status
+    names = [each.name for each in hierarchy]
+    columns = {
+        "index": child,
+        "key": _texts(hierarchy.keys, child),
+        "name": _texts(names, child),
+        "parent": _nullable(parent),
+        "parent_key": _texts(hierarchy.keys, parent),
+        "parent_name": _texts(names, parent),
+        "status": status,
+        "nearest": _nullable(nearest),
+        "nearest_key": _texts(hierarchy.keys, nearest),
+        "nearest_name": _texts(names, nearest),
+    }
     counts = Counter(status)
     return Report(
-        f"{len(hierarchy):,} categories held against WordNet 3.0",
+        f"Against WordNet 3.0, {len(hierarchy):,} in all:",
         pd.DataFrame(columns),
         {each: counts[each] for each in STATUSES},
     )
@@ -145,6 +152,11 @@ def _statuses(hierarchy: Hierarchy, child: NDArray[Any], parent: NDArray[Any]) -
         between = wordnet.parents(int(below[row]))
         nearest[row] = between[wordnet.is_ancestor(int(above[row]), between)][0]
     return status.tolist(), np.where(nearest >= 0, known[nearest] if n else -1, -1)
+
+
+def _texts(texts: Sequence[str], index: NDArray[Any]) -> list[str]:
+    """The text of each category index, empty where -1 stands for none."""
+    return [texts[i] if i >= 0 else "" for i in index.tolist()]
 
 
 def _nullable(index: NDArray[Any]) -> pd.api.extensions.ExtensionArray:
@@ -185,21 +197,23 @@ def compare(before: Hierarchy, after: Hierarchy) -> Report:
             rows.append(("added", key, name, "", str(category.index)))
             continue
         old = before[key]
-        aspects = [
-            ("renamed", ", ".join(old.names), ", ".join(category.names)),
-            ("re-parented", _parent_keys(before, key), _parent_keys(after, key)),
-            ("moved", str(old.index), str(category.index)),
-        ]
-        found = [(change, key, name, was, now) for change, was, now in aspects if was != now]
+        was, now = _parent_keys(before, key), _parent_keys(after, key)
+        found = []
+        if old.names != category.names:
+            found.append(("renamed", key, name, ", ".join(old.names), ", ".join(category.names)))
+        if was != now:
+            found.append(("re-parented", key, name, " ".join(was), " ".join(now)))
+        if old.index != category.index:
+            found.append(("moved", key, name, str(old.index), str(category.index)))
         unchanged += not found
         rows.extend(found)
     counts = Counter(row[0] for row in rows)
     return Report(
-        f"{len(before):,} categories before, {len(after):,} after",
+        f"Categories before {len(before):,}, after {len(after):,}:",
         pd.DataFrame(rows, columns=["change", "key", "name", "before", "after"]),
         {"unchanged": unchanged, **{change: counts[change] for change in CHANGES}},
     )
 
 
-def _parent_keys(hierarchy: Hierarchy, key: str) -> str:
-    return " ".join(hierarchy.keys[i] for i in hierarchy.parents(key))
+def _parent_keys(hierarchy: Hierarchy, key: str) -> list[str]:
+    return [hierarchy.keys[i] for i in hierarchy.parents(key)]

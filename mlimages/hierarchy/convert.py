@@ -50,7 +50,8 @@ def write_parquet(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
         pa.ListArray.from_arrays(pa.array(parents.indptr.astype(np.int32)), pa.array(parents.indices)),
     ]
     schema = arrow_schema().with_metadata({FINGERPRINT_KEY: hierarchy.fingerprint.encode()})
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, compression="zstd")
+    with Path(path).open("wb") as file:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), file, compression="zstd")
 
 
 def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:

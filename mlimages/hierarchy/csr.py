@@ -52,11 +52,12 @@ class CSR:
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=indptr[1:])
         entries = list(chain.from_iterable(rows))
-        flat = np.asarray(entries) if entries else np.empty(0, np.int32)
-        if flat.dtype.kind not in "iu" or flat.ndim != 1 or not _fits_int32(flat):
-            wrong = next((each for each in entries if not _is_int32(each)), entries[0])
+        if not all(issubclass(kind, int | np.integer) and kind is not bool for kind in set(map(type, entries))) or (
+            entries and not -(2**31) <= min(entries) <= max(entries) < 2**31
+        ):
+            wrong = next(each for each in entries if not _is_int32(each))
             raise HierarchyError(f"found {wrong!r} among the rows, expected integer indices below 2**31")
-        return cls(indptr, flat.astype(np.int32)).frozen()
+        return cls(indptr, np.array(entries, np.int32)).frozen()
 
     @classmethod
     def copied(cls, rows: CSR) -> CSR:

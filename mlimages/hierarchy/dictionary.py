@@ -65,7 +65,7 @@ def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
             raise FormatError(f"unknown parent {above}: expected -1 (a root) to {count - 1}", path=path, line=number)
         keys.append(key)
         parents.append(above)
-        names.append(tuple(name.split(", ")) if name else ())
+        names.append(_names(name))
     try:
         return Hierarchy(keys, CSR.from_rows([[] if above < 0 else [above] for above in parents]), names)
     except CycleError as error:
@@ -90,9 +90,7 @@ def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None
                 "one: write Parquet with to_parquet instead"
             )
         name = ", ".join(category.names)
-        if any(mark in category.key + name for mark in "\t\n\r") or tuple(name.split(", ")) != (
-            category.names or ("",)
-        ):
+        if any(mark in name for mark in "\t\n\r") or _names(name) != category.names:
             raise HierarchyError(
                 f"category {category.index} ({category.key}) has names that the dictionary format cannot hold "
                 f"({category.names!r}: a tab, a line end, a comma before a space or an empty name): "
@@ -100,6 +98,10 @@ def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None
             )
         rows.append(f"{category.index}\t{category.key}\t{above[0] if len(above) else -1}\t{name}")
     Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", ")) if text else ()
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:

@@ -17,7 +17,7 @@ from mlimages.hierarchy.graph import Hierarchy
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-#: Characters of a category's names on one line of the text tree.
+#: Characters of a category's names on one line of a tree.
 NAME_WIDTH = 60
 
 #: Boxes in one figure: a browser still draws so many; more paths than this only a DAG has.
@@ -164,7 +164,7 @@ def sunburst(
     return _figure(plotly, plotly.Sunburst(**boxes, insidetextorientation="radial"), title)
 
 
-def repr_html(hierarchy: Hierarchy, *, depth: int = 2, width: int = 20) -> str:
+def repr_html(hierarchy: Hierarchy, *, depth: int = 2, width: int = 12) -> str:
     """What Jupyter shows: the main statistics and the top levels to unfold, as HTML without scripts.
 
     Colours are the page's own, so it is readable on a light and a dark one. All text is escaped.
@@ -235,11 +235,14 @@ def _tops(hierarchy: Hierarchy, root: CategoryLike | None, images: NDArray[np.in
 
 
 def _line(hierarchy: Hierarchy, category: int, images: NDArray[np.int64] | None) -> str:
-    names = _printable(", ".join(hierarchy.names[category]))
-    if len(names) > NAME_WIDTH:  # it would hide the number
-        names = names[: NAME_WIDTH - 1].rstrip(" ,") + "…"
     number = f"[{category}]" if images is None else f"{images[category]:,}"
-    return " ".join(part for part in (_printable(hierarchy.keys[category]), names, number) if part)
+    parts = _printable(hierarchy.keys[category]), _short_names(hierarchy, category), number
+    return " ".join(part for part in parts if part)
+
+
+def _short_names(hierarchy: Hierarchy, category: int) -> str:
+    names = _printable(", ".join(hierarchy.names[category]))
+    return names if len(names) <= NAME_WIDTH else names[: NAME_WIDTH - 1].rstrip(" ,") + "…"
 
 
 def _printable(text: str) -> str:
@@ -318,7 +321,7 @@ def _figure(plotly: Any, trace: Any, title: str | None) -> plotly.graph_objects.
 def _html_rows(hierarchy: Hierarchy, categories: list[int], depth: int, width: int) -> Iterator[str]:
     for category in categories[:width]:
         key, children = escape(hierarchy.keys[category]), hierarchy.children(category).tolist()
-        names = escape(", ".join(hierarchy.names[category]))
+        names = escape(_short_names(hierarchy, category))
         below = f' <span style="opacity:.75">+{len(hierarchy.descendants(category)):,}</span>' if children else ""
         text = f"<code>{key}</code> {names}{below}"
         if children and depth > 0:

@@ -301,7 +301,8 @@ class Hierarchy(Relations):
     def restrict(self, categories: Iterable[CategoryLike] | NDArray[Any]) -> Hierarchy:
         """The hierarchy of the given categories only, in the given order.
 
-        What is dropped is contracted: the new parents of a kept category are its nearest kept ancestors.
+        What is dropped is contracted: the new parents of a kept category are its nearest kept ancestors. A parent that
+        is above another parent is not among the nearest, even where all categories are kept.
         """
         from mlimages.hierarchy.convert import restrict
 

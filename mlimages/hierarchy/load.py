@@ -167,9 +167,10 @@ def _reason(error: OSError | ValueError) -> str:
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
+        error.response.close()  # pooch leaves the connection open
         return f"HTTP {error.response.status_code}"
     if isinstance(error, requests.RequestException):
         return f"no connection, {type(error).__name__}"
     if isinstance(error, OSError):
-        return (error.strerror or str(error).splitlines()[0]).lower()
+        return (error.strerror or " ".join(str(error).split()) or type(error).__name__).lower()
     return "the file at that address is not the published one, by its SHA-256"

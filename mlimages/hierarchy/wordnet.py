@@ -4,7 +4,9 @@ A kept category's parent is its nearest kept hypernym: the first that a walk up 
 hypernyms of a synset in the order of ``data.noun``, instance hypernyms after hypernyms. Where two kept hypernyms are
 equally near, WordNet's order decides. The published hierarchy of ML-Images was tied by hand instead: of its 11,162
 categories with a parent this rule gives the published one for 10,214; for 11,035 where only the published parents may
-be parents (`inner`); and then, with `multiple_parents`, the published parent is among the parents of 11,116.
+be parents (`inner`); and then, with `multiple_parents`, the published parent is among the parents of 11,116. Other
+orders of the hypernyms (ascending offset, alphabetical, reversed) move the first two counts by 31 at most, so the ties
+that are left follow no such rule. NLTK keeps hypernyms in sets: a walk through it counts otherwise from run to run.
 """
 
 from __future__ import annotations
@@ -187,7 +189,7 @@ def close_upwards(keys: Iterable[str], roots: Iterable[str] | None = None) -> li
 def imagenet_hierarchy(
     name: str, *, roots: Collection[str] | None = PUBLISHED_ROOTS, multiple_parents: bool = False
 ) -> Hierarchy:
-    """The hierarchy of an ImageNet class list: its classes and all their hypernyms.
+    """The hierarchy of an ImageNet class list: its classes and their ancestors.
 
     Classes come first, in class order, then the inner categories by ascending id. With ``roots=None`` every class is
     kept, category ``c`` is class ``c``, and everything ends at entity. With roots, the classes that are not below any
@@ -197,16 +199,16 @@ def imagenet_hierarchy(
     ============  =======  ===================  ==========  ===================
     name          classes  below the 4 roots    categories  with ``roots=None``
     ============  =======  ===================  ==========  ===================
-    imagenet-1k     1,000  997                  1,840       1,860
-    imagenet-11k   11,221  10,933               12,560      13,034
-    imagenet-12k   11,821  11,529               13,158      13,636
-    imagenet-21k   21,841  21,412               22,887      23,546
+    imagenet-1k     1,000  997                  1,791       1,808
+    imagenet-11k   11,221  10,933               12,502      12,936
+    imagenet-12k   11,821  11,529               13,102      13,540
+    imagenet-21k   21,841  21,412               22,840      23,460
     ============  =======  ===================  ==========  ===================
 
     A root below which no class lies is left out: of the four, imagenet-1k has matter and object only.
 
-    All hypernyms are there whatever `multiple_parents`, so with one parent each some inner categories have no
-    children: those that lie above a class only by a second way (35 in imagenet-1k, such as domestic animal).
+    With one parent each, hypernyms that lie above classes only by a second way (domestic animal, above the dogs) are
+    left out: no image could ever carry them. With `multiple_parents` all hypernyms are there.
 
     Parameters
     ----------
@@ -218,7 +220,10 @@ def imagenet_hierarchy(
         All hypernyms of a synset are its parents, not the first only.
     """
     keys = close_upwards(class_list(name), roots)
-    return from_wordnet(keys, roots=roots, multiple_parents=multiple_parents)
+    hierarchy = from_wordnet(keys, roots=roots, multiple_parents=multiple_parents)
+    classes = hierarchy.index([key for key in class_list(name) if key in hierarchy])
+    used = np.union1d(classes, hierarchy.ancestors(classes).indices)
+    return hierarchy if len(used) == len(hierarchy) else hierarchy.restrict(used)
 
 
 def _cut(wordnet: Taxonomy, roots: Int64Array) -> CSR:
@@ -255,17 +260,22 @@ def nltk_synset(key: str) -> Synset:
     embedded = taxonomy()
     names = embedded.names(embedded.positions([key]))[0]
     from nltk.corpus import wordnet as corpus
+    from nltk.corpus.reader.wordnet import WordNetError
 
     install = "run python -m nltk.downloader wordnet"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NLTK warns and returns None where an offset leads nowhere
-            version = corpus.get_version()
-            synset = corpus.synset_from_pos_and_offset("n", int(key[1:]))
+        corpus.ensure_loaded()
+        version = corpus.get_version()
     except LookupError:
         raise DataNotFoundError(f"NLTK finds no WordNet corpus, which holds the glosses: {install}") from None
-    except OSError as error:
+    except (OSError, WordNetError) as error:
         raise DataNotFoundError(f"NLTK's WordNet corpus is incomplete ({error}): {install}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NLTK warns and returns None where an offset leads nowhere
+            synset = corpus.synset_from_pos_and_offset("n", int(key[1:]))
+    except (LookupError, ValueError, WordNetError):  # or fails on what stands there
+        synset = None
     found = synset and tuple(name.replace("_", " ") for name in synset.lemma_names())
     if found != names:
         there = ", ".join(found) if found else "no synset"

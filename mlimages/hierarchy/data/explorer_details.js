@@ -77,11 +77,13 @@ function showDetails(node) {
   ];
   if (counts) {
     const subtree = [...below(index)];
-    const most = node.parent === top ? 0 : counts[node.parent.index];
+    const labels = subtree.reduce((sum, i) => sum + counts[i], 0), used = subtree.filter((i) => counts[i] > 0).length;
+    const above = node.parent === top ? 0 : counts[node.parent.index];
+    const share = above && `${((100 * counts[index]) / above).toFixed(1)}% of ${label(node.parent.index)}`;
     facts.push(
-      ["Images", format(counts[index]), most && `${((100 * counts[index]) / most).toFixed(1)}% of ${label(node.parent.index)}`],
-      ["Subtree: labels", format(subtree.reduce((sum, i) => sum + counts[i], 0)), "on it and below"],
-      ["Subtree: in use", format(subtree.filter((i) => counts[i] > 0).length), `of ${plural(subtree.length, "category", "categories")}`],
+      ["Images", format(counts[index]), share],
+      ["Subtree: labels", format(labels), "on it and below"],
+      ["Subtree: in use", format(used), `of ${plural(subtree.length, "category", "categories")}`],
     );
   }
   const shown = pathsTo(index);
@@ -105,6 +107,7 @@ function showDetails(node) {
   );
   const above = parents[index], pathUp = (parent) => (here.at(-2) === parent ? here.slice(0, -1) : mainPath(parent));
   if (above.length) details.append(heading("Parents", above.length), ...linkList(above, pathUp));
-  if (kids.length) details.append(heading("Children", kids.length), ...linkList(kids.map((kid) => kid.index), (kid) => [...here, kid]));
+  const inside = kids.map((kid) => kid.index), pathDown = (kid) => [...here, kid];
+  if (kids.length) details.append(heading("Children", kids.length), ...linkList(inside, pathDown));
   details.scrollTop = 0;
 }

@@ -50,8 +50,10 @@ function showMatches() {
     return option;
   });
   results.replaceChildren(...options);
-  const total = matches.length > SHOWN ? `the first ${SHOWN} of ${plural(matches.length, "match", "matches")}` : plural(matches.length, "match", "matches");
-  $("matches").textContent = $("status").textContent = wanted ? (matches.length ? total : "No category matches.") : "";
+  const total = plural(matches.length, "match", "matches");
+  const listed = matches.length > SHOWN ? `the first ${SHOWN} of ${total}` : total;
+  const message = matches.length ? listed : "No category matches.";
+  $("matches").textContent = $("status").textContent = wanted ? message : "";
   showList(wanted !== "");
   choose(0);
 }
@@ -118,7 +120,7 @@ function remember(index, push) {
   else remembering = setTimeout(() => history.replaceState(null, "", hash), 250);
 }
 
-/** Go where the address says; false where it names nothing. */
+/** Go where the address says, if it says anything. */
 function openAddress() {
   let key = location.hash.slice(1);
   try {
@@ -126,15 +128,15 @@ function openAddress() {
   } catch {
     // a stray % that encodes nothing: the key as it stands
   }
-  if (!key) return false;
+  if (!key) return;
   const index = keys.indexOf(key);
   if (index < 0) {
-    details.replaceChildren(element("h2", {}, "Not found"), element("p", {}, "No category has the key ", element("code", {}, key), "."));
-    return true;
+    const message = element("p", {}, "No category has the key ", element("code", {}, key), ".");
+    details.replaceChildren(element("h2", {}, "Not found"), message);
+    return;
   }
   clearTimeout(remembering);
-  if (active?.index !== index) go(mainPath(index), { focus: false });
-  return true;
+  if (active.index !== index) go(mainPath(index), { focus: false });
 }
 
 window.addEventListener("hashchange", openAddress);
@@ -162,7 +164,8 @@ function start() {
   refresh();
   active = rows[0];
   draw();
-  if (!openAddress()) showDetails(active);
+  showDetails(active);
+  openAddress();
 }
 
 start();

@@ -53,13 +53,16 @@ function sortPlaces(node) {
 
 function refresh() {
   rows = [];
+  let deepest = 1;
   const waiting = [...placesOf(top)].reverse();
   while (waiting.length) {
     const node = waiting.pop();
     node.row = rows.length;
     rows.push(node);
+    deepest = Math.max(deepest, node.level);
     if (node.open) for (let k = placesOf(node).length - 1; k >= 0; k--) waiting.push(node.places[k]);
   }
+  tree.style.setProperty("--deepest", deepest);
   rowBox.style.height = `${rows.length * ROW}px`;
   draw();
 }

@@ -1,0 +1,71 @@
+"""Progress of long jobs: a bar on a terminal, plain lines elsewhere, and a clear word on Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+#: Seconds between two plain lines.
+_EVERY = 10.0
+
+
+@contextmanager
+def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], None]]:
+    """Show the :class:`~mlimages.annotate.job.Progress` of a job on standard error.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    resumable : bool
+        Whether Ctrl-C leaves something that ``--resume`` goes on with.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("mlimages")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with _bar(title) if sys.stderr.isatty() else _lines(title) as show:
+            yield show
+    except KeyboardInterrupt:
+        typer.echo("interrupted" + (": run the same command with --resume to go on" if resumable else ""), err=True)
+        raise typer.Exit(130) from None
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[Any], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:,} images"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, rows=0)
+
+        def show(at: Any) -> None:
+            done, total = (at.bytes, at.all_bytes) if at.all_bytes else (at.parts, at.all_parts or None)
+            bar.update(task, completed=done, total=total, rows=at.rows)
+
+        yield show
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[Callable[[Any], None]]:
+    last = time.monotonic()
+
+    def show(at: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            share = f", {at.bytes / at.all_bytes:.0%}" if at.all_bytes else ""
+            typer.echo(f"{title}: {at.rows:,} images, {at.parts} parts{share}", err=True)
+
+    yield show

@@ -1,0 +1,53 @@
+"""Random hierarchies and rows for hypothesis."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import strategies as st
+
+from mlimages import Hierarchy, Propagation
+
+CONFIDENCES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
+REACHES = st.sampled_from(["all", "parent", "none"])
+PROPAGATIONS = st.builds(
+    Propagation,
+    ancestors=REACHES,
+    uncertain=REACHES,
+    conflict=st.sampled_from(["max", "first"]),
+    absent=st.sampled_from(["keep", "descendants"]),
+)
+
+
+@st.composite
+def hierarchies(draw: st.DrawFn, *, most: int = 12) -> Hierarchy:
+    """A random DAG whose index order is not topological."""
+    n = draw(st.integers(1, most))
+    order = draw(st.permutations(range(n)))
+    parents: list[list[int]] = [[] for _ in range(n)]
+    for place, node in enumerate(order):
+        if place:
+            parents[node] = draw(st.lists(st.sampled_from(order[:place]), max_size=3, unique=True))
+    return Hierarchy([f"k{i}" for i in range(n)], parents)
+
+
+def rows_of(hierarchy: Hierarchy, *, most: int = 6) -> st.SearchStrategy[list[tuple[int, float]]]:
+    return st.lists(st.tuples(st.integers(0, len(hierarchy) - 1), CONFIDENCES), max_size=most)
+
+
+def batch_of(rows: list[list[tuple[int, float]]]) -> pa.RecordBatch:
+    return pa.record_batch(
+        {
+            "image": [f"{i}.jpg" for i in range(len(rows))],
+            "labels": pa.array([[label for label, _ in row] for row in rows], pa.list_(pa.int32())),
+            "confidences": pa.array([[float(c) for _, c in row] for row in rows], pa.list_(pa.float32())),
+        }
+    )
+
+
+def rows_in(batch: pa.RecordBatch) -> list[list[tuple[int, float, int]]]:
+    columns = [batch.column(name).to_pylist() for name in ("labels", "confidences", "origins")]
+    return [
+        [(int(a), float(np.float32(b)), int(c)) for a, b, c in zip(*row, strict=True)]
+        for row in zip(*columns, strict=True)
+    ]

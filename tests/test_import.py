@@ -1,0 +1,61 @@
+"""What importing the package and asking for help load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "pandas", "nltk", "scipy", "networkx", "pyarrow", "numba", "pooch")
+
+
+def loaded_after(code: str, *arguments: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after running the code."""
+    names = "{name.partition('.')[0] for name in sys.modules}"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*{names}, file=sys.stderr)", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    return set(run.stderr.split())
+
+
+def test_importing_the_package_loads_no_heavy_module():
+    assert loaded_after("import mlimages").isdisjoint({"numpy", *HEAVY})
+
+
+def test_importing_the_hierarchy_loads_numpy_alone():
+    loaded = loaded_after("from mlimages import Hierarchy, load_hierarchy\nfrom mlimages.hierarchy import audit")
+    assert "numpy" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["hierarchy", "--help"], ["hierarchy", "show", "--help"]])
+def test_help_loads_no_heavy_module(arguments):
+    code = (
+        "from mlimages.cli import main\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    )
+    loaded = loaded_after(code, *arguments)
+    assert "typer" in loaded
+    assert loaded.isdisjoint({"numpy", *HEAVY})
+
+
+def test_public_names_are_all_there():
+    import mlimages
+    import mlimages.hierarchy
+
+    for module in (mlimages, mlimages.hierarchy):
+        assert sorted(module.__all__, key=str.casefold) == sorted(set(module.__all__), key=str.casefold)
+        for name in module.__all__:
+            assert getattr(module, name) is not None
+    assert set(mlimages.__all__) <= set(dir(mlimages))
+    with pytest.raises(AttributeError, match="module 'mlimages' has no attribute 'nonsense'"):
+        mlimages.nonsense  # noqa: B018
+
+
+def test_audit_is_the_function_whoever_imported_the_module_first():
+    loaded_after("import mlimages.hierarchy.audit\nfrom mlimages.hierarchy import audit\nassert callable(audit)")
