@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import readonly
-from mlimages.annotate.imagenet import given_batch
 from mlimages.annotate.imageurls import urls_notes_path, urls_path
 from mlimages.annotate.partition import Notes, Summary, notes_path, run_path
-from mlimages.annotate.source import BATCH_ROWS, Report, Unit
+from mlimages.annotate.source import BATCH_ROWS, Report, Unit, given_batch
 
 _RECORD_BYTES = 24
 

@@ -37,8 +37,16 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.augment import readonly
 from mlimages.annotate.lines import Text, first_line, is_compressed, read_texts, shown
-from mlimages.annotate.schema import GIVEN_SCHEMA
-from mlimages.annotate.source import BATCH_BYTES, BATCH_ROWS, BadRow, Report, Unit, expand_paths, split_into_units
+from mlimages.annotate.source import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    BadRow,
+    Report,
+    Unit,
+    expand_paths,
+    given_batch,
+    split_into_units,
+)
 from mlimages.annotate.synsets import Unmapped, read_classes, sorted_classes, synset_targets
 from mlimages.errors import FormatError, MlimagesError
 
@@ -177,29 +185,6 @@ class _Buffers(NamedTuple):
         return given_batch(
             self.names[:used], self.name_offsets[: rows + 1], self.offsets[: rows + 1], self.labels[:entries]
         )
-
-
-def given_batch(
-    names: NDArray[np.uint8],
-    name_offsets: NDArray[np.int32],
-    offsets: NDArray[np.int32],
-    labels: NDArray[np.int32],
-    confidences: NDArray[np.float32] | None = None,
-) -> pa.RecordBatch:
-    """Arrays as a batch of given labels, without a copy; confidences are 1 where there are none."""
-    if confidences is None:
-        confidences = np.ones(len(labels), np.float32)
-    rows, starts = len(offsets) - 1, pa.py_buffer(offsets)
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.StringArray.from_buffers(rows, pa.py_buffer(name_offsets), pa.py_buffer(names)),
-            *(
-                pa.ListArray.from_buffers(GIVEN_SCHEMA.field(i).type, rows, [None, starts], children=[pa.array(values)])
-                for i, values in ((1, labels), (2, confidences))
-            ),
-        ],
-        schema=GIVEN_SCHEMA,
-    )
 
 
 def lost_counts(lost: Counter[int]) -> dict[str, int]:

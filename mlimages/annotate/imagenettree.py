@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from mlimages.annotate.imagenet import given_batch, lost_counts
-from mlimages.annotate.source import BATCH_ROWS, BadRow, Report, Unit
+from mlimages.annotate.imagenet import lost_counts
+from mlimages.annotate.source import BATCH_ROWS, BadRow, Report, Unit, given_batch
 from mlimages.annotate.synsets import Unmapped, is_synset_id, synset_targets
 from mlimages.errors import JobError, MlimagesError
 

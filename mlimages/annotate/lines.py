@@ -135,25 +135,49 @@ def _decompressed(path: str, compression: str, report: Report) -> Iterator[Text]
 
     kept = b""
     line = 1
-    ended = False
-    with pa.CompressedInputStream(pa.OSFile(path), compression) as stream:
-        while not ended:
+    fault = ""
+    blocks = _blocks(path, compression)
+    while True:
+        block = next(blocks, None)
+        if isinstance(block, OSError):
+            fault = f"the {compression} file is damaged or cut short ({block})"
+            kept = kept[: kept.rfind(b"\n") + 1]  # of the line it ends in, nothing is certain
+            block = None
+        ended = block is None
+        kept = kept + block if block else kept
+        if line == 1 and kept.startswith(BOM):
+            kept = kept[len(BOM) :]
+        data = np.frombuffer(kept, np.uint8)
+        whole = len(kept) if ended else kept.rfind(b"\n") + 1
+        at = 0
+        while at < whole:
+            end, lines, _ = kernels.scan(data, at, whole, BATCH_ROWS, BATCH_BYTES)
+            if not ended and lines < BATCH_ROWS and end - at < BATCH_BYTES:
+                break  # not yet a whole batch
+            yield Text(path, data, at, end, line)
+            at, line = end, line + lines
+        kept = kept[at:]
+        if ended:
+            break
+    if fault:
+        report.bad_row(BadRow(path, line, fault, b""))
+
+
+def _blocks(path: str, compression: str) -> Iterator[bytes | OSError]:
+    """The content of a compressed file; of a damaged one all that can be had, then the error."""
+    size = BATCH_BYTES // 8
+    done = 0
+    while True:
+        with pa.CompressedInputStream(pa.OSFile(path), compression) as stream:
+            if done:  # a read that meets the fault gives nothing: go there again, and on with smaller steps
+                stream.read(done)
             try:
-                block = stream.read(BATCH_BYTES // 8)
-                ended = not block
+                while block := stream.read(size):
+                    done += len(block)
+                    yield block
+                return
             except OSError as error:
-                report.bad_row(BadRow(path, line, f"the {compression} file is damaged or cut short ({error})", b""))
-                block, kept, ended = b"", kept[: kept.rfind(b"\n") + 1], True
-            kept = kept + block if kept else block
-            if line == 1 and kept.startswith(BOM):
-                kept = kept[len(BOM) :]
-            data = np.frombuffer(kept, np.uint8)
-            whole = len(kept) if ended else kept.rfind(b"\n") + 1
-            at = 0
-            while at < whole:
-                end, lines, _ = kernels.scan(data, at, whole, BATCH_ROWS, BATCH_BYTES)
-                if not ended and lines < BATCH_ROWS and end - at < BATCH_BYTES:
-                    break  # not yet a whole batch
-                yield Text(path, data, at, end, line)
-                at, line = end, line + lines
-            kept = kept[at:]
+                if size == 1:
+                    yield error
+                    return
+                size = max(1, size // 256)

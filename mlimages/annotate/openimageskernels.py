@@ -57,7 +57,7 @@ def pack_id(data, start, stop):  # type: ignore[no-untyped-def]
         byte = np.uint64(0)
         if start + k < stop:
             byte = np.uint64(data[start + k])
-            wrong += byte <= 32 or byte >= 127
+            wrong += int(byte <= 32 or byte >= 127)
         if k < 8:
             high = (high << np.uint64(8)) | byte
         else:

@@ -10,8 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from mlimages.annotate.schema import GIVEN_SCHEMA
 from mlimages.errors import FormatError, MlimagesError
 
 OnError = Literal["raise", "quarantine"]
@@ -95,9 +98,10 @@ class Source(Protocol):
 
 
 def split_into_units(
-    paths: list[Path], *, splittable: bool | list[bool] = True, unit_bytes: int = UNIT_BYTES
+    paths: list[Path], *, splittable: bool | list[bool] = True, unit_bytes: int | None = None
 ) -> list[Unit]:
-    """Units of about `unit_bytes`, of equal size within a file; a file that cannot be split is one unit."""
+    """Units of about `unit_bytes` (`UNIT_BYTES`), of equal size within a file; one that cannot be split is one unit."""
+    unit_bytes = unit_bytes or UNIT_BYTES
     can_split = [splittable] * len(paths) if isinstance(splittable, bool) else splittable
     units: list[Unit] = []
     for path, can in zip(paths, can_split, strict=True):
@@ -107,6 +111,29 @@ def split_into_units(
         for start, stop in pairwise(bounds):
             units.append(Unit(len(units), os.fspath(path), start, stop))
     return units
+
+
+def given_batch(
+    names: NDArray[np.uint8],
+    name_offsets: NDArray[np.int32],
+    offsets: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    confidences: NDArray[np.float32] | None = None,
+) -> pa.RecordBatch:
+    """Arrays as a batch of given labels, without a copy; confidences are 1 where there are none."""
+    if confidences is None:
+        confidences = np.ones(len(labels), np.float32)
+    rows, starts = len(offsets) - 1, pa.py_buffer(offsets)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.StringArray.from_buffers(rows, pa.py_buffer(name_offsets), pa.py_buffer(names)),
+            *(
+                pa.ListArray.from_buffers(GIVEN_SCHEMA.field(i).type, rows, [None, starts], children=[pa.array(values)])
+                for i, values in ((1, labels), (2, confidences))
+            ),
+        ],
+        schema=GIVEN_SCHEMA,
+    )
 
 
 def expand_paths(sources: str | os.PathLike[str] | list[str | os.PathLike[str]]) -> list[Path]:
