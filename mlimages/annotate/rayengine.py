@@ -73,7 +73,7 @@ def _run(data: Any, maker: PartMaker, described: pa.Table, workers: int) -> Iter
         num_cpus=1,
     )
     failed: list[tuple[int, BaseException]] = []
-    for row in parts.iter_rows(prefetch_batches=0):
+    for row in parts.iter_rows():
         index, result = pickle.loads(row["made"])
         if isinstance(result, Made):
             yield result
