@@ -72,17 +72,12 @@ def partition_urls(
 
 def _read(path: Path, report: Report) -> Iterator[pa.RecordBatch]:
     """Ids and URLs, those without a URL left out."""
+    bad: list[BadRow] = []
 
-    def note(row: Any) -> str:
-        report.bad_row(
-            BadRow(
-                str(path),
-                row.number or 0,
-                f"found {row.actual_columns} columns, expected the {row.expected_columns} of the header",
-                (row.text or "").encode(),
-            )
-        )
-        return "skip"
+    def note(row: Any) -> str:  # an error that it raises would be lost
+        reason = f"found {row.actual_columns} columns, expected the {row.expected_columns} of the header"
+        bad.append(BadRow(str(path), row.number or 0, reason, (row.text or "").encode()))
+        return "error" if report.on_error == "raise" else "skip"
 
     kinds = {_ID: pa.string(), _URL: pa.string()}
     try:
@@ -95,7 +90,11 @@ def _read(path: Path, report: Report) -> Iterator[pa.RecordBatch]:
             for batch in reader:
                 given = pa.RecordBatch.from_arrays([batch.column(0), batch.column(1)], schema=_SCHEMA)
                 yield given.filter(pc.not_equal(given.column("url"), ""))
+        for each in bad:
+            report.bad_row(each)
     except pa.ArrowInvalid as error:
+        for each in bad:
+            report.bad_row(each)
         raise FormatError(f"no CSV of images ({error})", path=path) from None
 
 

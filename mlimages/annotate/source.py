@@ -48,7 +48,7 @@ class Unit:
 
 
 class BadRow(NamedTuple):
-    """A row that could not be read."""
+    """A row that could not be read; its line is counted from 1, and 0 where it is not known."""
 
     path: str
     line: int
@@ -79,7 +79,7 @@ class Report:
             Where bad rows end the job.
         """
         if self.on_error == "raise":
-            raise FormatError(row.reason, path=row.path, line=row.line)
+            raise FormatError(row.reason, path=row.path, line=row.line or None)
         self.bad.append(row)
 
 
