@@ -77,7 +77,9 @@ def annotate(
     progress : callable, optional
         Called with a :class:`~mlimages.annotate.job.Progress` after every part.
     **options
-        More of the format; see :mod:`mlimages.annotate.imagenet` and :mod:`mlimages.annotate.openimages`.
+        More of the format; None is as good as not given. For ``imagenet``: `unmapped`, `classes`
+        (:class:`~mlimages.annotate.imagenet.ImageNet`); for ``open-images``: `mapping`, `images_csv`,
+        `class_descriptions` (:class:`~mlimages.annotate.openimages.OpenImages`).
 
     Returns
     -------
@@ -100,6 +102,7 @@ def annotate(
         raise MlimagesError(f"workers={workers}: expected at least 1")
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
+    options = {name: value for name, value in options.items() if value is not None}
     in_memory = not _is_paths(source)
     if in_memory and not isinstance(source, Iterable | pa.Table | pa.RecordBatch):
         raise MlimagesError(
@@ -230,7 +233,13 @@ def _is_paths(source: Any) -> bool:
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
     """Options as JSON holds them."""
-    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    return {name: plain(value) for name, value in options.items()}
 
 
 def _read(source: Source | OpenImages) -> Iterator[pa.RecordBatch]:

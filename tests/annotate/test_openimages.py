@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 import mlimages
 from mlimages import AnnotationTable, Hierarchy
-from mlimages.annotate import Propagation, imageurls, openimages
+from mlimages.annotate import Propagation, imageurls, openimages, partition
 from mlimages.errors import FormatError, JobError, MlimagesError
 
 HEADER = "ImageID,Source,LabelName,Confidence\n"
@@ -288,7 +289,8 @@ def test_a_bad_images_csv_is_refused_or_quarantined(zoo: Hierarchy, tmp_path: Pa
     with pytest.raises(FormatError, match=r"images\.csv:3: found 1 columns, expected the 2 of the header"):
         annotate(labels, zoo, tmp_path / "b", images_csv=images)
     write(images, "ImageID,OriginalURL\n1,http://x.org/1\n2\n12345678901234567,http://y\n")
-    table = annotate(labels, zoo, tmp_path / "c", images_csv=images, on_error="quarantine")
+    table = annotate(labels, zoo, tmp_path / "c", images_csv=[images], mapping=None, on_error="quarantine")
+    assert table.manifest.options["images_csv"] == [os.fspath(images)]
     assert rows(table) == {"http://x.org/1": {"dog": 0.5}}
     assert table.manifest.counts == {"quarantined": 2}
 
@@ -418,6 +420,39 @@ def test_a_partition_that_was_killed_goes_on_to_the_same_bytes(
     assert not (out / "scratch").exists()
     names = {each.name for each in out.iterdir()}
     assert names == {each.name for each in whole.folder.iterdir()}
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_a_job_interrupted_between_parts_goes_on_to_the_same_bytes(zoo: Hierarchy, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(at: mlimages.annotate.Progress) -> None:
+        if at.parts == 3:
+            raise Killed
+
+    path = write(tmp_path / "l.csv", HEADER + "".join(f"{i:x},machine,{zoo.keys[i % 10]},0.5\n" for i in range(300)))
+    whole = annotate(path, zoo, tmp_path / "whole")
+    with pytest.raises(Killed):
+        annotate(path, zoo, tmp_path / "out", progress=kill, workers=1)
+    assert 3 <= len(list((tmp_path / "out").glob("part-*.parquet"))) < len(whole.manifest.parts)
+    table = annotate(path, zoo, tmp_path / "out", resume=True)
+    assert parts(table) == parts(whole)
+    assert not (tmp_path / "out" / "scratch").exists()
+
+
+def test_a_full_disk_is_said_and_the_partition_goes_on_later(
+    zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = write(tmp_path / "labels.csv", HEADER + "1,machine,dog,0.5\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(partition.Partition, "_write_run", full)
+        with pytest.raises(JobError, match=r"scratch: no space left on device: free some .about half the size"):
+            annotate(path, zoo, tmp_path / "out")
+    assert rows(annotate(path, zoo, tmp_path / "out", resume=True)) == {"1": {"dog": 0.5}}
 
 
 def test_a_mapping_that_changes_is_not_gone_on_with(zoo: Hierarchy, tmp_path: Path) -> None:
