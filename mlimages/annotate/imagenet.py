@@ -246,7 +246,7 @@ def _class_order(
     if not beside.is_file():
         raise MlimagesError(
             f"{path}: class numbers in the order of the development kit, and no {_META} beside it: put the kit's "
-            "there, or name it or a list of synsets with classes="
+            "there, or name it or a list of synsets with classes= (--classes)"
         )
     return read_classes(beside), beside
 

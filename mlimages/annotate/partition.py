@@ -268,7 +268,7 @@ class Partition:
             label = min(removed, key=lambda each: (-removed[each], each))
             raise FormatError(
                 f"none of the {rows} labels is a category ({label!r} is the most frequent): choose a hierarchy whose "
-                "keys they are, or map them to keys with mapping=",
+                "keys they are, or map them to keys with mapping= (--mapping)",
                 path=self.units[0].path,
             )
         text = io.StringIO()
