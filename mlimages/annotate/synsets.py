@@ -140,7 +140,8 @@ def _read_meta(path: Path) -> NDArray[np.int32]:
     from scipy.io import loadmat
 
     try:
-        synsets = loadmat(path, squeeze_me=True)["synsets"]
+        with path.open("rb") as file:  # a name that is not there would make a vague error
+            synsets = loadmat(file, squeeze_me=True)["synsets"]
         names = dict(zip(synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist(), strict=True))
         ids = [names[number] for number in range(1, ILSVRC_CLASSES + 1)]
     except (KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:

@@ -132,6 +132,8 @@ def test_a_wrong_class_order_is_refused(animals: Hierarchy, tmp_path: Path) -> N
         read(truth, animals, classes=write(tmp_path / "o.txt", ""))
     with pytest.raises(FormatError, match=r"meta\.mat: not the meta\.mat of an ILSVRC development kit"):
         read(truth, animals, classes=write(tmp_path / "meta.mat", b"garbage" * 100))
+    with pytest.raises(FileNotFoundError, match=r"none\.mat"):
+        read(truth, animals, classes=tmp_path / "none.mat")
     ids = write(tmp_path / "ids.txt", "n02084071_1\n")
     with pytest.raises(MlimagesError, match=r"none of the lists has class numbers"):
         read(ids, animals, classes=truth)
