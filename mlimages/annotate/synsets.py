@@ -140,8 +140,8 @@ def _read_meta(path: Path) -> NDArray[np.int32]:
     from scipy.io import loadmat
 
     try:
-        with path.open("rb") as file:  # a name that is not there would make a vague error
-            synsets = loadmat(file, squeeze_me=True)["synsets"]
+        path.stat()  # of a file that is not there, loadmat says nothing useful
+        synsets = loadmat(path, squeeze_me=True)["synsets"]
         names = dict(zip(synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist(), strict=True))
         ids = [names[number] for number in range(1, ILSVRC_CLASSES + 1)]
     except (KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
