@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 from mlimages.annotate.augment import GivenLabels, readonly
 from mlimages.annotate.derive import TableLike, as_table
 from mlimages.annotate.firstrows import text_of
-from mlimages.annotate.imagelist import COMPRESSION
+from mlimages.annotate.lines import COMPRESSION
 from mlimages.annotate.manifest import replacing
 from mlimages.annotate.schema import Origin
 from mlimages.annotate.table import AnnotationTable
