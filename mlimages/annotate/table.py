@@ -82,6 +82,9 @@ class AnnotationTable:
             Where there is no table, an unfinished one, or one made with another hierarchy.
         """
         table = cls(Path(folder), Manifest.read(folder))
+        content = table.manifest.metadata.get("content")
+        if content is not None:  # other kinds of tables share the manifest
+            raise TableError(f"{os.fspath(folder)}: holds {content}, expected an annotation table")
         if hierarchy is not None:
             table.check_hierarchy(hierarchy)
         return table
