@@ -96,12 +96,12 @@ class Job:
             try:
                 for made in engine(self.maker, unfinished(), workers):
                     note(made)
-            except (FormatError, LabelError):
-                self._remove()
-                raise
-            finally:
+            except BaseException as error:  # not in the end as well: where all parts were finished, none has begun yet
                 for each in hashes:
                     each.cancel()
+                if isinstance(error, FormatError | LabelError):
+                    self._remove()
+                raise
             inputs = [Input.of(path, xxh3_128=each.result()) for path, each in zip(self.inputs, hashes, strict=True)]
         return self._finish([done[name] for name in sorted(done, key=lambda name: (len(name), name))], inputs)
 
