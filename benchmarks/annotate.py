@@ -296,9 +296,8 @@ def main() -> None:
                 seconds, peak = queue.get()
                 process.join()
                 mapped = source.stat().st_size / 2**20
-                print(
-                    f"{rows:12,} rows{seconds:8.2f} s   peak beyond the mapped list {peak:6.0f} MiB, mapped {mapped:5.0f} MiB"
-                )
+                beyond = f"peak {peak:.0f} MiB beyond the mapped list of {mapped:.0f} MiB"
+                print(f"{rows:12,} rows{seconds:8.2f} s   {beyond}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
