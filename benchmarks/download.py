@@ -3,10 +3,10 @@
     python benchmarks/download.py --img2dataset ENV/bin/python
 
 The server runs in a process of its own and answers after a given latency. Each contender runs in a process of its own
-too, and times the download alone, without its imports, by the clock and, as a busy machine blurs that, in processor time. "The original" is the published script's way: eight threads
-that call ``urllib.request.urlretrieve`` and look at nothing. Ours decodes every image, hashes it and logs it;
-img2dataset is told to do the same (``resize_mode="no"``, ``skip_reencode``: decode, keep the bytes; SHA-256). It needs
-an environment of its own, since it pins pandas below 3::
+too, and times the download alone, without its imports: by the clock and, as a busy machine blurs that, in processor
+time. "The original" is the published script's way: eight threads that call ``urllib.request.urlretrieve`` and look at
+nothing. Ours decodes every image, hashes it and logs it; img2dataset is told to do the same (``resize_mode="no"``,
+``skip_reencode``: decode, keep the bytes; SHA-256). It needs an environment of its own, since it pins pandas below 3::
 
     python -m venv ENV && ENV/bin/pip install img2dataset==1.47
 """
@@ -37,6 +37,7 @@ def cpu():
 
 OURS = """
 import sys, time
+import PIL.JpegImagePlugin, aiohttp, filelock, stamina  # which ours imports where it uses them
 from mlimages.images import DownloadOptions, download
 options = DownloadOptions(allow_private=True, concurrency={connections}, per_host={connections})
 begin, used = time.perf_counter(), cpu()
