@@ -18,6 +18,7 @@ from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule
 from mlimages.models.build import Network, build_model
 from mlimages.models.checkpoint import load_model
+from mlimages.models.classes import read_categories
 from mlimages.models.config import TrainConfig
 from mlimages.models.data import ParquetImages
 from mlimages.models.loss import (
@@ -183,9 +184,8 @@ def _outputs(config: TrainConfig) -> tuple[Hierarchy, list[int] | None]:
     hierarchy = Hierarchy.from_parquet(path)
     if config.categories is None:
         return hierarchy, None
-    keys = [line.strip() for line in Path(config.categories).read_text(encoding="utf-8").splitlines() if line.strip()]
-    chosen = hierarchy.index(keys).tolist()
-    return hierarchy.restrict(keys), chosen
+    keys = read_categories(config.categories, hierarchy)
+    return hierarchy.restrict(keys), hierarchy.index(keys).tolist()
 
 
 def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
