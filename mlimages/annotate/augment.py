@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlimages.annotate.listcolumns import as_list, entries_of, list_offsets
+from mlimages.annotate.listcolumns import readonly as readonly  # most who need it need this module as well
 from mlimages.annotate.schema import table_schema
 from mlimages.errors import LabelError, MlimagesError
 from mlimages.hierarchy.csr import CSR
@@ -230,13 +232,13 @@ class GivenLabels(NamedTuple):
         image = batch.column("image")
         if image.null_count:
             raise LabelError("found a null in the column image, expected a name in every row")
-        lists = _as_list(batch.column("labels"), "labels", pa.int32())
-        offsets = _list_offsets(lists)
+        lists = as_list(batch.column("labels"), "labels", pa.int32())
+        offsets = list_offsets(lists)
         labels = readonly(lists.values.to_numpy())
-        confidences = _entries(batch, "confidences", pa.float32(), offsets)
+        confidences = entries_of(batch, "confidences", pa.float32(), offsets)
         if confidences is None:
             confidences = readonly(np.ones(len(labels), np.float32))
-        origins = _entries(batch, "origins", pa.uint8(), offsets)
+        origins = entries_of(batch, "origins", pa.uint8(), offsets)
         return cls(
             image if image.type == pa.string() else image.cast(pa.string()),
             offsets,
@@ -244,48 +246,3 @@ class GivenLabels(NamedTuple):
             confidences,
             origins if origins is not None else readonly(np.empty(0, np.uint8)),
         )
-
-
-def _entries(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDArray[np.int32]) -> Any:
-    """A column's entries such that entry i belongs to label i; None where the batch has no such column."""
-    if name not in batch.schema.names:
-        return None
-    lists = _as_list(batch.column(name), name, kind)
-    own = _list_offsets(lists)
-    if not np.array_equal(np.diff(own), np.diff(offsets)):
-        row = int(np.flatnonzero(np.diff(own) != np.diff(offsets))[0])
-        raise LabelError(
-            f"row {row} ({batch.column('image')[row].as_py()!r}): {own[row + 1] - own[row]} {name} for "
-            f"{offsets[row + 1] - offsets[row]} labels, expected as many"
-        )
-    values = lists.values.to_numpy()
-    if own[0] != offsets[0]:  # sliced differently: line the entries up
-        aligned = np.zeros(offsets[-1], values.dtype)
-        aligned[offsets[0] :] = values[own[0] : own[-1]]
-        values = aligned
-    return readonly(values)
-
-
-def _as_list(column: Any, name: str, kind: pa.DataType) -> pa.ListArray:
-    wanted = pa.list_(kind)
-    if column.type != wanted:
-        try:
-            column = column.cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise LabelError(f"column {name} has the type {column.type}, expected {wanted} ({error})") from None
-    if column.null_count or column.values.null_count:
-        raise LabelError(f"found a null in the column {name}, expected lists of {kind} without nulls")
-    return column
-
-
-def _list_offsets(lists: pa.ListArray) -> NDArray[np.int32]:
-    if not len(lists):
-        return readonly(np.zeros(1, np.int32))
-    return np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1]
-
-
-def readonly(array: NDArray[Any]) -> NDArray[Any]:
-    """The same memory, read-only: the compiled kernels take their inputs so."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
