@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, hierarchy, images, models, pixels, tables
+from mlimages.cli import annotate, hierarchy, images, models, pixels, tables, teacher
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(pixels.duplicates)
 app.command()(pixels.extract)
 app.command()(pixels.pack)
 app.command()(models.train)
+app.command()(teacher.predict)
 
 
 @app.callback(invoke_without_command=True)

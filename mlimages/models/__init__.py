@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from mlimages.models.loss import AsymmetricLoss, BinaryCrossEntropy, MLImagesLoss, l2_penalty
     from mlimages.models.maxconstraint import MaxConstraintLoss
     from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
+    from mlimages.models.prediction import predict
     from mlimages.models.resnet import PublishedResNet
+    from mlimages.models.teacher import Teacher
+    from mlimages.models.teachersource import load_teacher
     from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
     from mlimages.models.train import train
 
@@ -30,12 +33,15 @@ _HOME = {  # public name: the module that holds it
     "PublishedResNet": "resnet",
     "TensorFlowCheckpoint": "tfcheckpoint",
     "TopKAccuracy": "metrics",
+    "Teacher": "teacher",
     "TrainConfig": "config",
     "build_model": "build",
     "consistent": "consistency",
     "convert": "checkpoint",
     "l2_penalty": "loss",
     "load_model": "checkpoint",
+    "load_teacher": "teachersource",
+    "predict": "prediction",
     "read_card": "checkpoint",
     "save_model": "checkpoint",
     "train": "train",
@@ -51,6 +57,7 @@ __all__ = [
     "MultiLabelMetrics",
     "Preprocessing",
     "PublishedResNet",
+    "Teacher",
     "TensorFlowCheckpoint",
     "TopKAccuracy",
     "TrainConfig",
@@ -59,12 +66,17 @@ __all__ = [
     "convert",
     "l2_penalty",
     "load_model",
+    "load_teacher",
+    "predict",
     "read_card",
     "save_model",
     "train",
 ]
 
-_NEEDS_TORCH = {"build", "checkpoint", "loss", "maxconstraint", "resnet", "train"}
+_NEEDS_TORCH = {
+    *("build", "checkpoint", "loss", "maxconstraint", "prediction"),
+    *("resnet", "teacher", "teachersource", "train"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -47,7 +47,9 @@ def read_keys(path: str | os.PathLike[str]) -> list[str]:
         if not key:
             continue
         if any(character in key for character in " \t,"):
-            raise FormatError(f"found {key[:60]!r}, expected one key, such as n02084071 or /m/0bt9lr", path=path, line=number)
+            raise FormatError(
+                f"found {key[:60]!r}, expected one key, such as n02084071 or /m/0bt9lr", path=path, line=number
+            )
         if key in first:
             raise FormatError(f"found {key!r} again, first in line {first[key]}", path=path, line=number)
         first[key] = number

@@ -197,7 +197,7 @@ class ParquetImages(Dataset[Batch]):
             for position, (name, row) in enumerate(zip(names, ticket.rows.tolist(), strict=True)):
                 torch.manual_seed(_picture_seed(self.seed, ticket.epoch, row))
                 try:
-                    pictures.append(self.preprocess(_opaque(decode(self._bytes(name, row)))))
+                    pictures.append(self.preprocess(opaque(decode(self._bytes(name, row)))))
                 except (PictureError, OSError) as error:
                     pictures.append(self._black)
                     broken[position] = str(error)
@@ -311,7 +311,7 @@ def _picture_seed(seed: int, epoch: int, row: int) -> int:
     return (mixed ^ (mixed >> 31)) % (1 << 63)
 
 
-def _opaque(picture: Image.Image) -> Image.Image:
+def opaque(picture: Image.Image) -> Image.Image:
     """In RGB; where it is transparent, white shines through, as on a page."""
     if picture.mode != "RGBA":
         return picture

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
 
-from mlimages.errors import ModelError
+from mlimages.errors import MlimagesError, ModelError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,22 @@ class Ranks:
         torch.distributed.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
+    def share(self, make: Callable[[], T]) -> T:
+        """What the first rank makes, on all of them; all must ask. It is pickled, and so is an error of ours."""
+        if self.world == 1:
+            return make()
+        made: list[Any] = [None, None]
+        if self.first:
+            try:
+                made[0] = make()
+            except (MlimagesError, OSError) as error:  # the others would wait for it
+                made[1] = error
+        torch.distributed.broadcast_object_list(made, src=0)
+        if made[1] is not None:
+            raise made[1]
+        found: T = made[0]
+        return found
+
     def wait(self) -> None:
         """Go on when all ranks are here."""
         if self.world > 1:
@@ -49,13 +69,17 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: str = "auto") -> Iterator[Ranks]:
+def joined(device: str = "auto", *, backend: str | None = None, timeout: timedelta | None = None) -> Iterator[Ranks]:
     """Join the processes that ``torchrun`` started (it sets RANK, WORLD_SIZE and where to meet), or be alone.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"} or a torch device
         ``auto`` takes a graphics card where there is one, and its processes speak NCCL; others speak gloo.
+    backend : str, optional
+        What they speak instead.
+    timeout : datetime.timedelta, optional
+        How long they wait for each other; torch's default is minutes.
 
     Raises
     ------
@@ -76,7 +100,8 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(0, 1, place)
         return
-    torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    chosen = backend or ("nccl" if place.type == "cuda" else "gloo")
+    torch.distributed.init_process_group(chosen, timeout=timeout)
     try:
         yield Ranks(torch.distributed.get_rank(), world, place)
     finally:

@@ -192,7 +192,9 @@ def _empty(scope: str, shapes: dict[str, tuple[int, ...]]) -> SlimResNet:
         for number, depth in enumerate(_DEPTHS, start=1)
     )
     classes = _last(shapes, f"{scope}/logits/biases", 1)
-    return SlimResNet(ModelCard(name=name, num_classes=classes, preprocessing=_PREPROCESSING), blocks=blocks, depths=depths)
+    return SlimResNet(
+        ModelCard(name=name, num_classes=classes, preprocessing=_PREPROCESSING), blocks=blocks, depths=depths
+    )
 
 
 def _last(shapes: dict[str, tuple[int, ...]], name: str, default: int) -> int:
