@@ -16,6 +16,8 @@ from mlimages.errors import LabelError, MlimagesError
 from mlimages.hierarchy.csr import CSR
 
 if TYPE_CHECKING:
+    from mlimages.annotate.ruleapplier import RuleApplier
+    from mlimages.annotate.rules import Rules
     from mlimages.hierarchy import Hierarchy
 
 Reach = Literal["all", "parent", "none"]
@@ -74,10 +76,33 @@ class Propagation:
 
 
 class Augmented(NamedTuple):
-    """A propagated batch, and how many verified absences a present label beat in it."""
+    """A propagated batch and what was counted in it.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        The rows.
+    conflicts : int
+        Verified absences that a present label beat.
+    rule_labels : int
+        Labels that rules added.
+    rules_stopped : int
+        Times that a rule added nothing because an image has a verified absence of what it would bring.
+    """
 
     batch: pa.RecordBatch
     conflicts: int
+    rule_labels: int = 0
+    rules_stopped: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The same by the names that manifests have."""
+        return {
+            "absences_beaten": self.conflicts,
+            "rule_labels": self.rule_labels,
+            "rules_stopped": self.rules_stopped,
+        }
 
 
 class Augmenter:
@@ -88,10 +113,12 @@ class Augmenter:
     hierarchy : Hierarchy
         n categories.
     propagation : Propagation
-        The rules.
+        What labels bring.
+    rules : Rules, optional
+        Co-occurrence rules, applied to what propagation makes of a row; see :mod:`mlimages.annotate.ruleapplier`.
     """
 
-    def __init__(self, hierarchy: Hierarchy, propagation: Propagation) -> None:
+    def __init__(self, hierarchy: Hierarchy, propagation: Propagation, rules: Rules | None = None) -> None:
         n = len(hierarchy)
         nothing = CSR(np.zeros(n + 1, np.int64), np.empty(0, np.int32)).frozen()
         self._categories = n
@@ -104,13 +131,18 @@ class Augmenter:
         self.certain = reach(propagation.ancestors)
         self.uncertain = reach(propagation.uncertain)
         self.absent = hierarchy.descendants() if propagation.absent == "descendants" else nothing
+        self._rules: RuleApplier | None = None
+        if rules is not None:
+            from mlimages.annotate.ruleapplier import RuleApplier
+
+            self._rules = RuleApplier(rules, self.certain, self.uncertain, keep_largest=self.keep_largest)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with what its labels bring; see :func:`augment`."""
         return self.apply(batch).batch
 
     def apply(self, batch: pa.RecordBatch) -> Augmented:
-        """The same, with the number of conflicts."""
+        """The same, with what was counted."""
         from mlimages.annotate import augmentkernels as kernels
 
         given = GivenLabels.of(batch)
@@ -143,14 +175,17 @@ class Augmenter:
             origins,
         )
         end = int(offsets[-1])
-        starts = pa.py_buffer(offsets)
+        expanded = Expanded(offsets, labels[:end], confidences[:end], origins[:end])
+        stopped = 0
+        if self._rules is not None:
+            expanded, stopped = self._rules.apply(expanded)
+        starts = pa.py_buffer(expanded.offsets)
         columns = [given.image] + [
-            pa.ListArray.from_buffers(
-                self.schema.field(i).type, rows, [None, starts], children=[pa.array(values[:end])]
-            )
-            for i, values in enumerate((labels, confidences, origins), start=1)
+            pa.ListArray.from_buffers(self.schema.field(i).type, rows, [None, starts], children=[pa.array(values)])
+            for i, values in enumerate(expanded[1:], start=1)
         ]
-        return Augmented(pa.RecordBatch.from_arrays(columns, schema=self.schema), int(conflicts))
+        batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        return Augmented(batch, int(conflicts), len(expanded.labels) - end, stopped)
 
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
         """Check every label of a batch; return the most labels that it can grow to.
@@ -211,6 +246,15 @@ def augment(batch: pa.RecordBatch, hierarchy: Hierarchy, propagation: Propagatio
     [[2, 1, 0]]
     """
     return Augmenter(hierarchy, propagation or Propagation())(batch)
+
+
+class Expanded(NamedTuple):
+    """Rows of labels with all that a table says of them."""
+
+    offsets: NDArray[np.int32]  # [rows + 1]
+    labels: NDArray[np.int16] | NDArray[np.int32]
+    confidences: NDArray[np.float32]
+    origins: NDArray[np.uint8]
 
 
 class GivenLabels(NamedTuple):

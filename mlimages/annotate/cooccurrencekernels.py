@@ -15,6 +15,9 @@ _FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _OUT = nb.int32[::1]
 
+#: Pairs that are listed at a time: few enough for the first cache.
+_LISTED = 4096
+
 #: Odd 64-bit constants of the two lanes that a name is hashed in; those of splitmix64 and murmur3's finalizer.
 _P1, _P2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
@@ -56,17 +59,23 @@ def reduce(offsets, labels, values, threshold, origins, allowed, axis, positions
 
 
 @nb.njit(
-    nb.int64(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int32[:, ::1], nb.int64[::1], nb.int64[::1]),
+    nb.int64(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64, nb.int32[::1], nb.int64[::1], nb.int64[::1]),
     cache=True,
     nogil=True,
 )
-def count_dense(source_offsets, sources, target_offsets, targets, match, matrix, images, target_images):  # type: ignore[no-untyped-def]
-    """Add the pairs of every row to `matrix`; return how many rows were counted.
+def count_dense(  # type: ignore[no-untyped-def]
+    source_offsets, sources, target_offsets, targets, match, width, cells, images, target_images
+):
+    """Add the pairs of every row to a matrix; return how many rows were counted.
 
-    Row r of the sources belongs to row ``match[r]`` of the targets, to none where that is -1, to row r where `match`
-    is empty.
+    `cells` are those of the matrix, line by line of `width` targets, fewer than 2**32. Row r of the sources belongs to
+    row ``match[r]`` of the targets, to none where that is -1, to row r where `match` is empty.
+
+    Pairs are listed before they are counted: the cells of a large matrix are far away, and in a loop that does nothing
+    else many of them are fetched at once. Measured, that takes less than half the time.
     """
-    counted = 0
+    listed = np.empty(_LISTED, np.uint32)
+    end = counted = 0
     for row in range(len(source_offsets) - 1):
         other = match[row] if len(match) else row
         if other < 0:
@@ -76,10 +85,17 @@ def count_dense(source_offsets, sources, target_offsets, targets, match, matrix,
         for k in range(first, last):
             target_images[targets[k]] += 1
         for i in range(source_offsets[row], source_offsets[row + 1]):
-            source = sources[i]
-            images[source] += 1
+            images[sources[i]] += 1
+            line = np.uint32(sources[i]) * np.uint32(width)
             for k in range(first, last):
-                matrix[source, targets[k]] += 1
+                if end == len(listed):
+                    for p in range(end):
+                        cells[listed[p]] += 1
+                    end = 0
+                listed[end] = line + np.uint32(targets[k])
+                end += 1
+    for p in range(end):
+        cells[listed[p]] += 1
     return counted
 
 

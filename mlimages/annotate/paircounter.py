@@ -96,7 +96,11 @@ class DenseCounter:
             self._rows = self._added = 0
         self._added += rows
         self._rows += kernels.count_dense(
-            *map(readonly, (*sources, *targets, match)), self._matrix, self._images, self._target_images
+            *map(readonly, (*sources, *targets, match)),
+            self._matrix.shape[1],
+            self._matrix.reshape(-1),
+            self._images,
+            self._target_images,
         )
 
     def result(self) -> PairCounts:

@@ -14,9 +14,6 @@ from mlimages.annotate.imagetable import ImageTable
 from mlimages.annotate.source import BATCH_ROWS
 from mlimages.errors import MlimagesError
 
-#: Rows of a batch in memory: few enough that what is made of them stays in a processor's cache.
-_MEMORY_ROWS = 32_768
-
 
 class Rows(Protocol):
     """A table whose rows can be read from any number to any other, by several threads at once."""
@@ -81,7 +78,7 @@ class MemoryRows:
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """The rows ``[start, stop)``, without a copy."""
-        yield from self.table.slice(start, stop - start).to_batches(max_chunksize=_MEMORY_ROWS)
+        yield from self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS)
 
 
 def rows_of(source: Any, columns: Sequence[str]) -> Rows:
