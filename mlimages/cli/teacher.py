@@ -59,9 +59,8 @@ def predict(
     from mlimages import load_hierarchy
     from mlimages.cli.progress import job_progress
     from mlimages.errors import MlimagesError
-    from mlimages.models import load_teacher
-    from mlimages.models import predict as run
-    from mlimages.models.pictures import open_pictures
+    from mlimages.models import load_teacher, predict_images
+    from mlimages.models.picturesource import open_pictures
 
     known = load_hierarchy(hierarchy) if hierarchy is not None else open_pictures(images, root=root).hierarchy
     if known is None:
@@ -78,7 +77,7 @@ def predict(
         crop=crop,
     )
     with job_progress(f"predict to {out}", resumable=True) as progress:
-        table = run(
+        table = predict_images(
             loaded,
             images,
             out,

@@ -15,7 +15,7 @@ from mlimages.annotate.parquet import file_hash
 from mlimages.annotate.predictions import PREDICTIONS, PredictionTable, PredictionWriter
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.shardjob import ShardJob
-from mlimages.models.pictures import NameList, Pictures, open_pictures
+from mlimages.models.picturesource import NameList, Pictures, open_pictures
 from mlimages.models.predictionunit import UnitMaker, broken_path, gather_broken
 from mlimages.models.ranks import Ranks, joined
 from mlimages.models.teacher import Teacher
@@ -31,7 +31,7 @@ _NAMES = "names.parquet.tmp"  # what a job is about, until it is done
 _WAIT = timedelta(days=30)  # for the slowest rank; if one fails, torchrun ends them all
 
 
-def predict(
+def predict_images(
     teacher: Teacher,
     images: str | os.PathLike[str],
     out: str | os.PathLike[str],

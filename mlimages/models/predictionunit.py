@@ -20,8 +20,8 @@ from mlimages.annotate.predictions import PredictionWriter, prediction_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.picture import PictureError, decode
 from mlimages.images.workers import in_order
-from mlimages.models.data import opaque
-from mlimages.models.pictures import NameList, Pictures
+from mlimages.models.pictures import opaque
+from mlimages.models.picturesource import NameList, Pictures
 from mlimages.models.teacher import Teacher
 
 
@@ -100,7 +100,7 @@ class UnitMaker:
         broken: list[tuple[str, str]] = []
         for row, name in enumerate(names, start=first):
             try:
-                picture = decode(self.pictures.image(row, name))
+                picture = decode(self.pictures.image(row, name), least_side=preprocess.least_side)
             except (PictureError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
                 broken.append((name, _reason(error)))
                 continue

@@ -77,7 +77,7 @@ class Teacher:
         classes: Sequence[str] | None = None,
         mapping: Mapping[str, int] | None = None,
         categories: Sequence[str] | None = None,
-        activation: Activation = "sigmoid",
+        activation: Activation | None = None,
         preprocessing: Preprocessing | None = None,
         crop: Crop = "classifier",
         name: str | None = None,
@@ -95,8 +95,8 @@ class Teacher:
             The category of each class where it is not the one of the same key.
         categories : sequence of str, optional
             Keys of the categories to keep; all that the network knows by default.
-        activation : {"sigmoid", "softmax"}
-            What makes probabilities of logits.
+        activation : {"sigmoid", "softmax"}, optional
+            What makes probabilities of logits; by default what the network's card says, else sigmoid.
         preprocessing : Preprocessing, optional
             By default that of the network's card.
         crop : {"classifier", "central"}
@@ -108,9 +108,10 @@ class Teacher:
         ModelError
             Where the classes are not known, or not one an output, or none is a category.
         """
+        card: Any = getattr(network, "card", None)
+        activation = activation or getattr(card, "activation", "sigmoid")
         if activation not in ACTIVATIONS:
             raise ModelError(f"activation is {activation!r}: expected one of {', '.join(ACTIVATIONS)}")
-        card: Any = getattr(network, "card", None)
         classes = classes if classes is not None else getattr(card, "categories", ())
         preprocessing = preprocessing if preprocessing is not None else getattr(card, "preprocessing", None)
         if not classes:

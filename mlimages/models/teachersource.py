@@ -41,7 +41,7 @@ class TeacherOptions:
     weights : path-like, optional
         For timm: a file of weights, instead of those that timm fetches.
     activation : {"sigmoid", "softmax"}, optional
-        By default softmax for timm's, sigmoid for others.
+        By default softmax for ``timm:NAME``; otherwise what a checkpoint of ours says, or sigmoid.
     size : int, optional
         Pixels of pictures; by default what the network was made for.
     crop : {"classifier", "central"}
@@ -95,7 +95,7 @@ def load_teacher(source: _Path, hierarchy: Hierarchy, **options: Any) -> Teacher
     if known.weights is not None:
         raise ModelError(f"weights: no option of {name}, which has its own; it is for timm:NAME")
     network = _load_network(name)
-    return _from_network(network, hierarchy, known, activation="sigmoid")
+    return _from_network(network, hierarchy, known)
 
 
 def _load_network(name: str) -> Network | SlimResNet:
@@ -111,7 +111,11 @@ def _load_network(name: str) -> Network | SlimResNet:
 
 
 def _from_network(
-    network: Network | SlimResNet, hierarchy: Hierarchy, options: TeacherOptions, *, activation: Activation
+    network: Network | SlimResNet,
+    hierarchy: Hierarchy,
+    options: TeacherOptions,
+    *,
+    activation: Activation | None = None,
 ) -> Teacher:
     classes = _classes(network.card.categories, network.card.num_classes, options)
     return Teacher.from_network(

@@ -19,7 +19,7 @@ from mlimages.annotate.predictions import PredictionTable
 from mlimages.cli import app
 from mlimages.errors import JobError, MlimagesError, ModelError
 from mlimages.images.pack import pack
-from mlimages.models import Teacher, build_model, load_teacher, predict, save_model
+from mlimages.models import Teacher, build_model, load_teacher, predict_images, save_model
 from mlimages.models.prediction import BROKEN
 from mlimages.models.predictionunit import select
 
@@ -43,7 +43,7 @@ def teacher(network, zoo) -> Teacher:
 @pytest.fixture(scope="module")
 def whole(teacher, pictures, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "predictions"
-    predict(teacher, pictures.images, out, **OPTIONS, workers=1)
+    predict_images(teacher, pictures.images, out, **OPTIONS, workers=1)
     return out
 
 
@@ -86,7 +86,7 @@ def test_bytes_do_not_depend_on_threads(teacher, pictures, whole, tmp_path):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        predict(teacher, pictures.images, tmp_path / "out", **OPTIONS, workers=3)
+        predict_images(teacher, pictures.images, tmp_path / "out", **OPTIONS, workers=3)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -139,12 +139,12 @@ def test_ray_writes_the_same_bytes_and_tells_errors(teacher, pictures, whole, tm
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        predict(teacher, pictures.images, tmp_path / "out", **OPTIONS, workers=2, engine="ray")
+        predict_images(teacher, pictures.images, tmp_path / "out", **OPTIONS, workers=2, engine="ray")
         assert content(tmp_path / "out") == content(whole)
         (tmp_path / "bad").mkdir()
         (tmp_path / "bad" / "a.png").write_bytes(b"not found")
         with pytest.raises(JobError, match=r"none of the first 1 pictures could be read; 'a.png'"):
-            predict(teacher, tmp_path / "bad", tmp_path / "none", **OPTIONS, workers=2, engine="ray")
+            predict_images(teacher, tmp_path / "bad", tmp_path / "none", **OPTIONS, workers=2, engine="ray")
     finally:
         ray.shutdown()
 
@@ -179,7 +179,7 @@ def functions(tmp_path, monkeypatch):
 def test_killed_job_goes_on_and_ends_with_the_bytes_of_one_that_was_not(functions, pictures, zoo, tmp_path):
     slow = "python:colourteacher:colours"
     known = {"class_file": functions / "classes.txt", "size": 8}
-    predict(load_teacher(slow, zoo, **known), pictures.images, tmp_path / "whole", **OPTIONS)
+    predict_images(load_teacher(slow, zoo, **known), pictures.images, tmp_path / "whole", **OPTIONS)
     out = tmp_path / "killed"
     arguments = [
         *("predict", "--teacher", slow, "--images", pictures.images, "--hierarchy", pictures.table, "--out", out),
@@ -199,15 +199,15 @@ def test_killed_job_goes_on_and_ends_with_the_bytes_of_one_that_was_not(function
 
     again = load_teacher(slow, zoo, **known)
     with pytest.raises(JobError, match="holds an unfinished job: continue it with --resume"):
-        predict(again, pictures.images, out, **OPTIONS)
+        predict_images(again, pictures.images, out, **OPTIONS)
     with pytest.raises(JobError, match="begun with unit_images 7, and to be resumed with 8"):
-        predict(again, pictures.images, out, **OPTIONS | {"unit_images": 8}, resume=True)
+        predict_images(again, pictures.images, out, **OPTIONS | {"unit_images": 8}, resume=True)
     with pytest.raises(JobError, match=r"begun with teacher .* to be resumed with"):
-        predict(again, pictures.images, out, **OPTIONS | {"batch": 4}, resume=True)
-    predict(again, pictures.images, out, **OPTIONS, resume=True)
+        predict_images(again, pictures.images, out, **OPTIONS | {"batch": 4}, resume=True)
+    predict_images(again, pictures.images, out, **OPTIONS, resume=True)
     assert content(out) == content(tmp_path / "whole")
     assert all(path.stat().st_mtime_ns == when for path, when in made.items())
-    predict(again, pictures.images, out, **OPTIONS, resume=True)  # nothing is left to do
+    predict_images(again, pictures.images, out, **OPTIONS, resume=True)  # nothing is left to do
     assert content(out) == content(tmp_path / "whole")
 
 
@@ -216,7 +216,7 @@ def test_other_images_than_the_job_was_begun_with_are_refused(teacher, pictures,
     shutil.copytree(pictures.images, tmp_path / "images")
     (tmp_path / "images" / "000.png").unlink()
     with pytest.raises(JobError, match="begun with images"):
-        predict(teacher, tmp_path / "images", tmp_path / "out", **OPTIONS, resume=True)
+        predict_images(teacher, tmp_path / "images", tmp_path / "out", **OPTIONS, resume=True)
     assert content(tmp_path / "out") == content(whole)
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -226,7 +226,7 @@ def test_broken_pictures_are_counted_and_named(teacher, pictures, tmp_path):
     shutil.copytree(pictures.images, images)
     (images / "003.png").write_bytes(b"not found")
     (images / "050.png").write_bytes((images / "051.png").read_bytes()[:400])
-    table = predict(teacher, images, tmp_path / "out", **OPTIONS)
+    table = predict_images(teacher, images, tmp_path / "out", **OPTIONS)
     assert len(table) == 58
     assert table.manifest.counts == {"broken": 2}
     lines = [line.split("\t") for line in (tmp_path / "out" / BROKEN).read_text().splitlines()]
@@ -241,7 +241,7 @@ def test_packed_images_and_tables_have_their_names_in_their_order(teacher, pictu
     packed = pack(pictures.table, pictures.images, tmp_path / "packed")
     expected = PredictionTable.open(whole).to_table()
     for name, images, root in (("p", packed.folder, None), ("t", pictures.table, pictures.images)):
-        table = predict(teacher, images, tmp_path / name, root=root, **OPTIONS)
+        table = predict_images(teacher, images, tmp_path / name, root=root, **OPTIONS)
         assert table.to_table().equals(expected)
         assert [Path(each.path).parent for each in table.manifest.inputs] == [Path(images)]
 
@@ -249,7 +249,7 @@ def test_packed_images_and_tables_have_their_names_in_their_order(teacher, pictu
 def test_picture_that_a_table_names_and_the_folder_lacks_is_broken(teacher, pictures, tmp_path):
     shutil.copytree(pictures.images, tmp_path / "images")
     (tmp_path / "images" / "059.png").unlink()
-    table = predict(teacher, pictures.table, tmp_path / "out", root=tmp_path / "images", **OPTIONS)
+    table = predict_images(teacher, pictures.table, tmp_path / "out", root=tmp_path / "images", **OPTIONS)
     assert len(table) == 59
     assert (tmp_path / "out" / BROKEN).read_text() == "059.png\tno such file or directory\n"
 
@@ -277,18 +277,18 @@ def test_select_keeps_the_greatest_and_of_equals_the_first():
 )
 def test_options_that_make_no_sense_are_refused(teacher, pictures, tmp_path, changes, message):
     with pytest.raises(MlimagesError, match=message):
-        predict(teacher, pictures.images, tmp_path / "out", **OPTIONS | changes)
+        predict_images(teacher, pictures.images, tmp_path / "out", **OPTIONS | changes)
     assert not (tmp_path / "out").exists()
 
 
 def test_folder_without_pictures_is_refused(teacher, pictures, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(JobError, match="empty: found no image"):
-        predict(teacher, tmp_path / "empty", tmp_path / "out")
+        predict_images(teacher, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(MlimagesError, match="no such folder"):
-        predict(teacher, tmp_path / "nowhere", tmp_path / "out")
+        predict_images(teacher, tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(MlimagesError, match=r"holds labels without pixels: .* \(--root\)"):
-        predict(teacher, pictures.table, tmp_path / "out")
+        predict_images(teacher, pictures.table, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -302,7 +302,7 @@ def test_folder_without_pictures_is_refused(teacher, pictures, tmp_path):
 def test_function_that_gives_no_probabilities_is_an_error(functions, pictures, zoo, tmp_path, name, message):
     teacher = load_teacher(f"python:colourteacher:{name}", zoo, class_file=functions / "classes.txt", size=8)
     with pytest.raises(ModelError, match=message):
-        predict(teacher, pictures.images, tmp_path / "out", **OPTIONS)
+        predict_images(teacher, pictures.images, tmp_path / "out", **OPTIONS)
 
 
 def run(*arguments):
