@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from mlimages.hierarchy import Hierarchy
 
-#: The kind of table whose manifest names none.
-ANNOTATIONS = "annotations"
-
 
 class ImageTable(ABC):
     """A table on disk with a row an image; open one with the :meth:`open` of its kind.
@@ -43,8 +41,8 @@ class ImageTable(ABC):
         What it was made of, its parts and counts.
     """
 
-    #: What its rows hold, as the manifest says it.
-    KIND: ClassVar[str]
+    #: What its rows hold, as the manifest says it; of annotations it says nothing.
+    CONTENT: ClassVar[str | None]
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -67,9 +65,10 @@ class ImageTable(ABC):
             Where there is no table, an unfinished one, one of another kind, or one made with another hierarchy.
         """
         manifest = Manifest.read(folder)
-        kind = manifest.metadata.get("kind", ANNOTATIONS)
-        if kind != cls.KIND:
-            raise TableError(f"{os.fspath(folder)}: found a table of {kind}, expected one of {cls.KIND}")
+        content = manifest.metadata.get("content")
+        if content != cls.CONTENT:  # other kinds of tables share the manifest
+            expected = f"a table of {cls.CONTENT}" if cls.CONTENT else "an annotation table"
+            raise TableError(f"{os.fspath(folder)}: holds {content or 'annotations'}, expected {expected}")
         table = cls(Path(folder), manifest)
         if hierarchy is not None:
             table.check_hierarchy(hierarchy)
@@ -174,23 +173,21 @@ class ImageTable(ABC):
 
     # Parts --------------------------------------------------------------------------------------------------------
 
-    def open_part(self, part: int) -> pq.ParquetFile:
-        """One part as a Parquet file, to be closed.
-
-        Raises
-        ------
-        TableError
-            Where it is missing or damaged.
-        """
+    @contextmanager
+    def open_part(self, part: int) -> Iterator[pq.ParquetFile]:
+        """A part to read; what of it cannot be read is a TableError."""
         path = self.folder / self.manifest.parts[part].file
         try:
-            return pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
+            with pq.ParquetFile(path) as file:
+                yield file
+        except FileNotFoundError:
+            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the file's
+                raise
             raise TableError(
                 f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all parts"
             ) from None
-        except FileNotFoundError:
-            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
 
     @cached_property
     def _groups(self) -> list[tuple[int, int]]:

@@ -51,7 +51,7 @@ def prediction_schema(categories: int) -> pa.Schema:
 class PredictionTable(ImageTable):
     """A prediction table on disk; open one with :meth:`open`, write one with :func:`write_predictions`."""
 
-    KIND = PREDICTIONS
+    CONTENT = PREDICTIONS
 
     @property
     def schema(self) -> pa.Schema:
@@ -108,7 +108,7 @@ class PredictionWriter:
         from mlimages import __version__
 
         return {
-            "kind": PREDICTIONS,
+            "content": PREDICTIONS,
             "format_version": FORMAT_VERSION,
             "mlimages_version": __version__,
             "hierarchy_fingerprint": self.hierarchy.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from mlimages.annotate.imagetable import ANNOTATIONS, ImageTable
+from mlimages.annotate.imagetable import ImageTable
 from mlimages.annotate.schema import Origin, table_schema
+from mlimages.errors import TableError
 
 if TYPE_CHECKING:
+    from mlimages.annotate.rules import Rules
     from mlimages.hierarchy import Category
 
 
@@ -39,12 +42,25 @@ class Label:
 class AnnotationTable(ImageTable):
     """An annotation table on disk; open one with :meth:`open`."""
 
-    KIND = ANNOTATIONS
+    CONTENT = None
 
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
         return table_schema(self.manifest.metadata["categories"])
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        """The co-occurrence rules it was made with; None where there were none."""
+        from mlimages.annotate.rules import Rules
+
+        stated = self.manifest.metadata.get("rules")
+        if stated is None:
+            return None
+        path = self.folder / stated["file"]
+        if not path.is_file():
+            raise TableError(f"{path}: missing; mlimages verify checks all files")
+        return Rules.of(path, self.hierarchy, confidence=stated["confidence"])
 
     def multi_hot(self, rows: ArrayLike, *, unknown: float = 0.0) -> NDArray[np.float32]:
         """Confidences of some images as a matrix.
