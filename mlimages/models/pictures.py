@@ -42,7 +42,7 @@ def load_pictures(
             torch.manual_seed(seed)
             try:
                 picture = decode(read_one(), least_side=preprocess.least_side)
-                pictures.append(preprocess(_opaque(picture)))
+                pictures.append(preprocess(opaque(picture)))
             except (PictureError, OSError) as error:
                 pictures.append(None)
                 broken[position] = str(error)
@@ -63,7 +63,7 @@ def picture_seed(seed: int, epoch: int, row: int) -> int:
     return (mixed ^ (mixed >> 31)) % (1 << 63)
 
 
-def _opaque(picture: Image.Image) -> Image.Image:
+def opaque(picture: Image.Image) -> Image.Image:
     """In RGB; where it is transparent, white shines through, as on a page."""
     if picture.mode != "RGBA":
         return picture
