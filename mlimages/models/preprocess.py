@@ -124,18 +124,18 @@ def normalised(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 def _central(size: int, interpolation: v2.InterpolationMode, picture: Image) -> Tensor:
     height, width = max(1, round(picture.height * _CENTRAL)), max(1, round(picture.width * _CENTRAL))
-    resized = F.resize(F.center_crop(picture, [height, width]), [size, size], interpolation=interpolation)
-    tensor: Tensor = F.pil_to_tensor(resized)
+    middle = F.center_crop(F.pil_to_tensor(picture), [height, width])  # torch resizes bytes faster than Pillow
+    tensor: Tensor = F.resize(middle, [size, size], interpolation=interpolation)
     return tensor
 
 
 def _classifier(crop: v2.Transform, picture: Image) -> Tensor:
-    tensor: Tensor = F.pil_to_tensor(crop(picture))
+    tensor: Tensor = crop(F.pil_to_tensor(picture))
     return tensor
 
 
 def _train(crop: v2.Transform, picture: Image) -> Tensor:
-    cropped: Tensor = F.pil_to_tensor(crop(picture))
+    cropped: Tensor = crop(F.pil_to_tensor(picture))
     fate = int(torch.randint(3, ()))
     if fate == 0:
         # TensorFlow's own rotation took the nearest pixel and left the corners black
