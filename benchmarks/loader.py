@@ -5,7 +5,7 @@ Run it with ``mlimages[train]`` installed::
     python benchmarks/loader.py [--images 600] [--workers 1] [--size 500x375] [--runs 3]
 
 Pictures are drawn JPEGs of the size and weight of photographs. They are read from the page cache. ``decoding alone``
-reads and decodes them in full with Pillow, as many processes as the loaders have, and does nothing else. Both loaders
+reads and decodes them in full with Pillow, in as many processes as the loaders have, and does nothing else. The loaders
 prepare 224-pixel crops: ours from packed images to batches of bytes, ImageFolder with the same steps as torchvision
 transforms of Pillow pictures to batches of float32, as its documentation has it. Ratios are of images per second,
 the median over runs in which all ways take turns, since the machine may be shared; ``goal`` is what we ask of ours.
@@ -21,6 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,25 +127,14 @@ class CentralCrop:
     """The middle 0.8 of a Pillow picture."""
 
     def __call__(self, picture: Image.Image) -> Image.Image:
+        """Crop."""
         return v2.functional.center_crop(picture, [round(picture.height * 0.8), round(picture.width * 0.8)])
 
 
 def training_crop(card: Preprocessing) -> Any:
     """Ours of the published training without its jitter and rotation."""
-    from dataclasses import replace
-
     full = training(card)
-    return replace(full, change=Crop(full.change.args[0]))
-
-
-class Crop:
-    """A transform of a tensor, on a Pillow picture."""
-
-    def __init__(self, transform: Any) -> None:
-        self.transform = transform
-
-    def __call__(self, picture: Image.Image) -> torch.Tensor:
-        return self.transform(v2.functional.pil_to_tensor(picture))
+    return replace(full, change=full.change.args[0])
 
 
 def speed(batches: Iterable[Any], images: int) -> float:
@@ -178,8 +168,8 @@ def targets() -> None:
         for number in range(8)
     ]
 
-    def loop(batch: Batch) -> torch.Tensor:
-        made = torch.zeros(ROWS, CLASSES)
+    def loop(batch: Batch) -> np.ndarray:
+        made = np.zeros((ROWS, CLASSES), np.float32)
         for row, column, value in zip(batch.rows.tolist(), batch.columns.tolist(), batch.values.tolist(), strict=True):
             made[row, column] = value
         return made
@@ -203,7 +193,7 @@ def targets() -> None:
     print(f"{'goal':55} {0.2:>9.2f}")
 
 
-def timed(way: Callable[[Batch], torch.Tensor], batches: list[Batch], rounds: int) -> float:
+def timed(way: Callable[[Batch], object], batches: list[Batch], rounds: int) -> float:
     began = time.perf_counter()
     for _ in range(rounds):
         for batch in batches:

@@ -5,8 +5,8 @@ Run it with ``mlimages[train]`` installed::
     python benchmarks/train.py [--model resnet50-mlimages] [--batch 16] [--steps 12] [--rounds 3]
 
 The trainer reads drawn 224-pixel JPEGs from packed images with ``--workers`` processes, makes targets of 1,000
-classes, computes the published loss, steps the optimizer and logs. The bare loop has a batch in memory
-and does forward, loss, backward and the optimizer's step, and nothing else, on the same model in the same memory format.
+classes, computes the published loss, steps the optimizer and logs. The bare loop has a batch in memory and does
+forward, loss, backward and the optimizer's step, and nothing else, on the same model in the same memory format.
 Both take turns, since the machine may be shared, and the ratio is the median over rounds. The first steps are not
 counted. The goal is a ratio up to 1.05: with so many processes besides that loading does not hold up the step, which
 takes a core of its own.
