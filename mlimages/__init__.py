@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlimages import annotate
     from mlimages.annotate.augment import Propagation
+    from mlimages.annotate.explanation import explain
+    from mlimages.annotate.labelaudit import audit_labels
     from mlimages.annotate.table import AnnotationTable
+    from mlimages.annotate.tablestatistics import statistics
     from mlimages.errors import MlimagesError
     from mlimages.hierarchy import Category, Hierarchy, load_hierarchy
 
@@ -23,7 +26,10 @@ _HOME = {  # public name: the module that holds it
     "Hierarchy": "mlimages.hierarchy",
     "MlimagesError": "mlimages.errors",
     "Propagation": "mlimages.annotate.augment",
+    "audit_labels": "mlimages.annotate.labelaudit",
+    "explain": "mlimages.annotate.explanation",
     "load_hierarchy": "mlimages.hierarchy",
+    "statistics": "mlimages.annotate.tablestatistics",
 }
 
 __all__ = [
@@ -34,7 +40,10 @@ __all__ = [
     "Propagation",
     "__version__",
     "annotate",
+    "audit_labels",
+    "explain",
     "load_hierarchy",
+    "statistics",
 ]
 
 

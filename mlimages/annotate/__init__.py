@@ -17,9 +17,33 @@ _HOME = {
     "Origin": "mlimages.annotate.schema",
     "Progress": "mlimages.annotate.job",
     "Propagation": "mlimages.annotate.augment",
+    "Split": "mlimages.annotate.splitting",
+    "audit_labels": "mlimages.annotate.labelaudit",
+    "explain": "mlimages.annotate.explanation",
+    "export": "mlimages.annotate.exporting",
+    "filter": "mlimages.annotate.selection",
+    "merge": "mlimages.annotate.merging",
+    "split": "mlimages.annotate.splitting",
+    "statistics": "mlimages.annotate.tablestatistics",
+    "subset": "mlimages.annotate.selection",
 }
 
-__all__ = ["AnnotationTable", "Label", "Origin", "Progress", "Propagation"]
+__all__ = [
+    "AnnotationTable",
+    "Label",
+    "Origin",
+    "Progress",
+    "Propagation",
+    "Split",
+    "audit_labels",
+    "explain",
+    "export",
+    "filter",
+    "merge",
+    "split",
+    "statistics",
+    "subset",
+]
 
 
 def __getattr__(name: str) -> Any:

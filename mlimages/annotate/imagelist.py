@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
 
 _BOM = b"\xef\xbb\xbf"
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _EXPECTED = "expected name<tab>label:confidence..., such as img.jpg<tab>5193:0.9"
 
 
@@ -56,7 +56,7 @@ class ImageList:
 
     def units(self) -> list[Unit]:
         """Pieces of about 16 MiB; a compressed file is one."""
-        return split_into_units(self.inputs, splittable=[path.suffix not in _COMPRESSION for path in self.inputs])
+        return split_into_units(self.inputs, splittable=[path.suffix not in COMPRESSION for path in self.inputs])
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
         """The rows of a unit, up to 131,072 a batch."""
@@ -64,7 +64,7 @@ class ImageList:
             yield from self._parse(text, report)
 
     def _texts(self, unit: Unit, report: Report) -> Iterator[_Text]:
-        compression = _COMPRESSION.get(Path(unit.path).suffix)
+        compression = COMPRESSION.get(Path(unit.path).suffix)
         if compression is not None:
             yield from _decompressed(unit.path, compression, report)
             return

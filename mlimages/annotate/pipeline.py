@@ -115,7 +115,7 @@ def annotate(
         if resume or engine != "local":
             raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
         job = Job(maker, [], {"format": "memory", "on_error": on_error})
-        tasks: Iterable[Task] = _batch_tasks(_as_batches(source), len(hierarchy))
+        tasks: Iterable[Task] = _batch_tasks(memory_batches(source), len(hierarchy))
     else:
         reader = open_source(source, hierarchy, format, **options)
         job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options)})
@@ -203,7 +203,7 @@ def _in_memory(source: Any, hierarchy: Hierarchy, propagation: Propagation) -> A
     augmenter = Augmenter(hierarchy, propagation)
     if isinstance(source, pa.RecordBatch):
         return augmenter(source)
-    batches = (augmenter(batch) for batch in _as_batches(source))
+    batches = (augmenter(batch) for batch in memory_batches(source))
     if isinstance(source, pa.Table):
         return pa.Table.from_batches(batches, augmenter.schema)
     if hasattr(source, "columns"):
@@ -211,7 +211,7 @@ def _in_memory(source: Any, hierarchy: Hierarchy, propagation: Propagation) -> A
     return batches
 
 
-def _as_batches(source: Any) -> Iterator[pa.RecordBatch]:
+def memory_batches(source: Any) -> Iterator[pa.RecordBatch]:
     """Any in-memory source as batches of at most `BATCH_ROWS` rows."""
     if isinstance(source, pa.RecordBatch):
         source = [source]

@@ -121,8 +121,14 @@ class AnnotationTable:
     def batches(self, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """All images in order, up to `rows` a batch, with all columns or some of them."""
         for part in range(len(self.manifest.parts)):
-            with self._open_part(part) as file:
-                yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
+            yield from self.part_batches(part, columns=columns, rows=rows)
+
+    def part_batches(
+        self, part: int, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """The images of one part, so that several threads can share a table; see :meth:`batches`."""
+        with self._open_part(part) as file:
+            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
 
     def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
         """The whole table in memory."""

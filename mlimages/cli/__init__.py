@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, hierarchy
+from mlimages.cli import annotate, hierarchy, tables
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(hierarchy.app, name="hierarchy")
 app.command()(annotate.annotate)
+app.add_typer(tables.app)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,271 @@
+"""The commands that work on annotation tables: look at them, check them, make others of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlimages.cli.output import print_json, print_table
+from mlimages.cli.progress import job_progress
+
+if TYPE_CHECKING:
+    from mlimages import AnnotationTable
+
+app = typer.Typer()
+
+_Table = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an annotation table.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the new table, new or empty.")]
+_Workers = Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")]
+
+
+@app.command()
+def stats(
+    table: _Table,
+    trainable_over: Annotated[int, typer.Option(min=0, help="A category with more images is trainable.")] = 100,
+    top: Annotated[int, typer.Option(min=0, help="Print the categories with most images, so many.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write the pictures; DIR-statistics by default.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Write the two figures as PNG, and all categories as CSV.")] = True,
+    html: Annotated[bool, typer.Option("--html", help="Write the figures as interactive pages too.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Count images, categories and labels; write the figures beside the table."""
+    from mlimages.annotate import statistics
+    from mlimages.errors import MlimagesError
+
+    if not pictures and (html or out is not None):
+        raise MlimagesError("--no-pictures writes nothing: leave out --html and --out")
+    counted = statistics(table, trainable_over=trainable_over)
+    columns = ["key", "name", "images", "subtree_images"]
+    first = counted.per_category.sort_values("images", ascending=False, kind="stable")[columns].head(top)
+    rows = first.to_dict("records")
+    if as_json:
+        print_json({**counted.to_dict(), **({"top": rows} if top else {})})
+    else:
+        typer.echo(repr(counted))
+        for origin, count in counted.by_origin.items():
+            if count:
+                typer.echo(f"  labels, {origin}: {count:,}")
+        if absent := int(counted.absent.sum()):
+            typer.echo(f"  of them verified absent: {absent:,}")
+        if rows:
+            typer.echo()
+            print_table(rows, columns, free=["name"])
+    if pictures:
+        folder = out if out is not None else table.resolve().with_name(f"{table.resolve().name}-statistics")
+        written = counted.save_figures(folder, html=html)
+        counted.per_category.to_csv(folder / "categories.csv", lineterminator="\n")
+        typer.echo(f"{folder}: {', '.join(path.name for path in written)}, categories.csv", err=True)
+
+
+@app.command()
+def explain(
+    table: _Table,
+    image: Annotated[str, typer.Argument(help="Name of the image, as the table has it.")],
+    as_json: _Json = False,
+) -> None:
+    """Tell each label of an image, and the label or rule that brought it."""
+    from mlimages.annotate import explain as explain_image
+
+    explanation = explain_image(table, image)
+    if as_json:
+        print_json(explanation.to_dict())
+        return
+    rows = explanation.to_dict()["labels"]
+    for row in rows:
+        row["confidence"] = "absent" if row["confidence"] == 0 else f"{row['confidence']:g}"
+    typer.echo(f"{image}: {len(rows)} label{'s' if len(rows) != 1 else ''}")
+    print_table(rows, ["category", "name", "confidence", "origin", "because"], free=["name", "because"])
+
+
+@app.command("audit-labels")
+def audit_labels(
+    source: Annotated[list[str], typer.Argument(help="The folder of a table, or label lists (patterns allowed).")],
+    hierarchy: Annotated[
+        str | None, typer.Option(help="The categories of a list: a name such as ml-images, or a path.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Print so many of each problem; --out has up to 1,000.")] = 3,
+    out: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the examples into this CSV file.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Find labels that are not closed, not monotone, unknown or there twice."""
+    from mlimages.annotate import audit_labels as audit
+
+    found = audit(source[0] if len(source) == 1 else list(source), hierarchy, examples=max(examples, 1000))
+    if out is not None:
+        found.table.to_csv(out, index=False, lineterminator="\n")
+    shown = found.table.groupby("problem", sort=False).head(examples).to_dict("records")
+    if as_json:
+        print_json({**found.to_dict(), "examples": shown})
+        return
+    typer.echo(f"{found.rows:,} rows, {found.labels:,} labels: {'clean' if found.clean else 'problems found'}")
+    counts = [{"problem": problem, **count} for problem, count in found.summary.items()]
+    print_table(counts, ["problem", "rows", "labels"])
+    if shown:
+        typer.echo()
+        print_table(shown, ["image", "problem", "category", "detail"], free=["image", "detail"])
+
+
+@app.command()
+def merge(
+    tables: Annotated[list[Path], typer.Argument(metavar="DIR DIR...", help="The tables, at least two.")],
+    out: _Out,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Make one table of several; an image that several hold gets the labels of all."""
+    from mlimages.annotate import merge as merge_tables
+
+    with job_progress(f"merge to {out}", resumable=True) as progress:
+        _print_made(merge_tables(tables, out, workers=workers, resume=resume, progress=progress))
+
+
+@app.command()
+def split(
+    table: _Table,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the tables train and validation.")],
+    validation: Annotated[str, typer.Option(help="The share of the images for validation, or how many.")] = "0.1",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same split.")] = 0,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Deal images to training and validation, every category in proportion."""
+    from mlimages.annotate import split as split_table
+    from mlimages.errors import MlimagesError
+
+    try:
+        share = int(validation) if validation.isascii() and validation.isdigit() else float(validation)
+    except ValueError:
+        raise MlimagesError(f"--validation {validation}: expected a share such as 0.1 or a number of images") from None
+    with job_progress(f"split to {out}", resumable=True) as progress:
+        made = split_table(table, out, validation=share, seed=seed, workers=workers, resume=resume, progress=progress)
+    for each in made:
+        _print_made(each)
+
+
+@app.command("filter")
+def filter_(
+    table: _Table,
+    out: _Out,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Keep images that carry this one (a key or an index); repeatable.")
+    ] = None,
+    match_all: Annotated[bool, typer.Option("--all", help="Keep images that carry every --category.")] = False,
+    restrict: Annotated[
+        list[str] | None, typer.Option(help="Keep only the labels of this category; repeatable.")
+    ] = None,
+    min_confidence: Annotated[float | None, typer.Option(help="Drop present labels that are less confident.")] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Keep only labels of this origin, such as given; repeatable.")
+    ] = None,
+    keep_empty: Annotated[bool, typer.Option("--keep-empty", help="Keep images that no label is left of.")] = False,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Keep some labels, and the images that carry certain categories."""
+    from mlimages import AnnotationTable
+    from mlimages.annotate import filter as filter_table
+    from mlimages.errors import MlimagesError
+
+    if match_all and not category:
+        raise MlimagesError("--all goes with --category: name at least one")
+    opened = AnnotationTable.open(table)
+    with job_progress(f"filter to {out}", resumable=True) as progress:
+        made = filter_table(
+            opened,
+            out,
+            categories=_categories(opened, category),
+            match="all" if match_all else "any",
+            restrict=_categories(opened, restrict),
+            min_confidence=min_confidence,
+            origins=origin or None,
+            keep_empty=keep_empty,
+            workers=workers,
+            resume=resume,
+            progress=progress,
+        )
+    _print_made(made)
+
+
+@app.command()
+def subset(
+    table: _Table,
+    images: Annotated[Path, typer.Option(metavar="FILE", help="A name a line; an image list will do.")],
+    out: _Out,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Keep the images that a file names."""
+    from mlimages.annotate import subset as subset_table
+
+    with job_progress(f"subset to {out}", resumable=True) as progress:
+        made = subset_table(table, out, images=images, workers=workers, resume=resume, progress=progress)
+    _print_made(made)
+    if missing := made.manifest.options["not_found"]:
+        typer.echo(f"  not in the table: {missing:,} of {made.manifest.options['images']:,} names")
+
+
+@app.command()
+def export(
+    table: _Table,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file; .gz and .zst are compressed.")],
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="list, csv or croissant; what the ending (.csv, .json) says by default."),
+    ] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="In a list, write keys in place of indices.")] = False,
+    workers: _Workers = None,
+) -> None:
+    """Write a table as the published text list, as CSV or as Croissant metadata."""
+    from mlimages.annotate import export as export_table
+
+    written = export_table(table, out, format=form, keys=keys, workers=workers)
+    typer.echo(f"{out}: {written.images:,} images, {out.stat().st_size:,} bytes")
+    if written.left_out:
+        typer.echo(f"  images without a label, left out: {written.left_out:,}")
+
+
+@app.command()
+def verify(
+    tables: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The folders of annotation tables.")],
+    as_json: _Json = False,
+) -> None:
+    """Check the parts of tables against the hashes in their manifests; exit 1 where any differs."""
+    from mlimages.annotate.manifest import Manifest, verify_parts
+
+    results: list[dict[str, Any]] = []
+    for table in tables:
+        manifest = Manifest.read(table)
+        results.append({"table": str(table), "parts": len(manifest.parts), "problems": verify_parts(table)})
+    if as_json:
+        print_json(results)
+    else:
+        for result in results:
+            for problem in result["problems"]:
+                typer.echo(problem)
+            state = f"{len(result['problems'])} problems" if result["problems"] else "as the manifest says"
+            typer.echo(f"{result['table']}: {result['parts']} parts, {state}")
+    if any(result["problems"] for result in results):
+        raise typer.Exit(1)
+
+
+def _categories(table: AnnotationTable, named: list[str] | None) -> list[int] | None:
+    """Indices of categories that are named by key or by index."""
+    if not named:
+        return None
+    hierarchy = table.hierarchy
+    return [
+        hierarchy.index(int(each) if each not in hierarchy and each.isascii() and each.isdigit() else each)
+        for each in named
+    ]
+
+
+def _print_made(table: AnnotationTable) -> None:
+    typer.echo(f"{table.folder}: {len(table):,} images in {len(table.manifest.parts)} parts")
+    for name, count in table.manifest.counts.items():
+        typer.echo(f"  {name.replace('_', ' ')}: {count:,}")
