@@ -34,7 +34,7 @@ def regenerate_published(folder: Path, out: Path, account: Account) -> Annotatio
     account.say(f"{folder / DICTIONARY_FILE}: {len(hierarchy):,} categories")
     batches = list(annotate(folder / LIST_FILE, hierarchy, propagation="none"))
     published = _labels(batches)
-    given = list(recover_given(batches, hierarchy))
+    given = list(recover_given(iter(batches), hierarchy))
     table: AnnotationTable = annotate(given, hierarchy, out=out, propagation=Propagation.published())
     again = _labels(table.batches())
     same = sum(again[image] == labels for image, labels in published.items())
