@@ -239,9 +239,8 @@ def main() -> None:
     try:
         source = folder / "list.txt"
         generate(source, hierarchy, options.rows)
-        print(
-            f"{workers} cores; {options.rows:,} rows, {source.stat().st_size / 1e6:.0f} MB; {len(hierarchy):,} categories"
-        )
+        megabytes = source.stat().st_size / 1e6
+        print(f"{workers} cores; {options.rows:,} rows, {megabytes:.0f} MB; {len(hierarchy):,} categories")
         table_folder = folder / "ours"
 
         def run_ours() -> None:

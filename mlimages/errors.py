@@ -86,6 +86,10 @@ class DataNotFoundError(MlimagesError, FileNotFoundError):
         return str(self.args[0])
 
 
+class ModelError(MlimagesError, ValueError):
+    """A network that cannot be built, saved or used as asked: an unknown name, a wrong number of classes."""
+
+
 class MissingExtraError(MlimagesError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 

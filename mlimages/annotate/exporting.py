@@ -28,8 +28,6 @@ from mlimages.errors import LabelError, MlimagesError
 ExportFormat = Literal["list", "csv", "croissant"]
 
 _FORMATS: dict[str, ExportFormat] = {".csv": "csv", ".json": "croissant"}
-#: Rows formatted at a time.
-_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def export(
         file.write(formatter.header)
         workers = workers or len(os.sched_getaffinity(0))
         for text, rows, empty in _in_order(
-            formatter.format, table.batches(columns=formatter.columns, rows=_ROWS), workers
+            formatter.format, table.batches(columns=formatter.columns, rows=formatter.rows), workers
         ):
             file.write(text)
             written += rows - empty
@@ -128,6 +126,7 @@ class _ListFormatter:
 
     header = b""
     columns = ("image", "labels", "confidences")
+    rows = 65_536  # formatted at a time
 
     def __init__(self, table: AnnotationTable, *, keys: bool) -> None:
         shown = table.hierarchy.keys if keys else map(str, range(len(table.hierarchy)))
@@ -171,6 +170,7 @@ class _CsvFormatter:
 
     header = b"image,key,name,confidence,origin\n"
     columns = ("image", "labels", "confidences", "origins")
+    rows = 8_192  # a line of CSV takes ten times the bytes of a label in a list
 
     def __init__(self, table: AnnotationTable) -> None:
         self._keys = pa.array(table.hierarchy.keys, pa.string())

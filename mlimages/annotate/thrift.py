@@ -58,7 +58,7 @@ def struct(fields: Struct) -> bytes:
     Examples
     --------
     >>> struct({1: 5, 2: [True, False]}).hex(" ")
-    '15 0a 19 21 01 02 00'
+    '15 0a 19 22 01 02 00'
     """
     out = bytearray()
     last = 0

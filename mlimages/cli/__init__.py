@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, hierarchy, tables
+from mlimages.cli import annotate, hierarchy, images, models, pixels, tables
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -18,8 +18,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(hierarchy.app, name="hierarchy")
+app.add_typer(models.checkpoint, name="checkpoint")
+app.add_typer(pixels.tfrecord_app, name="tfrecord")
 app.command()(annotate.annotate)
 app.add_typer(tables.app)
+app.command()(images.download)
+app.command()(pixels.duplicates)
+app.command()(pixels.extract)
+app.command()(pixels.pack)
+app.command()(models.train)
 
 
 @app.callback(invoke_without_command=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from mlimages import Hierarchy, Propagation
+import mlimages
+from mlimages import AnnotationTable, Hierarchy, Propagation
 
 CONFIDENCES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
 REACHES = st.sampled_from(["all", "parent", "none"])
@@ -45,9 +48,27 @@ def batch_of(rows: list[list[tuple[int, float]]]) -> pa.RecordBatch:
     )
 
 
-def rows_in(batch: pa.RecordBatch) -> list[list[tuple[int, float, int]]]:
+def rows_in(batch: pa.RecordBatch | pa.Table) -> list[list[tuple[int, float, int]]]:
     columns = [batch.column(name).to_pylist() for name in ("labels", "confidences", "origins")]
     return [
         [(int(a), float(np.float32(b)), int(c)) for a, b, c in zip(*row, strict=True)]
         for row in zip(*columns, strict=True)
     ]
+
+
+def table_of(
+    rows: dict[str, list[tuple[int, float]]],
+    hierarchy: Hierarchy,
+    out: Path,
+    propagation: Propagation | str = "default",
+) -> AnnotationTable:
+    """An annotation table on disk of given labels by image."""
+    batch = batch_of(list(rows.values())).set_column(0, "image", pa.array(list(rows), pa.string()))
+    table = mlimages.annotate(batch, hierarchy, out=out, propagation=propagation)
+    assert isinstance(table, AnnotationTable)
+    return table
+
+
+def labels_by_image(table: AnnotationTable) -> dict[str, list[tuple[int, float, int]]]:
+    whole = table.to_table()
+    return dict(zip(whole.column("image").to_pylist(), rows_in(whole), strict=True))

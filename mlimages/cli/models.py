@@ -1,0 +1,100 @@
+"""``mlimages checkpoint``: the weights of networks in files."""
+
+from __future__ import annotations
+
+import typer
+
+checkpoint = typer.Typer(help="Convert and look at the weights of networks.", no_args_is_help=True)
+
+
+@checkpoint.command()
+def convert(
+    ckpt: str = typer.Argument(help="A TensorFlow V2 checkpoint: the path before .index."),
+    out: str = typer.Option(..., "--out", "-o", help="The .safetensors file to write."),
+    hierarchy: str | None = typer.Option(
+        None, "--hierarchy", help="The hierarchy that the outputs are categories of: a dictionary, or a Parquet file."
+    ),
+) -> None:
+    """Convert a published TensorFlow checkpoint to safetensors, without TensorFlow."""
+    from mlimages.models import convert, save_model
+
+    categories = None
+    if hierarchy is not None:
+        from mlimages import Hierarchy
+
+        read = Hierarchy.from_parquet if hierarchy.endswith(".parquet") else Hierarchy.from_dictionary
+        categories = read(hierarchy)
+    model = convert(ckpt.removesuffix(".index"))
+    save_model(model, out, hierarchy=categories)
+    typer.echo(f"{out}: {model.card.name}, {model.card.num_classes} classes")
+
+
+@checkpoint.command()
+def show(
+    file: str = typer.Argument(help="A .safetensors file of ours, or a TensorFlow checkpoint prefix."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Print what a file of weights holds: its card, or the variables of a TensorFlow checkpoint."""
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from mlimages.models import TensorFlowCheckpoint, read_card
+
+    prefix = file.removesuffix(".index")
+    if Path(f"{prefix}.index").is_file():
+        shapes = {name: list(each.shape) for name, each in TensorFlowCheckpoint(prefix).variables.items()}
+        typer.echo(json.dumps(shapes) if as_json else "\n".join(f"{name} {shape}" for name, shape in shapes.items()))
+        return
+    values = asdict(read_card(file))
+    if not as_json:  # thousands of keys are for programs
+        values["categories"] = f"{len(values['categories'])} keys" if values["categories"] else "not known"
+    typer.echo(json.dumps(values) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+def train(
+    config: str | None = typer.Option(None, help="A TOML file of settings; options given here win over it."),
+    table: str | None = typer.Option(None, help="The annotation table, or packed images."),
+    images: str | None = typer.Option(None, help="Folder of the images of an annotation table."),
+    out: str | None = typer.Option(None, "--out", "-o", help="Folder of the run."),
+    model: str | None = typer.Option(None, help="resnet50-mlimages, resnet101-mlimages, resnet152-mlimages or timm's."),
+    start: str | None = typer.Option(None, help="A model to begin with."),
+    categories: str | None = typer.Option(None, help="A file of keys, one a line, that are the outputs."),
+    loss: str | None = typer.Option(None, help="ml-images, bce, asymmetric, max-constraint or softmax."),
+    schedule: str | None = typer.Option(None, help="published, cosine or staircase."),
+    learning_rate: float | None = typer.Option(None, help="The highest, of cosine and staircase."),
+    epochs: int | None = typer.Option(None, help="How many times every image is seen."),
+    batch: int | None = typer.Option(None, help="Images of a batch on each rank."),
+    accumulate: int | None = typer.Option(None, help="Batches whose gradients make one step."),
+    workers: int | None = typer.Option(None, help="Processes that load, on each rank."),
+    seed: int | None = typer.Option(None, help="Of all that is drawn."),
+    device: str | None = typer.Option(None, help="auto, cpu or cuda."),
+    bf16: bool | None = typer.Option(None, help="Compute in bfloat16 where that is safe."),
+    settings: list[str] | None = typer.Option(  # noqa: B008, typer's own way
+        None, "--set", metavar="NAME=VALUE", help="Any other setting, as in TOML; may be given several times."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in the folder where there is one."),
+) -> None:
+    """Train a network on a table; torchrun -m mlimages train ... does on several devices or machines."""
+    given = {name: value for name, value in locals().items() if name not in ("config", "settings", "resume")}
+    changes = {name: value for name, value in given.items() if value is not None} | dict(map(_setting, settings or []))
+    from mlimages.models import TrainConfig
+    from mlimages.models import train as train_network
+
+    chosen = TrainConfig.of(changes) if config is None else TrainConfig.from_toml(config, **changes)
+    typer.echo(train_network(chosen, resume=resume))
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """Name and value of ``name=value``; what is no TOML value is a string."""
+    import tomllib
+
+    from mlimages.errors import ModelError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ModelError(f"--set {text}: expected name=value")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value

@@ -1,0 +1,168 @@
+"""``mlimages extract``, ``duplicates``, ``pack`` and ``tfrecord``: pixels and where they are kept."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mlimages.cli.progress import job_progress
+
+tfrecord_app = typer.Typer(help="Write and read TFRecord shards.", no_args_is_help=True)
+
+_Workers = Annotated[int | None, typer.Option(min=1, help="How many work at once; as many as cores by default.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
+
+
+class OnMissing(StrEnum):
+    """What becomes of a row whose image has no file."""
+
+    RAISE = "raise"
+    SKIP = "skip"
+
+
+class OnError(StrEnum):
+    """What becomes of an image that cannot be decoded."""
+
+    RAISE = "raise"
+    QUARANTINE = "quarantine"
+
+
+def extract(
+    source: Annotated[str, typer.Argument(help="ImageNet: a tar of per-synset tars, one of these, or a folder.")],
+    ids: Annotated[str, typer.Argument(help="List of ids, or an image list: the first column is read.")],
+    out: Annotated[str, typer.Option(help="Folder for n01440764/n01440764_10026.JPEG and missing.txt.")],
+    workers: _Workers = None,
+) -> None:
+    """Take the images that a list names out of the ImageNet database."""
+    from mlimages.images.imagenet import MISSING, read_ids
+    from mlimages.images.imagenet import extract as extract_images
+
+    done = extract_images(source, read_ids(ids), out, workers=workers)
+    missing = f", {len(done.missing):,} missing: see {out}/{MISSING}" if done.missing else ""
+    typer.echo(f"{out}: {done.extracted:,} images extracted, {done.already_there:,} were there{missing}")
+
+
+def duplicates(
+    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of images, or packed images.")],
+    out: Annotated[str, typer.Option(help="Folder for the fingerprints and groups.parquet.")],
+    threshold: Annotated[int, typer.Option(help="Bits of 64 in which hashes of near duplicates may differ.")] = 4,
+    exact: Annotated[bool, typer.Option("--exact", help="Only pictures of equal pixels.")] = False,
+    merge: Annotated[str | None, typer.Option(help="Write the labels without duplicates to this folder.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Annotation table of the images; packed images have their own.")
+    ] = None,
+    hierarchy: Annotated[str | None, typer.Option(help="For --merge; the table's own by default.")] = None,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Find the same picture under two names; with --merge, let one stand for all."""
+    from mlimages.errors import MlimagesError
+    from mlimages.hierarchy import load_hierarchy
+    from mlimages.images.duplicates import GROUPS, UNREADABLE, find_duplicates
+    from mlimages.images.merge import DROPPED, merge_duplicates
+
+    if merge is None and (labels is not None or hierarchy is not None):
+        raise MlimagesError("--labels and --hierarchy are for --merge FOLDER: say where to, or leave them out")
+    with job_progress("fingerprints", resumable=True) as show:
+        found = find_duplicates(
+            source, out, threshold=None if exact else threshold, workers=workers, resume=resume, progress=show
+        )
+    unreadable = f", {found.unreadable:,} unreadable: see {out}/{UNREADABLE}" if found.unreadable else ""
+    typer.echo(
+        f"{out}/{GROUPS}: {found.groups:,} groups, {found.surplus:,} of {found.images:,} images surplus{unreadable}"
+    )
+    if merge is not None:
+        chosen = None if hierarchy is None else load_hierarchy(hierarchy)
+        done = merge_duplicates(labels or source, out, merge, hierarchy=chosen, resume=resume)
+        typer.echo(f"{merge}: {done.rows_after:,} of {done.rows_before:,} rows, the others in {merge}/{DROPPED}")
+
+
+def pack(
+    table: Annotated[str, typer.Argument(help="An annotation table; or packed images, to pack anew.")],
+    out: Annotated[str, typer.Option(help="A new or empty folder.")],
+    images: Annotated[str | None, typer.Option(help="Folder of the images that the table names.")] = None,
+    row_group_mib: Annotated[int, typer.Option(min=1, help="Image bytes of a row group, MiB.")] = 32,
+    shard_mib: Annotated[int, typer.Option(min=1, help="Image bytes of a shard, MiB.")] = 512,
+    on_missing: Annotated[OnMissing, typer.Option(help="What becomes of rows without an image.")] = OnMissing.RAISE,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Pack images beside their labels, in Parquet that Hugging Face datasets reads."""
+    from mlimages.images.pack import pack as pack_images
+
+    with job_progress("packing", resumable=True) as show:
+        packed = pack_images(
+            table,
+            images,
+            out,
+            row_group_mib=row_group_mib,
+            shard_mib=shard_mib,
+            on_missing=on_missing.value,
+            workers=workers,
+            resume=resume,
+            progress=show,
+        )
+    size = sum(part.bytes for part in packed.manifest.parts)
+    typer.echo(f"{out}: {len(packed):,} images, {size:,} bytes, {len(packed.manifest.parts):,} shards")
+
+
+@tfrecord_app.command()
+def export(
+    table: Annotated[str, typer.Argument(help="An annotation table, or packed images.")],
+    out: Annotated[str, typer.Option(help="A new or empty folder for 0.tfrecords, 1.tfrecords, ...")],
+    images: Annotated[str | None, typer.Option(help="Folder of the images that the table names.")] = None,
+    keep_format: Annotated[
+        bool, typer.Option("--keep-format", help="Keep PNG and others; JPEG of quality 100 by default.")
+    ] = False,
+    shard_mib: Annotated[int, typer.Option(min=1, help="Image bytes of a shard, MiB.")] = 256,
+    on_missing: Annotated[OnMissing, typer.Option(help="What becomes of rows without an image.")] = OnMissing.RAISE,
+    on_error: Annotated[OnError, typer.Option(help="What becomes of images that cannot be decoded.")] = OnError.RAISE,
+    workers: _Workers = None,
+    resume: _Resume = False,
+) -> None:
+    """Write shards with the published fields: width, height, image, label, name."""
+    from mlimages.images.export import export_tfrecord
+
+    with job_progress("exporting", resumable=True) as show:
+        manifest = export_tfrecord(
+            table,
+            images,
+            out,
+            keep_format=keep_format,
+            shard_mib=shard_mib,
+            on_missing=on_missing.value,
+            on_error=on_error.value,
+            workers=workers,
+            resume=resume,
+            progress=show,
+        )
+    bad = manifest.counts.get("quarantined", 0)
+    typer.echo(
+        f"{out}: {manifest.rows:,} images, {len(manifest.parts):,} shards"
+        + (f", {bad:,} undecodable: see {out}/quarantine" if bad else "")
+    )
+
+
+@tfrecord_app.command()
+def show(
+    shard: Annotated[str, typer.Argument(help="A TFRecord shard with the published fields.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many records.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+) -> None:
+    """Print the name, size and labels of each record."""
+    import json
+    from itertools import islice
+
+    from mlimages.images import tfrecord
+
+    for record in islice(tfrecord.read(shard), limit):
+        labels = {str(index): float(str(record.label[index])) for index in record.label.nonzero()[0].tolist()}
+        if as_json:
+            fields = {"name": record.name, "width": record.width, "height": record.height}
+            fields |= {"bytes": len(record.image), "categories": len(record.label), "labels": labels}
+            typer.echo(json.dumps(fields, ensure_ascii=False))
+        else:
+            listed = " ".join(f"{index}:{confidence:g}" for index, confidence in labels.items())
+            typer.echo(f"{record.name}\t{record.width}x{record.height}\t{len(record.image)} bytes\t{listed}")

@@ -1,0 +1,102 @@
+"""Encoded bytes to pixels and back, where bytes may be anything."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING, cast
+
+from mlimages.errors import MlimagesError, import_extra
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Quality of a JPEG made of another format: what the published shards were made with.
+JPEG_QUALITY = 100
+
+#: Formats that are opened; the other plug-ins of Pillow run programs, or are seldom looked after.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+
+# what Pillow raises on bytes that are not what they say they are
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
+    ZeroDivisionError, NotImplementedError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+class PictureError(MlimagesError, ValueError):
+    """Bytes that no picture can be decoded from."""
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode a picture: all its pixels, of an animation the first frame.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In RGB, or RGBA where it is transparent somewhere; 16-bit grey scaled to 8 bits.
+
+    Raises
+    ------
+    PictureError
+        Where the bytes are no picture, a damaged one, or one of more than 179 million pixels.
+    """
+    image = _opened(data)
+    with image:
+        try:
+            image.load()
+            return _eight_bits(image)
+        except _BROKEN as error:
+            raise PictureError(f"damaged {image.format} ({_first_line(error)})") from error
+
+
+def probe(data: bytes) -> tuple[str, int, int]:
+    """Format (``JPEG``, ``PNG``, ...), width and height of a picture, from its header.
+
+    Raises
+    ------
+    PictureError
+        Where the bytes are no picture.
+    """
+    with _opened(data) as image:
+        return "JPEG" if image.format == "MPO" else str(image.format), image.width, image.height
+
+
+def to_jpeg(data: bytes) -> bytes:
+    """A picture as an RGB JPEG of quality 100, transparency dropped, as the published shards were made.
+
+    Raises
+    ------
+    PictureError
+        Where it cannot be decoded.
+    """
+    out = io.BytesIO()
+    decode(data).convert("RGB").save(out, "JPEG", quality=JPEG_QUALITY)
+    return out.getvalue()
+
+
+def _opened(data: bytes) -> Image.Image:
+    image_module = import_extra("PIL.Image", extra="images")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each odd picture among millions
+            return cast("Image.Image", image_module.open(io.BytesIO(data), formats=FORMATS))
+    except image_module.UnidentifiedImageError:
+        raise PictureError(
+            f"found {data[:8]!r}..., {len(data)} bytes, expected a {', '.join(FORMATS)} picture"
+        ) from None
+    except (*_BROKEN, image_module.DecompressionBombError) as error:
+        raise PictureError(_first_line(error)) from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits of grey, which conversion would clip
+        image = image.convert("I").point(lambda value: value / 256).convert("L")
+    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    return image.convert("RGBA" if transparent else "RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

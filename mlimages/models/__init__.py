@@ -1,0 +1,83 @@
+"""Learning from the annotation table: networks, losses, metrics."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlimages.models.build import build_model
+    from mlimages.models.card import Architecture, ModelCard, Preprocessing
+    from mlimages.models.checkpoint import convert, load_model, read_card, save_model
+    from mlimages.models.config import TrainConfig
+    from mlimages.models.consistency import consistent
+    from mlimages.models.loss import AsymmetricLoss, BinaryCrossEntropy, MLImagesLoss, l2_penalty
+    from mlimages.models.maxconstraint import MaxConstraintLoss
+    from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
+    from mlimages.models.resnet import PublishedResNet
+    from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
+    from mlimages.models.train import train
+
+_HOME = {  # public name: the module that holds it
+    "Architecture": "card",
+    "AsymmetricLoss": "loss",
+    "BinaryCrossEntropy": "loss",
+    "MLImagesLoss": "loss",
+    "MaxConstraintLoss": "maxconstraint",
+    "ModelCard": "card",
+    "MultiLabelMetrics": "metrics",
+    "Preprocessing": "card",
+    "PublishedResNet": "resnet",
+    "TensorFlowCheckpoint": "tfcheckpoint",
+    "TopKAccuracy": "metrics",
+    "TrainConfig": "config",
+    "build_model": "build",
+    "consistent": "consistency",
+    "convert": "checkpoint",
+    "l2_penalty": "loss",
+    "load_model": "checkpoint",
+    "read_card": "checkpoint",
+    "save_model": "checkpoint",
+    "train": "train",
+}
+
+__all__ = [
+    "Architecture",
+    "AsymmetricLoss",
+    "BinaryCrossEntropy",
+    "MLImagesLoss",
+    "MaxConstraintLoss",
+    "ModelCard",
+    "MultiLabelMetrics",
+    "Preprocessing",
+    "PublishedResNet",
+    "TensorFlowCheckpoint",
+    "TopKAccuracy",
+    "TrainConfig",
+    "build_model",
+    "consistent",
+    "convert",
+    "l2_penalty",
+    "load_model",
+    "read_card",
+    "save_model",
+    "train",
+]
+
+_NEEDS_TORCH = {"build", "checkpoint", "loss", "maxconstraint", "resnet", "train"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from mlimages.errors import import_extra
+
+        if _HOME[name] in _NEEDS_TORCH:
+            import_extra("torch", extra="train")  # its absence is told by the extra that brings it
+        value = getattr(import_module(f"mlimages.models.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'mlimages.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,160 @@
+"""What travels with a network's weights: its name and shape, what its inputs and outputs mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from mlimages.errors import ModelError
+
+_FORMAT = "mlimages-model"
+_VERSION = "1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """How pixels become inputs: RGB in [0, 1], less `mean`, over `std`, at `size`.
+
+    Attributes
+    ----------
+    size : int
+        Height and width, in pixels, that the network was made for; the published ones take any.
+    mean, std : tuple of float
+        One a channel, red first. 0.5 and 0.5 bring [0, 1] to the [-1, 1] of the published networks.
+    interpolation : str
+        How pictures are resized: ``bilinear`` or ``bicubic``.
+    """
+
+    size: int = 224
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """The shape of a published network.
+
+    Attributes
+    ----------
+    blocks : tuple of int
+        Blocks of each stage.
+    widths : tuple of int
+        Output channels of each stage, multiples of 4; the last is the number of features.
+    stem : int
+        Channels of the first convolution.
+    """
+
+    blocks: tuple[int, ...]
+    widths: tuple[int, ...] = (256, 512, 1024, 2048)
+    stem: int = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """All that is known of a network besides its weights.
+
+    Attributes
+    ----------
+    name : str
+        What :func:`mlimages.models.build_model` builds it from.
+    num_classes : int
+    preprocessing : Preprocessing
+    architecture : Architecture or None
+        Of the published family only.
+    categories : tuple of str
+        The key of each output, or nothing where it is not known.
+    fingerprint : str or None
+        That of the hierarchy whose categories the outputs are.
+
+    Raises
+    ------
+    ModelError
+        For categories that are not one an output.
+    """
+
+    name: str
+    num_classes: int
+    preprocessing: Preprocessing
+    architecture: Architecture | None = None
+    categories: tuple[str, ...] = ()
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.categories and len(self.categories) != self.num_classes:
+            raise ModelError(
+                f"{self.name} has {self.num_classes} outputs and {len(self.categories)} categories are given: "
+                "give the hierarchy that it was trained with"
+            )
+
+    def to_metadata(self) -> dict[str, str]:
+        """Strings by name, as safetensors keeps them; :meth:`from_metadata` reads them."""
+        return {
+            "format": _FORMAT,
+            "format_version": _VERSION,
+            "model": self.name,
+            "num_classes": str(self.num_classes),
+            "preprocessing": json.dumps(asdict(self.preprocessing)),
+            "architecture": json.dumps(asdict(self.architecture) if self.architecture else None),
+            "categories": json.dumps(self.categories),
+            "hierarchy_fingerprint": self.fingerprint or "",
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
+        """Read what :meth:`to_metadata` wrote.
+
+        Raises
+        ------
+        ModelError
+            For metadata of another kind, or with a field that is missing or makes no sense.
+        """
+        if metadata.get("format") != _FORMAT or metadata.get("format_version") != _VERSION:
+            raise ModelError(
+                f"the metadata have format {metadata.get('format')!r} version {metadata.get('format_version')!r}; "
+                f"expected {_FORMAT!r} version {_VERSION!r}, as mlimages writes it"
+            )
+        try:
+            architecture = json.loads(metadata["architecture"])
+            return cls(
+                name=metadata["model"],
+                num_classes=_positive(int(metadata["num_classes"])),
+                preprocessing=_read_preprocessing(json.loads(metadata["preprocessing"])),
+                architecture=_read_architecture(architecture) if architecture is not None else None,
+                categories=tuple(str(key) for key in json.loads(metadata["categories"])),
+                fingerprint=metadata["hierarchy_fingerprint"] or None,
+            )
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"the metadata cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _read_preprocessing(values: Any) -> Preprocessing:
+    _check_names(Preprocessing, values)
+    mean, std = (tuple(float(each) for each in values[name]) for name in ("mean", "std"))
+    if len(mean) != 3 or len(std) != 3 or 0.0 in std:
+        raise ValueError(f"mean {mean} and std {std}: expected three numbers each, no std of 0")
+    return Preprocessing(size=_positive(values["size"]), mean=mean, std=std, interpolation=str(values["interpolation"]))
+
+
+def _read_architecture(values: Any) -> Architecture:
+    _check_names(Architecture, values)
+    blocks, widths = (tuple(_positive(each) for each in values[name]) for name in ("blocks", "widths"))
+    if len(blocks) != len(widths) or not blocks or any(width % 4 for width in widths):
+        raise ValueError(f"blocks {blocks} and widths {widths}: expected as many of each, widths multiples of 4")
+    return Architecture(blocks=blocks, widths=widths, stem=_positive(values["stem"]))
+
+
+def _check_names(kind: type[Preprocessing] | type[Architecture], values: Any) -> None:
+    names = {field.name for field in fields(kind)}
+    if not isinstance(values, dict) or set(values) != names:
+        raise ValueError(f"{kind.__name__} has {values!r:.80}: expected {sorted(names)}")
+
+
+def _positive(value: Any) -> int:
+    if not isinstance(value, int) or value < 1 or value > 1 << 20:
+        raise ValueError(f"{value!r:.40} is not a whole number from 1 to {1 << 20}")
+    return value

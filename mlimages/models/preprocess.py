@@ -1,0 +1,145 @@
+"""Pictures made ready for a network: as published for training and for evaluation.
+
+All give uint8 tensors [3, size, size]; a network's own mean and spread are applied on its device, where it is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
+
+from mlimages.errors import ModelError
+from mlimages.models.card import Preprocessing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Preprocess = Callable[["Image"], Tensor]
+
+_BRIGHTNESS = 32  # of 255, added
+_HUE = 0.2
+_LEAST, _GREATEST = 0.5, 1.5  # factors of saturation and contrast
+_DEGREES = 45.0
+
+
+def training(preprocessing: Preprocessing, *, size: int | None = None, least_area: float = 0.7) -> Preprocess:
+    """What the published training did to a picture: crop, flip, and one of three fates drawn evenly.
+
+    A random crop of at least `least_area` of the picture, 0.75 to 1.33 as wide as high, is resized and flipped in half
+    of the cases. Then: fate 0 turns it by up to 45 degrees and jitters brightness, saturation, hue, contrast in that
+    order; fate 1 jitters brightness, contrast, saturation, hue; fate 2 does neither.
+
+    Draws come from torch's global generator: who seeds it, repeats them.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        The network's; its size and interpolation are used.
+    size : int, optional
+        Another size than the network's.
+    least_area : float, optional
+        0.7 in pre-training; 0.05 where the network is then fine-tuned on ImageNet.
+    """
+    crop = v2.Compose(
+        [
+            v2.RandomResizedCrop(
+                size or preprocessing.size,
+                scale=(least_area, 1.0),
+                ratio=(0.75, 1.33),
+                interpolation=v2.InterpolationMode(preprocessing.interpolation),
+            ),
+            v2.RandomHorizontalFlip(),
+        ]
+    )
+    return partial(_train, crop)
+
+
+def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: str = "central") -> Preprocess:
+    """What the published evaluation, or the published classifier, did to a picture.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        The network's; its size and interpolation are used.
+    size : int, optional
+        Another size than the network's.
+    crop : {"central", "classifier"}
+        ``central`` takes the middle 0.8 of height and of width and resizes it, whatever its aspect; ``classifier``
+        resizes the shorter side to 256 for 224 (in proportion for other sizes) and takes the middle square.
+
+    Raises
+    ------
+    ModelError
+        For another crop.
+    """
+    size = size or preprocessing.size
+    interpolation = v2.InterpolationMode(preprocessing.interpolation)
+    if crop == "central":
+        return partial(_central, size, interpolation)
+    if crop == "classifier":
+        shorter = v2.Resize(round(size * 256 / 224), interpolation=interpolation)
+        return partial(_classifier, v2.Compose([shorter, v2.CenterCrop(size)]))
+    raise ModelError(f"crop is {crop!r}: expected central or classifier")
+
+
+def normalised(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """What a network takes: float32 [B, 3, H, W] of uint8 [B, 3, H, W], on the device where they are."""
+    mean, std = (
+        torch.tensor(values, device=pictures.device).view(1, 3, 1, 1)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (pictures / 255 - mean) / std
+
+
+def _central(size: int, interpolation: v2.InterpolationMode, picture: Image) -> Tensor:
+    height, width = max(1, round(picture.height * 0.8)), max(1, round(picture.width * 0.8))
+    resized = F.resize(F.center_crop(picture, [height, width]), [size, size], interpolation=interpolation)
+    tensor: Tensor = F.pil_to_tensor(resized)
+    return tensor
+
+
+def _classifier(crop: v2.Transform, picture: Image) -> Tensor:
+    tensor: Tensor = F.pil_to_tensor(crop(picture))
+    return tensor
+
+
+def _train(crop: v2.Transform, picture: Image) -> Tensor:
+    cropped: Tensor = F.pil_to_tensor(crop(picture))
+    fate = int(torch.randint(3, ()))
+    if fate == 0:
+        # TensorFlow's own rotation took the nearest pixel and left the corners black
+        turned = F.rotate(cropped, _uniform(-_DEGREES, _DEGREES), interpolation=v2.InterpolationMode.NEAREST)
+        return _contrast(_hue(_saturation(_brightness(turned))))
+    if fate == 1:
+        return _hue(_saturation(_contrast(_brightness(cropped))))
+    return cropped
+
+
+def _brightness(picture: Tensor) -> Tensor:
+    shift = round(_uniform(-_BRIGHTNESS, _BRIGHTNESS))  # added, as TensorFlow does; torchvision would multiply
+    return (picture.to(torch.int16) + shift).clamp(0, 255).to(torch.uint8)
+
+
+def _saturation(picture: Tensor) -> Tensor:
+    changed: Tensor = F.adjust_saturation(picture, _uniform(_LEAST, _GREATEST))
+    return changed
+
+
+def _hue(picture: Tensor) -> Tensor:
+    changed: Tensor = F.adjust_hue(picture, _uniform(-_HUE, _HUE))
+    return changed
+
+
+def _contrast(picture: Tensor) -> Tensor:
+    changed: Tensor = F.adjust_contrast(picture, _uniform(_LEAST, _GREATEST))
+    return changed
+
+
+def _uniform(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))

@@ -1,0 +1,105 @@
+"""The processes of a run: one, or those that torchrun started."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+import torch.distributed
+
+from mlimages.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Which process this is, of how many, and what it computes on.
+
+    Attributes
+    ----------
+    rank, world : int
+    device : torch.device
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """The sums over all ranks; all must ask."""
+        if self.world == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return [float(value) for value in total.tolist()]
+
+    def wait(self) -> None:
+        """Go on when all ranks are here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+@contextmanager
+def joined(device: str = "auto") -> Iterator[Ranks]:
+    """Join the processes that ``torchrun`` started (it sets RANK, WORLD_SIZE and where to meet), or be alone.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"} or a torch device
+        ``auto`` takes a graphics card where there is one, and its processes speak NCCL; others speak gloo.
+
+    Raises
+    ------
+    ModelError
+        For a device that torch does not know or does not find.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        if place.type == "cuda":
+            place = torch.device("cuda", local if place.index is None else place.index)
+            torch.cuda.set_device(place)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    if world == 1:
+        yield Ranks(0, 1, place)
+        return
+    torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield Ranks(torch.distributed.get_rank(), world, place)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[list[int]]:
+    """A list that SIGTERM and SIGINT fill instead of ending the process; a second one does end it."""
+    signals: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if signals:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        signals.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not in the main thread, where signals do not arrive
+        before = {}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

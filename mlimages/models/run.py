@@ -1,0 +1,227 @@
+"""The parts of a training run, made from its configuration, and its checkpoint."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mlimages.annotate.manifest import CATEGORIES, replacing
+from mlimages.errors import DataNotFoundError, FormatError, ModelError
+from mlimages.hierarchy import Hierarchy
+from mlimages.models import schedule
+from mlimages.models.build import Network, build_model
+from mlimages.models.checkpoint import load_model
+from mlimages.models.config import TrainConfig
+from mlimages.models.data import ParquetImages
+from mlimages.models.loss import (
+    AsymmetricLoss,
+    BinaryCrossEntropy,
+    MLImagesLoss,
+    SoftmaxCrossEntropy,
+    decayed_parameters,
+)
+from mlimages.models.maxconstraint import MaxConstraintLoss
+from mlimages.models.preprocess import training
+from mlimages.models.ranks import Ranks
+from mlimages.models.resnet import PublishedResNet
+
+_FORMAT = "mlimages-training-1"
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a run is.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken.
+    epoch, number : int
+        The batch that comes next.
+    images, broken : int
+        Seen so far, on all ranks; how many of them could not be read.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    number: int = 0
+    images: int = 0
+    broken: int = 0
+
+
+class Run:
+    """Model, loss, optimizer and data of a run, on the device of its rank.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    ranks : Ranks
+
+    Raises
+    ------
+    MlimagesError
+        For settings that do not fit each other or the table.
+    """
+
+    def __init__(self, config: TrainConfig, ranks: Ranks) -> None:
+        self.config = config
+        self.hierarchy, chosen = _outputs(config)
+        self.model = _first_model(config, self.hierarchy)
+        self.images = ParquetImages(
+            config.table,
+            config.images,
+            preprocess=training(self.model.card.preprocessing, size=config.size, least_area=config.least_area),
+            categories=chosen,
+            seed=config.seed,
+        )
+        _freeze(self.model, config.freeze)
+        self.model.to(device=ranks.device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.loss = make_loss(config, self.hierarchy).to(ranks.device)
+        decayed = decayed_parameters(self.model)
+        spared = [each for each in self.model.parameters() if each.requires_grad and not _among(each, decayed)]
+        self.optimizer = torch.optim.SGD(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": spared, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            momentum=config.momentum,
+        )
+        self.average: AveragedModel | None = None
+        if config.ema:
+            average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+
+    @property
+    def final(self) -> Network:
+        """What the run is for: the average of the weights where one is kept, else the weights."""
+        if self.average is None:
+            return self.model
+        averaged: Network = self.average.module  # type: ignore[assignment]
+        return averaged
+
+    def train_mode(self) -> None:
+        """Training mode for all that is trained; what is frozen keeps its batch statistics as well."""
+        self.model.train()
+        for module in _frozen(self.model, self.config.freeze):
+            module.eval()
+
+    def rate(self, *, world: int, steps_per_epoch: int) -> schedule.Schedule:
+        """The learning rate by step."""
+        config = self.config
+        if config.schedule == "published":
+            batch = config.batch * config.accumulate * world
+            return schedule.published(batch=batch, steps_per_epoch=steps_per_epoch if config.in_epochs else None)
+        if config.schedule == "cosine":
+            return schedule.cosine(
+                config.learning_rate,
+                steps_per_epoch * config.epochs,
+                warm_up=round(config.warm_up * steps_per_epoch),
+            )
+        return schedule.staircase(config.learning_rate, max(1, round(config.decay_every * steps_per_epoch)))
+
+    # The checkpoint -----------------------------------------------------------------------------------------------
+
+    def save(self, path: Path, position: Position) -> None:
+        """Write all that is needed to go on exactly, at once."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"format": _FORMAT, "position": asdict(position), "config": self.config.to_dict()}
+        with replacing(path) as file:
+            torch.save(state, file)
+
+    def restore(self, path: Path) -> Position:
+        """Put back what :meth:`save` wrote.
+
+        Raises
+        ------
+        FormatError
+            For a file that is not such a checkpoint, or a damaged one.
+        ModelError
+            For one of a run with other settings.
+        """
+        if not zipfile.is_zipfile(path):
+            raise FormatError("not a training checkpoint, or a damaged one: torch writes zip archives", path=path)
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise FormatError(f"not a training checkpoint, or a damaged one ({reason})", path=path) from error
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            raise FormatError(f"not a training checkpoint of ours, which say {_FORMAT!r}", path=path)
+        self.config.check_resumes(state["config"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        return Position(**state["position"])
+
+    def _parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "loss": self.loss}
+        return parts if self.average is None else parts | {"average": self.average}
+
+
+def make_loss(config: TrainConfig, hierarchy: Hierarchy) -> nn.Module:
+    """The loss of that name."""
+    if config.loss == "ml-images":
+        return MLImagesLoss(len(hierarchy), neg_select=config.neg_select, floor=config.floor, seed=config.seed)
+    if config.loss == "asymmetric":
+        return AsymmetricLoss()
+    if config.loss == "max-constraint":
+        return MaxConstraintLoss(hierarchy)
+    return SoftmaxCrossEntropy() if config.loss == "softmax" else BinaryCrossEntropy()
+
+
+def _outputs(config: TrainConfig) -> tuple[Hierarchy, list[int] | None]:
+    """The hierarchy of the outputs, and which categories of the table they are (None for all)."""
+    path = Path(config.table) / CATEGORIES
+    if not path.is_file():
+        raise DataNotFoundError(f"{path}: no such file; the table must have been made with a hierarchy")
+    hierarchy = Hierarchy.from_parquet(path)
+    if config.categories is None:
+        return hierarchy, None
+    keys = [line.strip() for line in Path(config.categories).read_text(encoding="utf-8").splitlines() if line.strip()]
+    chosen = hierarchy.index(keys).tolist()
+    return hierarchy.restrict(keys), chosen
+
+
+def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, num_classes=len(hierarchy), pretrained=config.pretrained)
+    if config.start is not None:
+        _take_over(model, config.start)
+    model.card = replace(model.card, categories=hierarchy.keys, fingerprint=hierarchy.fingerprint)
+    return model
+
+
+def _take_over(model: Network, start: str) -> None:
+    """Copy the weights of another model; a last layer of another shape, or for other categories, stays new."""
+    given = load_model(start)
+    if given.card.name != model.card.name:
+        raise ModelError(f"{start} is a {given.card.name}, and the run trains a {model.card.name}: name that model")
+    ours, theirs = model.state_dict(), given.state_dict()
+    ours |= {name: value for name, value in theirs.items() if value.shape == ours[name].shape}
+    model.load_state_dict(ours)
+
+
+def _frozen(model: Network, stages: int) -> list[nn.Module]:
+    """The first convolution and so many stages, or nothing for 0."""
+    if not stages:
+        return []
+    if not isinstance(model, PublishedResNet):
+        raise ModelError(f"freeze is for the published networks: {model.card.name} is none")
+    if stages > len(model.stages):
+        raise ModelError(f"freeze is {stages}: {model.card.name} has {len(model.stages)} stages")
+    return [model.init_conv, *model.stages[:stages]]
+
+
+def _freeze(model: Network, stages: int) -> None:
+    for module in _frozen(model, stages):
+        module.requires_grad_(False)
+
+
+def _among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
+    return any(parameter is each for each in parameters)

@@ -1,0 +1,96 @@
+"""What a run tells while it goes on: a CSV file, TensorBoard, a progress bar on a terminal, the broken pictures."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mlimages.errors import import_extra
+
+if TYPE_CHECKING:
+    from mlimages.models.data import Batch
+    from mlimages.models.run import Position
+
+_COLUMNS = ("step", "epoch", "images", "broken", "loss", "learning_rate", "images_per_second")
+
+
+class RunLog:
+    """The log of a run, a context manager.
+
+    The first rank writes ``log.csv`` and ``tensorboard/``; each rank appends the pictures that it could not read, with
+    the reason, to ``broken-RANK.tsv``.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    rank : int
+    steps : int
+        Of the whole run, for the progress bar.
+    start : int
+        The step at which the run goes on: later lines of an interrupted run are dropped.
+    """
+
+    def __init__(self, folder: Path, *, rank: int, steps: int, start: int) -> None:
+        self.broken_path = folder / f"broken-{rank}.tsv"
+        if not start:
+            self.broken_path.unlink(missing_ok=True)
+        self._writes = rank == 0
+        if not self._writes:
+            return
+        path = folder / "log.csv"
+        kept: list[dict[str, str]] = []
+        if start and path.is_file():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= start]
+        self._file = path.open("w", newline="")
+        self._writer = csv.DictWriter(self._file, _COLUMNS)
+        self._writer.writeheader()
+        self._writer.writerows(kept)
+        self._file.flush()
+        board = import_extra("torch.utils.tensorboard", extra="train")
+        self._board = board.SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+        tqdm = import_extra("tqdm", extra="train").tqdm
+        self._bar = tqdm(total=steps, initial=start, unit="step", disable=not sys.stderr.isatty(), leave=False)
+
+    def step(self) -> None:
+        """Count a step."""
+        if self._writes:
+            self._bar.update()
+
+    def broken(self, batches: list[Batch]) -> int:
+        """How many pictures of the batches could not be read; they are named in the file."""
+        lines = [
+            f"{batch.names[at]}\t{' '.join(reason.splitlines())}\n"
+            for batch in batches
+            for at, reason in batch.broken.items()
+        ]
+        if lines:
+            with self.broken_path.open("a", encoding="utf-8") as file:
+                file.writelines(lines)
+        return len(lines)
+
+    def line(self, position: Position, *, loss: float, learning_rate: float, rate: float) -> None:
+        """Write a line: where the run is, the loss of the step, its learning rate, images per second since the last."""
+        if not self._writes:
+            return
+        values = {"loss": loss, "learning_rate": learning_rate, "images_per_second": rate}
+        counts = {name: getattr(position, name) for name in ("step", "epoch", "images", "broken")}
+        self._writer.writerow(counts | values)
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"train/{name}", value, position.step)
+        self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writes:
+            self._bar.close()
+            self._board.close()
+            self._file.close()

@@ -1,0 +1,292 @@
+"""Batches: each image once, the same whoever loads; labels as a matrix; broken pictures; preprocessing."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mlimages.annotate.table import AnnotationTable
+from mlimages.errors import ModelError, TableError
+from mlimages.images.store import Row, write_shards
+from mlimages.models import Preprocessing
+from mlimages.models.data import MultiHot, ParquetImages, loader
+from mlimages.models.order import Batches, Ticket
+from mlimages.models.preprocess import _brightness, evaluation, normalised, training
+
+SMALL = Preprocessing(size=16)
+EVALUATION = evaluation(SMALL)
+
+
+def everything(batches):
+    return [(ticket.epoch, ticket.number, ticket.rows.tolist()) for ticket in batches]
+
+
+# the order ------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    groups=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+    batch=st.integers(1, 5),
+    world=st.integers(1, 3),
+    pool=st.integers(1, 3),
+    drop_last=st.booleans(),
+    seed=st.none() | st.integers(0, 3),
+)
+def test_every_image_comes_once_an_epoch_over_all_ranks(groups, batch, world, pool, drop_last, seed):
+    rows, size = sum(groups), batch * world
+    options = {"seed": seed, "pool": pool, "epochs": 2, "drop_last": drop_last}
+    if rows < (size if drop_last else 1):
+        with pytest.raises(ModelError, match="images do not fill one batch"):
+            Batches(groups, batch, **options, world=world)
+        return
+    ranks = [Batches(groups, batch, **options, rank=rank, world=world) for rank in range(world)]
+    tickets = [list(each) for each in ranks]
+    assert [len(each) for each in tickets] == [len(each) for each in ranks]
+    whole = list(Batches(groups, size, **options))
+    for step, ticket in enumerate(whole):  # what one rank with a greater batch reads
+        assert np.concatenate([each[step].rows for each in tickets]).tolist() == ticket.rows.tolist()
+    for epoch in (0, 1):
+        seen = [row for ticket in whole if ticket.epoch == epoch for row in ticket.rows.tolist()]
+        assert len(set(seen)) == len(seen) == (rows // size * size if drop_last else rows)
+
+
+def test_order_follows_the_seed_and_the_epoch():
+    first = everything(Batches([30, 30], 10, seed=1, epochs=2))
+    assert first == everything(Batches([30, 30], 10, seed=1, epochs=2))
+    assert first != everything(Batches([30, 30], 10, seed=2, epochs=2))
+    assert [rows for epoch, _, rows in first if epoch == 0] != [rows for epoch, _, rows in first if epoch == 1]
+
+
+@pytest.mark.parametrize("start", [(0, 0), (0, 2), (1, 0), (1, 5)])
+def test_order_goes_on_in_mid_epoch(start):
+    whole = everything(Batches([30, 30], 10, seed=1, epochs=2))
+    rest = Batches([30, 30], 10, seed=1, epochs=2, start=start)
+    assert everything(rest) == whole[start[0] * 6 + start[1] :]
+    assert len(rest) == 12 - start[0] * 6 - start[1]
+
+
+def test_row_groups_of_a_pool_stay_together():
+    rows = np.concatenate([ticket.rows for ticket in Batches([10] * 6, 5, seed=0, pool=2)])
+    groups = rows // 10
+    assert [len(set(groups[at : at + 20])) for at in (0, 20, 40)] == [2, 2, 2]
+
+
+def test_order_without_a_seed_is_that_of_the_table():
+    assert everything(Batches([3, 2], 4, seed=None, drop_last=False)) == [(0, 0, [0, 1, 2, 3]), (0, 1, [4])]
+
+
+# the pictures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def images(pictures):
+    return ParquetImages(pictures.table, pictures.images, preprocess=EVALUATION)
+
+
+def test_batch_holds_pictures_and_labels_of_its_rows(images, pictures, zoo):
+    rows = np.array([48, 0, 14, 16, 1])  # of three parts, in no order
+    batch = images[Ticket(0, 3, rows)]
+    assert batch.names == ["048.png", "000.png", "014.png", "016.png", "001.png"]
+    assert batch.pictures.shape == (5, 3, 16, 16)
+    assert batch.pictures.float().mean(dim=(2, 3)).argmax(dim=1).tolist() == [0, 0, 2, 0, 1]
+    expected = AnnotationTable.open(pictures.table).multi_hot(rows, unknown=-1)
+    assert MultiHot(10, unknown=-1)(batch).tolist() == expected.tolist()
+    assert expected[4, zoo.index("stuff")] == 0
+    assert (batch.epoch, batch.number, batch.broken) == (0, 3, {})
+
+
+def test_batches_are_the_same_with_any_number_of_workers(pictures):
+    images = ParquetImages(pictures.table, pictures.images, preprocess=training(SMALL), seed=5)
+    batches = Batches(images.groups, 16, seed=0, epochs=2)
+    alone, two = (list(loader(images, batches, workers=workers)) for workers in (0, 2))
+    assert len(alone) == 6
+    assert not any(batch.broken for batch in alone)
+    for one, other in zip(alone, two, strict=True):
+        assert torch.equal(one.pictures, other.pictures)
+        assert torch.equal(MultiHot(10)(one), MultiHot(10)(other))
+        assert one.names == other.names
+
+
+def test_draws_change_with_the_epoch_and_leave_the_generator_of_torch(pictures):
+    images = ParquetImages(pictures.table, pictures.images, preprocess=training(SMALL))
+    torch.manual_seed(3)
+    first, second = (images[Ticket(epoch, 0, np.arange(4))].pictures for epoch in (0, 1))
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, images[Ticket(0, 7, np.arange(4))].pictures)
+
+
+def test_packed_images_give_the_same_batch(pictures, images, zoo, tmp_path):
+    table = AnnotationTable.open(pictures.table)
+    rows = table.to_table().to_pylist()
+    packed = (
+        Row(
+            row["image"],
+            (pictures.images / row["image"]).read_bytes(),
+            np.array(row["labels"], np.int16),
+            np.array(row["confidences"], np.float32),
+            np.array(row["origins"], np.uint8),
+        )
+        for row in rows
+    )
+    write_shards(packed, tmp_path / "packed", hierarchy=zoo)
+    ticket = Ticket(0, 0, np.array([3, 50, 17]))
+    found, expected = ParquetImages(tmp_path / "packed", preprocess=EVALUATION)[ticket], images[ticket]
+    assert found.names == expected.names
+    assert torch.equal(found.pictures, expected.pictures)
+    assert torch.equal(MultiHot(10)(found), MultiHot(10)(expected))
+
+
+def test_dataset_can_be_sent_to_another_process(images):
+    images[Ticket(0, 0, np.arange(2))]
+    again = pickle.loads(pickle.dumps(images))
+    assert again[Ticket(0, 0, np.arange(2))].names == ["000.png", "001.png"]
+
+
+def test_chosen_categories_are_the_outputs_in_their_order(pictures, zoo):
+    chosen = zoo.index(["animal", "cat"])
+    images = ParquetImages(pictures.table, pictures.images, preprocess=EVALUATION, categories=chosen)
+    assert MultiHot(2)(images[Ticket(0, 0, np.arange(4))]).tolist() == [[1, 0], [1, 1], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"), [([], "none are given"), ([10], "indices from 0 to 9"), ([1, 1], "given twice")]
+)
+def test_categories_that_make_no_sense_are_refused(pictures, categories, message):
+    with pytest.raises(ModelError, match=message):
+        ParquetImages(pictures.table, pictures.images, preprocess=EVALUATION, categories=categories)
+
+
+def test_annotation_table_without_a_folder_of_images_is_refused(pictures):
+    with pytest.raises(TableError, match="an annotation table holds no pixels: give the folder of its images"):
+        ParquetImages(pictures.table, preprocess=EVALUATION)
+
+
+def test_broken_pictures_are_named_and_left_out(pictures, tmp_path):
+    for path in pictures.images.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "001.png").write_bytes(b"an error page")
+    (tmp_path / "002.png").unlink()
+    images = ParquetImages(pictures.table, tmp_path, preprocess=EVALUATION)
+    batch = images[Ticket(0, 0, np.arange(4))]
+    assert list(batch.broken) == [1, 2]
+    assert "expected a JPEG, PNG" in batch.broken[1]
+    assert "No such file" in batch.broken[2]
+    assert batch.pictures[1:3].max() == 0
+    targets = MultiHot(10)(batch)
+    assert targets[1:3].unique().tolist() == [-1]
+    assert targets[[0, 3]].min() == 0
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret.png"])
+def test_name_that_leads_out_of_the_folder_is_a_broken_picture(pictures, zoo, tmp_path, name):
+    from mlimages.annotate.pipeline import annotate
+
+    (tmp_path / "list.txt").write_text(f"{name}\tcat:1\n")
+    annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table")
+    images = ParquetImages(tmp_path / "table", pictures.images, preprocess=EVALUATION)
+    assert "the name leads out of" in images[Ticket(0, 0, np.arange(1))].broken[0]
+
+
+# the matrix -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5), unknown=st.sampled_from([0.0, -1.0]), data=st.data())
+def test_reused_matrix_equals_a_new_one(images_of_the_session, sizes, unknown, data):
+    reused = MultiHot(10, unknown=unknown)
+    for size in sizes:
+        rows = np.array(data.draw(st.lists(st.integers(0, 59), min_size=size, max_size=size)))
+        batch = images_of_the_session[Ticket(0, 0, rows)]
+        assert torch.equal(reused(batch), MultiHot(10, unknown=unknown)(batch))
+
+
+@pytest.fixture(scope="session")
+def images_of_the_session(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("some")
+    for path in sorted(pictures.images.iterdir())[10:]:  # the first ten are missing
+        (folder / path.name).write_bytes(path.read_bytes())
+    return ParquetImages(pictures.table, folder, preprocess=EVALUATION)
+
+
+# preprocessing --------------------------------------------------------------------------------------------------------
+
+
+def picture(width=100, height=50):
+    """Red grows to the right, green downwards."""
+    red = np.broadcast_to(np.linspace(0, 255, width), (height, width))
+    green = np.broadcast_to(np.linspace(0, 255, height)[:, None], (height, width))
+    return Image.fromarray(np.stack([red, green, np.zeros((height, width))], axis=2).astype(np.uint8))
+
+
+def test_central_evaluation_takes_the_middle_eight_tenths():
+    found = evaluation(Preprocessing(size=40))(picture()).float()
+    assert found.shape == (3, 40, 40)
+    assert found[0, 20, 0].item() == pytest.approx(0.1 * 255, abs=4)
+    assert found[0, 20, -1].item() == pytest.approx(0.9 * 255, abs=4)
+    assert found[1, 0, 20].item() == pytest.approx(0.1 * 255, abs=6)
+
+
+@pytest.mark.parametrize(("size", "shorter"), [(224, 256), (299, 342)])
+def test_classifier_evaluation_resizes_the_shorter_side_and_takes_the_square(size, shorter):
+    found = evaluation(Preprocessing(size=size), crop="classifier")(picture(400, 200)).float()
+    assert found.shape == (3, size, size)
+    edge = (2 * shorter - size) / 2 / (2 * shorter) * 255
+    assert found[0, 100, 0].item() == pytest.approx(edge, abs=3)
+    assert found[1, 0, 100].item() == pytest.approx((shorter - size) / 2 / shorter * 255, abs=3)
+
+
+def test_unknown_crop_is_refused():
+    with pytest.raises(ModelError, match="crop is 'corner': expected central or classifier"):
+        evaluation(SMALL, crop="corner")
+
+
+def test_training_meets_its_three_fates():
+    prepare = training(Preprocessing(size=32))
+    plain = Image.new("RGB", (64, 64), (200, 100, 50))
+    torch.manual_seed(0)
+    turned = jittered = left = 0
+    for _ in range(300):
+        found = prepare(plain)
+        assert found.shape == (3, 32, 32)
+        if (found != found[:, :1, :1]).any():  # only turning brings in black corners
+            turned += 1
+        elif found[:, 0, 0].tolist() != [200, 100, 50]:
+            jittered += 1
+        else:
+            left += 1
+    assert [turned, jittered, left] == [pytest.approx(100, abs=25)] * 3
+
+
+def test_jitter_shifts_brightness_by_at_most_32():
+    torch.manual_seed(0)
+    shifts = [int(_brightness(torch.full((3, 1, 1), 100, dtype=torch.uint8))[0, 0, 0]) - 100 for _ in range(300)]
+    assert -32 <= min(shifts) < -25
+    assert 25 < max(shifts) <= 32
+    assert _brightness(torch.tensor([250], dtype=torch.uint8)).item() >= 218  # no wrapping round at 255
+
+
+def test_training_crop_keeps_seven_tenths_of_the_area():
+    prepare, ramp = training(Preprocessing(size=64)), picture(64, 64)
+    spans = []
+    for seed in range(120):
+        torch.manual_seed(seed)
+        found = prepare(ramp).float()
+        if found[2].max() == 0 and found[:, 0].sum() > 0:  # not jittered nor turned
+            spans.append((found[0].max() - found[0].min()) * (found[1].max() - found[1].min()) / 255**2)
+    assert min(spans) > 0.6
+    assert min(spans) < 0.8
+
+
+def test_normalised_pictures_are_what_the_published_network_takes():
+    found = normalised(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2), SMALL)
+    assert found.tolist() == [[[[-1.0, 1.0]]] * 3]

@@ -1,0 +1,373 @@
+"""The trainer: it learns, it logs, it stops and goes on, and it does the same on two ranks as on one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from mlimages.cli import app
+from mlimages.errors import FormatError, ModelError
+from mlimages.models import BinaryCrossEntropy, TrainConfig, load_model, train
+from mlimages.models.data import MultiHot, ParquetImages
+from mlimages.models.order import Ticket
+from mlimages.models.preprocess import evaluation, normalised
+from mlimages.models.runlog import RunLog
+from mlimages.models.schedule import cosine, published, staircase
+
+
+@pytest.fixture
+def settings(pictures, tmp_path):
+    return {
+        "table": str(pictures.table),
+        "images": str(pictures.images),
+        "out": str(tmp_path / "run"),
+        "model": "test_convnext",  # no batch norm, whose statistics would tell ranks and parts apart
+        "size": 32,
+        "epochs": 2,
+        "batch": 12,
+        "workers": 0,
+        "schedule": "cosine",
+        "learning_rate": 0.01,
+        "log_every": 1,
+    }
+
+
+def weights(path):
+    return {name: value.clone() for name, value in load_file(path).items()}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def log_of(folder):
+    with (Path(folder) / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stop_at(monkeypatch, step):
+    """Send SIGTERM to ourselves in a step, as a scheduler would."""
+    original, seen = RunLog.broken, []
+
+    def broken(self, batches):
+        seen.append(1)
+        if len(seen) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batches)
+
+    monkeypatch.setattr(RunLog, "broken", broken)
+
+
+def test_training_learns_what_the_pictures_show(settings, pictures, zoo):
+    path = train(
+        TrainConfig(
+            **settings | {"model": "test_resnet", "size": 32, "loss": "bce", "epochs": 16, "learning_rate": 0.03}
+        )
+    )
+    model = load_model(path)
+    assert model.card.categories == zoo.keys
+    assert model.card.fingerprint == zoo.fingerprint
+    preprocess = evaluation(model.card.preprocessing, size=32)
+    batch = ParquetImages(pictures.table, pictures.images, preprocess=preprocess)[Ticket(0, 0, np.arange(60))]
+    with torch.no_grad():
+        logits = model(normalised(batch.pictures, model.card.preprocessing))
+    shown = zoo.index(["puppy", "cat", "rose", "water"])
+    assert shown[logits[:, shown].argmax(dim=1)].tolist() == shown.tolist() * 15
+    # hue is what tells these pictures apart, and jitter changes it: only without it the loss is small
+    assert BinaryCrossEntropy()(logits, MultiHot(10)(batch)) < float(log_of(settings["out"])[0]["loss"]) / 3
+
+
+def test_log_counts_steps_epochs_and_images(settings):
+    train(TrainConfig(**settings))
+    rows = log_of(settings["out"])
+    assert [int(row["step"]) for row in rows] == list(range(1, 11))
+    assert [int(row["epoch"]) for row in rows] == [0] * 4 + [1] * 5 + [2]
+    assert [int(row["images"]) for row in rows] == list(range(12, 132, 12))
+    assert [float(row["learning_rate"]) for row in rows] == [pytest.approx(cosine(0.01, 10)(i)) for i in range(10)]
+    assert all(float(row["images_per_second"]) > 0 for row in rows)
+    assert any((Path(settings["out"]) / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("step", [3, 5])
+def test_run_that_sigterm_ended_goes_on_bit_for_bit(settings, tmp_path, monkeypatch, step):
+    changes = {"loss": "ml-images", "neg_select": 0.5, "ema": 0.9, "model": "test_resnet"}
+    whole = train(TrainConfig(**settings | changes))
+    config = TrainConfig(**settings | changes | {"out": str(tmp_path / "stopped")})
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        assert train(config).name == "checkpoint.pt"
+    assert len(log_of(config.out)) == step
+    again = train(config, resume=True)
+    assert_same(weights(whole), weights(again))
+    kept = ("step", "epoch", "images", "loss", "learning_rate")
+    assert [[row[name] for name in kept] for row in log_of(whole.parent)] == [
+        [row[name] for name in kept] for row in log_of(config.out)
+    ]
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(settings, tmp_path, monkeypatch):
+    whole = train(TrainConfig(**settings))
+    config = TrainConfig(**settings | {"out": str(tmp_path / "killed"), "save_every": 2})
+
+    class KilledError(Exception):
+        pass
+
+    def die(self, position, **_):
+        if position.step == 7:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, "line", die)
+        with pytest.raises(KilledError):
+            train(config)
+    assert_same(weights(whole), weights(train(config, resume=True)))
+
+
+def test_finished_run_has_nothing_to_do(settings):
+    config = TrainConfig(**settings)
+    first = weights(train(config))
+    assert_same(first, weights(train(config, resume=True)))
+
+
+def test_accumulated_batches_equal_one_of_their_size(settings, tmp_path):
+    changes = {"loss": "ml-images", "neg_select": 0.5}
+    whole = train(TrainConfig(**settings | changes))
+    parts = train(TrainConfig(**settings | changes | {"batch": 4, "accumulate": 3, "out": str(tmp_path / "parts")}))
+    one, other = weights(whole), weights(parts)
+    assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
+
+
+def ranks_of(config, port, world=2):
+    """Processes as torchrun would start them."""
+    place = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mlimages", "train", "--config", str(config)]
+    return [
+        subprocess.Popen(command, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(world)
+    ]
+
+
+def write_toml(path, settings):
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return path
+
+
+def test_two_processes_equal_one_with_twice_the_batch(settings, tmp_path, unused_port):
+    changes = {"loss": "ml-images", "neg_select": 0.5, "epochs": 1}
+    whole = train(TrainConfig(**settings | changes))
+    values = settings | changes | {"batch": 6, "out": str(tmp_path / "two")}
+    ranks = ranks_of(write_toml(tmp_path / "run.toml", values), unused_port)
+    assert [rank.wait(120) for rank in ranks] == [0, 0]
+    one, other = weights(whole), weights(tmp_path / "two" / "model.safetensors")
+    assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
+    assert [float(row["loss"]) for row in log_of(tmp_path / "two")] == [
+        pytest.approx(float(row["loss"]), rel=1e-4) for row in log_of(whole.parent)
+    ]
+
+
+@pytest.fixture
+def unused_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("loss", ["asymmetric", "max-constraint", "softmax"])
+def test_every_loss_trains(settings, loss):
+    train(TrainConfig(**settings | {"loss": loss, "epochs": 1, "model": "test_resnet"}))
+    assert all(math.isfinite(float(row["loss"])) for row in log_of(settings["out"]))
+
+
+def test_bf16_and_channels_last_train(settings):
+    train(TrainConfig(**settings | {"bf16": True, "channels_last": False, "epochs": 1}))
+    assert all(math.isfinite(float(row["loss"])) for row in log_of(settings["out"]))
+
+
+def test_chosen_categories_are_the_outputs(settings, tmp_path):
+    (tmp_path / "keys.txt").write_text("cat\nanimal\n")
+    model = load_model(train(TrainConfig(**settings | {"categories": str(tmp_path / "keys.txt"), "epochs": 1})))
+    assert model.card.categories == ("cat", "animal")
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+
+
+def test_start_takes_over_all_but_another_last_layer(settings, tmp_path):
+    first = train(TrainConfig(**settings | {"epochs": 1}))
+    (tmp_path / "keys.txt").write_text("cat\nanimal\n")
+    changes = {"categories": str(tmp_path / "keys.txt"), "start": str(first), "learning_rate": 0.0, "weight_decay": 0.0}
+    second = train(TrainConfig(**settings | changes | {"out": str(tmp_path / "second"), "epochs": 1}))
+    one, other = weights(first), weights(second)
+    assert [name for name in one if one[name].shape != other[name].shape] == [
+        "backbone.head.fc.bias",
+        "backbone.head.fc.weight",
+    ]
+    assert all(torch.equal(one[name], other[name]) for name in one if "head" not in name)
+
+
+def test_loss_out_of_range_names_the_images(settings):
+    with pytest.raises(
+        ModelError, match=r"the loss of step 0 is [\d.]+, and not up to 0.001: its images are \d+\.png, "
+    ):
+        train(TrainConfig(**settings | {"greatest_loss": 0.001}))
+
+
+def test_loss_that_is_not_a_number_names_the_images(settings):
+    with pytest.raises(ModelError, match=r"the loss of step \d+ is (nan|inf), and not up to"):
+        train(TrainConfig(**settings | {"learning_rate": 1e30, "greatest_loss": 1e38}))
+
+
+def test_few_broken_pictures_are_counted_and_named_and_many_end_the_run(settings, pictures, tmp_path):
+    (tmp_path / "images").mkdir()
+    for path in pictures.images.iterdir():
+        (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "images" / "007.png").write_bytes(b"not found")
+    values = settings | {"images": str(tmp_path / "images")}
+    train(TrainConfig(**values))
+    assert [int(row["broken"]) for row in log_of(values["out"])][-1] == 2
+    lines = (Path(values["out"]) / "broken-0.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["007.png"] * 2
+    with pytest.raises(ModelError, match=r"1 of \d+ pictures could not be read, more than most_broken=0.0: .*broken-0"):
+        train(TrainConfig(**values | {"most_broken": 0.0, "out": str(tmp_path / "strict")}))
+
+
+def test_run_in_the_way_and_other_settings_are_refused(settings):
+    train(TrainConfig(**settings))
+    with pytest.raises(ModelError, match="holds a run already: resume it, or choose another folder"):
+        train(TrainConfig(**settings))
+    with pytest.raises(ModelError, match="begun with other settings: batch was 12, now 6"):
+        train(TrainConfig(**settings | {"batch": 6}), resume=True)
+    (Path(settings["out"]) / "checkpoint.pt").write_bytes(b"rubbish")
+    with pytest.raises(FormatError, match=r"checkpoint\.pt: not a training checkpoint"):
+        train(TrainConfig(**settings), resume=True)
+
+
+def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
+    train(TrainConfig(**settings | {"epochs": 1}))
+    torch.save({"format": Path("x")}, Path(settings["out"]) / "checkpoint.pt")
+    with pytest.raises(FormatError, match="not a training checkpoint, or a damaged one"):
+        train(TrainConfig(**settings | {"epochs": 1}), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "hinge"}, "loss is 'hinge': expected one of ml-images, bce"),
+        ({"batch": 0}, "batch is 0: expected at least 1"),
+        ({"ema": 1.0}, "ema is 1.0: expected from 0 to below 1"),
+        ({"unknown": 0.5}, "unknown is 0.5: expected 0"),
+        ({"start": "a", "pretrained": True}, "begins with one or the other"),
+        ({"accumulate": 6}, "accumulate is 6: an epoch has only 5 batches"),
+        ({"batch": 61}, "60 images do not fill one batch of 61"),
+        ({"freeze": 2}, "freeze is for the published networks: test_convnext is none"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, changes, message):
+    with pytest.raises(ModelError, match=message):
+        train(TrainConfig(**settings | changes))
+
+
+def test_configuration_comes_from_toml(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('table = "t"\nout = "o"\nepochs = 3\nlearning_rate = 1\n')
+    config = TrainConfig.from_toml(path, batch=5)
+    assert (config.table, config.epochs, config.learning_rate, config.batch) == ("t", 3, 1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("table = ", "not TOML"),
+        ('table = "t"\nout = "o"\nepoch = 3', "unknown settings epoch: expected table, out"),
+        ('out = "o"', "table must be given"),
+        ('table = "t"\nout = "o"\nepochs = "3"', "epochs is '3': expected int"),
+        ('table = "t"\nout = "o"\nepochs = true', "epochs is True: expected int"),
+    ],
+)
+def test_toml_that_makes_no_sense_is_refused(tmp_path, text, message):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=message):
+        TrainConfig.from_toml(path)
+
+
+# schedules ------------------------------------------------------------------------------------------------------------
+
+
+def test_published_schedule_as_published():
+    rate = published()
+    assert [rate(step) for step in (0, 4_399, 4_400, 8_800)] == [
+        pytest.approx(value) for value in (0.01, 0.01, 0.01297, 0.01 * 1.297**2)
+    ]
+    assert [rate(step) for step in (35_200, 109_999, 110_000, 330_000)] == [
+        pytest.approx(value) for value in (0.08, 0.08, 0.008, 0.00008)
+    ]
+
+
+def test_published_schedule_follows_the_batch_and_the_epochs():
+    half = published(batch=2048)
+    assert half(8_799) == pytest.approx(0.005)
+    assert half(8_800) == pytest.approx(0.005 * 1.297)
+    epochs = published(steps_per_epoch=10)
+    assert [epochs(step) for step in (9, 10, 80, 249, 250)] == [
+        pytest.approx(value) for value in (0.01, 0.01297, 0.08, 0.08, 0.008)
+    ]
+
+
+def test_staircase_needs_a_step():
+    with pytest.raises(ModelError, match="every is 0 steps"):
+        staircase(0.1, 0)
+
+
+# the command ----------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+
+def test_command_trains_from_options_and_resumes(settings):
+    arguments = [
+        f"--{name.replace('_', '-')}={settings[name]}" for name in settings if name not in ("size", "log_every")
+    ]
+    arguments += ["--set", "size=32", "--set", "log_every=1", "--set", "channels_last=false"]
+    model = f"{settings['out']}/model.safetensors"
+    assert run(*arguments).stdout == f"{model}\n"
+    assert len(log_of(settings["out"])) == 10
+    assert "holds a run already" in str(run(*arguments).exception)
+    assert run(*arguments, "--resume").stdout == f"{model}\n"
+
+
+def test_command_reads_toml_and_options_win(settings, tmp_path):
+    result = run("--config", write_toml(tmp_path / "run.toml", settings), "--epochs", 1, "--batch", 20)
+    assert result.exit_code == 0, result.exception
+    assert len(log_of(settings["out"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table", "t"], "out must be given"),
+        (["--table", "t", "--out", "o", "--set", "size"], "--set size: expected name=value"),
+        (["--table", "t", "--out", "o", "--set", "sise=3"], "unknown settings sise"),
+        (["--table", "t", "--out", "o", "--set", "size=large"], "size is 'large': expected int"),
+        (["--table", "nowhere", "--out", "o"], "nowhere"),
+    ],
+)
+def test_command_refuses_what_makes_no_sense(arguments, message):
+    assert message in str(run(*arguments).exception)
