@@ -13,11 +13,21 @@ from mlimages.errors import MlimagesError
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write; that of an earlier demo is replaced.")] = Path("demo"),
+    pictures: Annotated[
+        str, typer.Option(help="auto: photographs, fetched with apt where they are missing; stamps; shapes: drawings.")
+    ] = "auto",
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the scenes and one seed, to try it out.")] = False,
 ) -> None:
-    """Build a hierarchy, regenerate the annotations of a small list, and write a folder to look at."""
-    from mlimages.demo.run import run
+    """Make multi-label pictures, regenerate their annotations, train on them, and write a report to look at."""
+    if pictures not in ("auto", "stamps", "shapes"):
+        raise MlimagesError(f"--pictures {pictures}: expected auto, stamps or shapes")
+    import pooch
 
-    run(out)
+    from mlimages.demo.run import run
+    from mlimages.demo.world import Size
+
+    size = Size(labelled=90, training=200, held_out=60, seeds=1, epochs=1) if quick else Size()
+    run(out, cache=Path(pooch.os_cache("mlimages")), size=size, pictures=pictures)
 
 
 def main() -> None:
