@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlimages import AnnotationTable
 from mlimages.demo.account import Account
-from mlimages.demo.imagenetweights import imagenet_network
+from mlimages.demo.imagenetweights import imagenet_network, projected_network
 from mlimages.demo.tables import true_table
 from mlimages.demo.teacher import Teacher, truth_of
 from mlimages.demo.training import Task, probabilities_of, train_model
@@ -81,7 +81,7 @@ def student_task(world: World, held_out: AnnotationTable, folder: Path, size: Si
     """What is trained twice: EfficientNet-lite0 from ImageNet's weights where they are here, else a smaller one."""
     objects = world.hierarchy.index(world.collection.keys)
     place = {key: column for column, key in enumerate(world.collection.keys)}
-    network = imagenet_network(_STUDENT_LITE)
+    network = projected_network(_STUDENT_LITE, world.hierarchy)
     start = None
     if network is not None:
         folder.mkdir(parents=True, exist_ok=True)

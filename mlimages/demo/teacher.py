@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from mlimages.demo.imagenetweights import projection
 from mlimages.demo.scenes import Scene
-from mlimages.hierarchy.wordnet import class_list, close_upwards
 from mlimages.models.build import TimmModel
 from mlimages.models.preprocess import normalised
 
@@ -47,7 +47,7 @@ class Teacher:
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.keys = list(keys)
         self.head = nn.Linear(network.num_features, len(self.keys))
-        self._projection = _projection(self.keys)
+        self._projection = projection(self.keys)
 
     @torch.inference_mode()
     def look(self, images: Path, scenes: Sequence[Scene]) -> Tensor:
@@ -130,12 +130,3 @@ def _reported(scenes: Sequence[Scene], progress: Report):  # type: ignore[no-unt
     for start in range(0, len(scenes), _BATCH):
         yield scenes[start : start + _BATCH]
         progress(min(start + _BATCH, len(scenes)), len(scenes))
-
-
-def _projection(keys: Sequence[str]) -> Tensor:
-    """From ImageNet's classes to synsets: float32 [1000, K]."""
-    classes = class_list("imagenet-1k")
-    above = [set(close_upwards([each])) for each in classes]
-    own = [set(close_upwards([key])) for key in keys]
-    matrix = [[float(key in above[c] or classes[c] in own[k]) for k, key in enumerate(keys)] for c in range(len(above))]
-    return torch.tensor(matrix)
