@@ -7,6 +7,7 @@ prints it on one line and exits 1.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ class FormatError(MlimagesError, ValueError):
     """
 
     def __init__(self, message: str, *, path: str | os.PathLike[str], line: int | None = None) -> None:
+        self.message = message
         self.path = Path(path)
         self.line = line
         where = f"{os.fspath(path)}:{line}" if line is not None else os.fspath(path)
         super().__init__(f"{where}: {message}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # the exceptions of Python cannot be pickled with keyword arguments
+        return partial(type(self), path=self.path, line=self.line), (self.message,)
 
 
 class HierarchyError(MlimagesError, ValueError):

@@ -12,13 +12,13 @@ _LOG = logging.getLogger("mlimages")
 
 
 @cache
-def load_kernels() -> float:
-    """Load the kernels that writing a table needs; return the seconds it took.
+def load_kernels(*names: str) -> float:
+    """Load modules of kernels, by default those that writing a table needs; return the seconds it took.
 
     Where they had to be compiled, that is logged: it happens once for an installation, not once for a run.
     """
     start = time.perf_counter()
-    modules = [import_module(f"mlimages.annotate.{name}") for name in _MODULES]
+    modules = [import_module(f"mlimages.annotate.{name}") for name in names or _MODULES]
     seconds = time.perf_counter() - start
     kernels = [each for module in modules for each in vars(module).values() if hasattr(each, "stats")]
     if any(kernel.stats.cache_misses for kernel in kernels):

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from mlimages.annotate.augment import GivenLabels, readonly
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.derive import TableLike, as_table
 from mlimages.annotate.firstrows import text_of
-from mlimages.annotate.imagelist import COMPRESSION
+from mlimages.annotate.lines import COMPRESSION
 from mlimages.annotate.manifest import replacing
 from mlimages.annotate.schema import Origin
 from mlimages.annotate.table import AnnotationTable
@@ -130,6 +131,7 @@ class _ListFormatter:
 
     def __init__(self, table: AnnotationTable, *, keys: bool) -> None:
         shown = table.hierarchy.keys if keys else map(str, range(len(table.hierarchy)))
+        load_kernels("textkernels")
         self._labels = text_of(pa.array(shown, pa.string()))
 
     def format(self, batch: pa.RecordBatch) -> tuple[memoryview, int, int]:

@@ -96,12 +96,12 @@ class Job:
             try:
                 for made in engine(self.maker, unfinished(), workers):
                     note(made)
-            except (FormatError, LabelError):
-                self._remove()
-                raise
-            finally:
-                for each in hashes:
+            except BaseException as error:
+                for each in hashes:  # not when all went well: of many files some may still be waiting
                     each.cancel()
+                if isinstance(error, FormatError | LabelError):
+                    self._remove()
+                raise
             inputs = [Input.of(path, xxh3_128=each.result()) for path, each in zip(self.inputs, hashes, strict=True)]
         return self._finish([done[name] for name in sorted(done, key=lambda name: (len(name), name))], inputs)
 

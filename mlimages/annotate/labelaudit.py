@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import GivenLabels, readonly
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.firstrows import FirstRows
 from mlimages.annotate.imagelist import ImageList
 from mlimages.annotate.manifest import MANIFEST
@@ -135,6 +136,7 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
     """
     if examples < 0:
         raise MlimagesError(f"examples={examples}: expected 0 or more")
+    load_kernels("auditkernels", "namekernels")
     audited, batches = _open(source, hierarchy)
     bad: list[BadRow] = []
     checker = _Checker(audited, examples)

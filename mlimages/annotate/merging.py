@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import GivenLabels, readonly
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.derive import TableLike, as_table, derive, list_column, rebatched
 from mlimages.annotate.firstrows import FirstRows
 from mlimages.annotate.source import Report
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mlimages.annotate.job import Progress
 
 #: Rows of the result for which one file holds those that join them; more where there would be too many files.
-_BUCKET_ROWS = 1 << 19
+_BUCKET_ROWS = 1 << 17
 _MOST_BUCKETS = 500
 
 
@@ -76,6 +77,7 @@ def merge(
     """
     opened = [as_table(table) for table in tables]
     _check(opened)
+    load_kernels("mergekernels", "namekernels")
     with tempfile.TemporaryDirectory(prefix="mlimages-merge-") as folder:
         tasks = _tasks(opened, Path(folder))
         return derive(

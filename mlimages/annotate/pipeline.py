@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,17 +16,21 @@ import pyarrow as pa
 from mlimages.annotate.augment import Augmenter, GivenLabels, Propagation
 from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.imagelist import ImageList
+from mlimages.annotate.imagenet import ImageNet
+from mlimages.annotate.imagenettree import ImageNetTree
 from mlimages.annotate.job import Engine, Job, Progress, run_in_threads
-from mlimages.annotate.part import PartMaker, Task
+from mlimages.annotate.openimages import OpenImages
+from mlimages.annotate.part import Made, PartMaker, Task
+from mlimages.annotate.partition import REMOVED_LABELS
 from mlimages.annotate.source import BATCH_ROWS, BadRow, OnError, Report, Source, Unit
 from mlimages.annotate.table import AnnotationTable
-from mlimages.errors import MlimagesError
+from mlimages.errors import FormatError, MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 
-if TYPE_CHECKING:
-    pass
-
 Format = Literal["list", "imagenet", "open-images"]
+
+#: Folder within that of the table where rows are sorted; gone once the table is done.
+_SCRATCH = "scratch"
 
 #: Rows of a part where the input is no file and has no bytes to count.
 PART_ROWS = 8 * BATCH_ROWS
@@ -71,7 +77,9 @@ def annotate(
     progress : callable, optional
         Called with a :class:`~mlimages.annotate.job.Progress` after every part.
     **options
-        More of the format; see :mod:`mlimages.annotate.imagenet` and :mod:`mlimages.annotate.openimages`.
+        More of the format; None is as good as not given. For ``imagenet``: `unmapped`, `classes`
+        (:class:`~mlimages.annotate.imagenet.ImageNet`); for ``open-images``: `mapping`, `images_csv`,
+        `class_descriptions` (:class:`~mlimages.annotate.openimages.OpenImages`).
 
     Returns
     -------
@@ -94,6 +102,7 @@ def annotate(
         raise MlimagesError(f"workers={workers}: expected at least 1")
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
+    options = {name: value for name, value in options.items() if value is not None}
     in_memory = not _is_paths(source)
     if in_memory and not isinstance(source, Iterable | pa.Table | pa.RecordBatch):
         raise MlimagesError(
@@ -111,6 +120,8 @@ def annotate(
 
     load_kernels()
     maker = PartMaker(Path(out), hierarchy, propagation, on_error)
+    workers = workers or len(os.sched_getaffinity(0))
+    run = _engine(engine)
     if in_memory:
         if resume or engine != "local":
             raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
@@ -118,25 +129,57 @@ def annotate(
         tasks: Iterable[Task] = _batch_tasks(memory_batches(source), len(hierarchy))
     else:
         reader = open_source(source, hierarchy, format, **options)
-        job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options)})
+        state = reader.state if isinstance(reader, ImageNetTree) else {}
+        job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options), **state})
+        if isinstance(reader, OpenImages):
+            run = _after_partition(reader, run)
+            reader = reader.buckets(maker.folder / _SCRATCH)
         tasks = [UnitTask(unit, reader) for unit in reader.units()]
-    workers = workers or len(os.sched_getaffinity(0))
-    job.run(tasks, engine=_engine(engine), workers=workers, resume=resume, progress=progress)
+    job.run(tasks, engine=run, workers=workers, resume=resume, progress=progress)
     return AnnotationTable.open(maker.folder)
 
 
-def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) -> Source:  # noqa: A002
+def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) -> Source | OpenImages:  # noqa: A002
     """The reader of files in a format."""
     if format == "list":
         if options:
             raise MlimagesError(f"{', '.join(options)}: no option of the format list")
         return ImageList(source, hierarchy)
+    if format == "imagenet":
+        return _open_imagenet(source, hierarchy, options)
+    if format == "open-images":
+        _check_options("open-images", options, ("mapping", "images_csv", "class_descriptions"))
+        return OpenImages(source, hierarchy, **options)
     raise MlimagesError(f"unknown format {format!r}: expected list, imagenet or open-images")
+
+
+def _open_imagenet(source: Any, hierarchy: Hierarchy, options: dict[str, Any]) -> Source:
+    """A folder tree or lists; more than one tree would mix the names below different folders."""
+    _check_options("imagenet", options, ("unmapped", "classes"))
+    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
+    folders = [path for path in paths if Path(path).is_dir()]
+    if not folders:
+        return ImageNet(paths, hierarchy, **options)
+    if len(paths) > 1:
+        raise MlimagesError(f"{os.fspath(folders[0])}: a folder is read alone: annotate each and merge the tables")
+    if options.get("classes") is not None:
+        raise MlimagesError("classes: no option of a folder, whose folders are synsets")
+    return ImageNetTree(folders[0], hierarchy, unmapped=options.get("unmapped", "drop"))
+
+
+def _check_options(format: str, options: dict[str, Any], known: tuple[str, ...]) -> None:  # noqa: A002
+    for name in options:
+        if name not in known:
+            raise MlimagesError(f"{name}: no option of the format {format}, which has {', '.join(known)}")
 
 
 def _engine(name: str) -> Engine:
     if name == "local":
         return run_in_threads
+    if name == "ray":
+        from mlimages.annotate.rayengine import run_on_ray
+
+        return run_on_ray
     raise MlimagesError(f"unknown engine {name!r}: expected local or ray")
 
 
@@ -190,13 +233,46 @@ def _is_paths(source: Any) -> bool:
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
     """Options as JSON holds them."""
-    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    return {name: plain(value) for name, value in options.items()}
 
 
-def _read(source: Source) -> Iterator[pa.RecordBatch]:
+def _read(source: Source | OpenImages) -> Iterator[pa.RecordBatch]:
     report = Report("raise")
-    for unit in source.units():
-        yield from source.read(unit, report)
+    with TemporaryDirectory(prefix="mlimages-") as folder:
+        if isinstance(source, OpenImages):
+            scratch = Path(folder) / _SCRATCH
+            source.partition(scratch, on_error="raise", workers=len(os.sched_getaffinity(0)))
+            source = source.buckets(scratch)
+        for unit in source.units():
+            yield from source.read(unit, report)
+
+
+def _after_partition(source: OpenImages, engine: Engine) -> Engine:
+    """The engine, but that the rows are partitioned before it begins; what that leaves is removed at the end.
+
+    After a bad row there is nothing to resume, so then too; otherwise an interrupted job goes on with it.
+    """
+
+    def run(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterator[Made]:
+        scratch = maker.folder / _SCRATCH
+        waiting = list(tasks)
+        try:
+            if waiting:
+                source.partition(scratch, on_error=maker.on_error, workers=workers)
+                yield from engine(maker, waiting, workers)
+        except FormatError:
+            shutil.rmtree(scratch)
+            (maker.folder / REMOVED_LABELS).unlink(missing_ok=True)
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    return run
 
 
 def _in_memory(source: Any, hierarchy: Hierarchy, propagation: Propagation) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.augment import GivenLabels
 from mlimages.annotate.derive import TableLike, as_table, derive, list_column, rebatched, rows_tasks
-from mlimages.annotate.imagelist import COMPRESSION
+from mlimages.annotate.lines import COMPRESSION
 from mlimages.annotate.schema import Origin
 from mlimages.annotate.source import Report
 from mlimages.annotate.table import AnnotationTable

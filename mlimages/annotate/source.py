@@ -10,8 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from mlimages.annotate.schema import GIVEN_SCHEMA
 from mlimages.errors import FormatError, MlimagesError
 
 OnError = Literal["raise", "quarantine"]
@@ -45,7 +48,7 @@ class Unit:
 
 
 class BadRow(NamedTuple):
-    """A row that could not be read."""
+    """A row that could not be read; its line is counted from 1, and 0 where it is not known."""
 
     path: str
     line: int
@@ -76,7 +79,7 @@ class Report:
             Where bad rows end the job.
         """
         if self.on_error == "raise":
-            raise FormatError(row.reason, path=row.path, line=row.line)
+            raise FormatError(row.reason, path=row.path, line=row.line or None)
         self.bad.append(row)
 
 
@@ -94,17 +97,43 @@ class Source(Protocol):
         """The rows of a unit, as :data:`~mlimages.annotate.schema.GIVEN_SCHEMA` or with origins besides."""
 
 
-def split_into_units(paths: list[Path], *, splittable: bool | list[bool] = True) -> list[Unit]:
-    """Units of about `UNIT_BYTES`, of equal size within a file; a file that cannot be split is one unit."""
+def split_into_units(
+    paths: list[Path], *, splittable: bool | list[bool] = True, unit_bytes: int | None = None
+) -> list[Unit]:
+    """Units of about `unit_bytes` (`UNIT_BYTES`), of equal size within a file; one that cannot be split is one unit."""
+    unit_bytes = unit_bytes or UNIT_BYTES
     can_split = [splittable] * len(paths) if isinstance(splittable, bool) else splittable
     units: list[Unit] = []
     for path, can in zip(paths, can_split, strict=True):
         size = path.stat().st_size
-        pieces = max(1, -(-size // UNIT_BYTES)) if can else 1
+        pieces = max(1, -(-size // unit_bytes)) if can else 1
         bounds = [size * k // pieces for k in range(pieces + 1)]
         for start, stop in pairwise(bounds):
             units.append(Unit(len(units), os.fspath(path), start, stop))
     return units
+
+
+def given_batch(
+    names: NDArray[np.uint8],
+    name_offsets: NDArray[np.int32],
+    offsets: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    confidences: NDArray[np.float32] | None = None,
+) -> pa.RecordBatch:
+    """Arrays as a batch of given labels, without a copy; confidences are 1 where there are none."""
+    if confidences is None:
+        confidences = np.ones(len(labels), np.float32)
+    rows, starts = len(offsets) - 1, pa.py_buffer(offsets)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.StringArray.from_buffers(rows, pa.py_buffer(name_offsets), pa.py_buffer(names)),
+            *(
+                pa.ListArray.from_buffers(GIVEN_SCHEMA.field(i).type, rows, [None, starts], children=[pa.array(values)])
+                for i, values in ((1, labels), (2, confidences))
+            ),
+        ],
+        schema=GIVEN_SCHEMA,
+    )
 
 
 def expand_paths(sources: str | os.PathLike[str] | list[str | os.PathLike[str]]) -> list[Path]:

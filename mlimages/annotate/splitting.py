@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import GivenLabels, readonly
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.derive import TableLike, as_table, derive, rows_tasks
 from mlimages.annotate.schema import label_type
 from mlimages.annotate.table import AnnotationTable
@@ -97,6 +98,7 @@ def stratified(table: AnnotationTable, count: int, *, seed: int = 0) -> NDArray[
     rows = len(table)
     if rows > _MOST_ROWS:
         raise MlimagesError(f"{table.folder}: {rows:,} images, and a split takes up to {_MOST_ROWS:,}")
+    load_kernels("splitkernels")
     counts = table.category_counts()
     label_offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=label_offsets[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -81,6 +82,9 @@ class AnnotationTable:
             Where there is no table, an unfinished one, or one made with another hierarchy.
         """
         table = cls(Path(folder), Manifest.read(folder))
+        content = table.manifest.metadata.get("content")
+        if content is not None:  # other kinds of tables share the manifest
+            raise TableError(f"{os.fspath(folder)}: holds {content}, expected an annotation table")
         if hierarchy is not None:
             table.check_hierarchy(hierarchy)
         return table
@@ -225,16 +229,21 @@ class AnnotationTable:
 
     # Parts --------------------------------------------------------------------------------------------------------
 
-    def _open_part(self, part: int) -> pq.ParquetFile:
+    @contextmanager
+    def _open_part(self, part: int) -> Iterator[pq.ParquetFile]:
+        """A part to read; what of it cannot be read is a TableError."""
         path = self.folder / self.manifest.parts[part].file
         try:
-            return pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
+            with pq.ParquetFile(path) as file:
+                yield file
+        except FileNotFoundError:
+            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the file's
+                raise
             raise TableError(
                 f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all parts"
             ) from None
-        except FileNotFoundError:
-            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
 
     @cached_property
     def _groups(self) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import readonly
+from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.derive import TableLike, as_table
 from mlimages.annotate.schema import Origin
 from mlimages.annotate.table import AnnotationTable
@@ -218,6 +219,7 @@ def statistics(
         raise MlimagesError(f"workers={workers}: expected at least 1")
     if trainable_over < 0:
         raise MlimagesError(f"trainable_over={trainable_over}: expected 0 or more images")
+    load_kernels("countkernels")
     hierarchy = table.hierarchy
     parents = hierarchy.parents()
     total = _Counts.zero(len(hierarchy))

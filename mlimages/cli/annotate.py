@@ -20,8 +20,34 @@ def annotate(
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")] = None,
     engine: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
+    absent: Annotated[
+        str, typer.Option(help="Verified absences: keep, or descendants to bring them down as well.")
+    ] = "keep",
+    unmapped: Annotated[
+        str | None,
+        typer.Option(help="imagenet: what the hierarchy lacks: drop it (and count), or its nearest kept ancestor."),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="imagenet: the order of class numbers: the development kit's meta.mat, or synsets in a text."
+        ),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="open-images: a CSV label,key; the rows of all other labels are removed.")
+    ] = None,
+    images_csv: Annotated[
+        list[Path] | None,
+        typer.Option(help="open-images: name the images by their URLs in this images CSV; may be repeated."),
+    ] = None,
+    class_descriptions: Annotated[
+        Path | None, typer.Option(help="open-images: the names of labels, for removed_labels.csv.")
+    ] = None,
 ) -> None:
     """Regenerate annotations: add to every image what its labels bring."""
+    from dataclasses import replace
+
+    from mlimages.annotate import Propagation
     from mlimages.annotate.pipeline import annotate as run
     from mlimages.cli.progress import job_progress
 
@@ -30,18 +56,32 @@ def annotate(
             list(lists),
             hierarchy,
             out=out,
-            propagation=propagation,
+            propagation=replace(Propagation.named(propagation), absent=absent),
             format=form,  # type: ignore[arg-type]
             on_error=on_error,  # type: ignore[arg-type]
             workers=workers,
             engine=engine,  # type: ignore[arg-type]
             resume=resume,
             progress=progress,
+            unmapped=unmapped,
+            classes=classes,
+            mapping=mapping,
+            images_csv=images_csv or None,
+            class_descriptions=class_descriptions,
         )
     counts = table.manifest.counts
     size = sum(part.bytes for part in table.manifest.parts)
     typer.echo(f"{out}: {len(table):,} images, {size:,} bytes in {len(table.manifest.parts)} parts")
+    synsets = {name: count for name, count in counts.items() if name.startswith("unmapped ")}
     for name, count in counts.items():
-        typer.echo(f"  {name.replace('_', ' ')}: {count:,}")
+        if name not in synsets:
+            typer.echo(f"  {name.replace('_', ' ')}: {count:,}")
+    shown = sorted(synsets, key=lambda name: (-synsets[name], name))[:10]
+    for name in shown:
+        typer.echo(f"    {name.removeprefix('unmapped ')}: {synsets[name]:,}")
+    if len(synsets) > len(shown):
+        typer.echo(f"    and {len(synsets) - len(shown):,} more synsets, see {out / 'manifest.json'}")
+    if counts.get("removed_rows"):
+        typer.echo(f"  the removed labels: {out / 'removed_labels.csv'}")
     if counts.get("quarantined"):
         typer.echo(f"  the quarantined rows and why: {out / 'quarantine'}")

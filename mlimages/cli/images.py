@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mlimages import Hierarchy
 
 
 class Engine(StrEnum):
@@ -105,7 +108,6 @@ def download(
     """Download the images of a list of URLs; run it again to go on where it stopped."""
     import signal
 
-    from mlimages import load_hierarchy
     from mlimages.cli.download_report import DownloadReport
     from mlimages.images import DownloadOptions
     from mlimages.images import download as run
@@ -144,9 +146,15 @@ def download(
             engine=engine.value,
             workers=workers,
             retry=retry.value,
-            hierarchy=None if hierarchy is None else load_hierarchy(hierarchy),
+            hierarchy=None if hierarchy is None else _categories(hierarchy),
             progress=report,
         )
     report.summary(final)
     if final.stopped_by is not None:
         raise typer.Exit(128 + signal.Signals[final.stopped_by])
+
+
+def _categories(name: str) -> Hierarchy:
+    from mlimages import load_hierarchy
+
+    return load_hierarchy(name)

@@ -1,4 +1,4 @@
-"""``mlimages checkpoint``: the weights of networks in files."""
+"""``mlimages checkpoint``, ``train`` and ``finetune``: networks and their weights."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def train(
     epochs: int | None = typer.Option(None, help="How many times every image is seen."),
     batch: int | None = typer.Option(None, help="Images of a batch on each rank."),
     accumulate: int | None = typer.Option(None, help="Batches whose gradients make one step."),
+    valid_table: str | None = typer.Option(None, help="A table to evaluate on after each epoch."),
+    valid_images: str | None = typer.Option(None, help="Folder of its images."),
     workers: int | None = typer.Option(None, help="Processes that load, on each rank."),
     seed: int | None = typer.Option(None, help="Of all that is drawn."),
     device: str | None = typer.Option(None, help="auto, cpu or cuda."),
@@ -83,6 +85,41 @@ def train(
 
     chosen = TrainConfig.of(changes) if config is None else TrainConfig.from_toml(config, **changes)
     typer.echo(train_network(chosen, resume=resume))
+
+
+def finetune(
+    start: str | None = typer.Option(None, help="The model to begin with: .safetensors, or a checkpoint prefix."),
+    config: str | None = typer.Option(None, help="A TOML file of settings; options given here win over it."),
+    table: str | None = typer.Option(None, help="The annotation table, or packed images."),
+    images: str | None = typer.Option(None, help="Folder of the images of an annotation table."),
+    out: str | None = typer.Option(None, "--out", "-o", help="Folder of the run."),
+    categories: str | None = typer.Option(None, help="A file of keys, one a line; by default imagenet-1k."),
+    epochs: int | None = typer.Option(None, help="How many times every image is seen; 120 by default."),
+    batch: int | None = typer.Option(None, help="Images of a batch on each rank."),
+    learning_rate: float | None = typer.Option(None, help="By default 0.1 for 256 images a step, in proportion."),
+    size: int | None = typer.Option(None, help="Height and width of pictures at first: 224."),
+    late_size: int | None = typer.Option(None, help="Height and width of pictures in the end: 299."),
+    late_epoch: int | None = typer.Option(None, help="When that begins; three quarters of the epochs by default."),
+    freeze: int | None = typer.Option(None, help="Stages that are not trained; 2 for the published networks."),
+    valid_table: str | None = typer.Option(None, help="A table to evaluate on after each epoch."),
+    valid_images: str | None = typer.Option(None, help="Folder of its images."),
+    workers: int | None = typer.Option(None, help="Processes that load, on each rank."),
+    seed: int | None = typer.Option(None, help="Of all that is drawn."),
+    device: str | None = typer.Option(None, help="auto, cpu or cuda."),
+    bf16: bool | None = typer.Option(None, help="Compute in bfloat16 where that is safe."),
+    settings: list[str] | None = typer.Option(  # noqa: B008, typer's own way
+        None, "--set", metavar="NAME=VALUE", help="Any other setting, as in TOML; may be given several times."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in the folder where there is one."),
+) -> None:
+    """Fine-tune a trained network on ImageNet, or other classes, by the published recipe: 224 pixels, then 299."""
+    given = {name: value for name, value in locals().items() if name not in ("config", "settings", "resume")}
+    changes = {name: value for name, value in given.items() if value is not None} | dict(map(_setting, settings or []))
+    from mlimages.models import finetuning
+    from mlimages.models import train as train_network
+    from mlimages.models.config import read_toml
+
+    typer.echo(train_network(finetuning((read_toml(config) if config else {}) | changes), resume=resume))
 
 
 def _setting(text: str) -> tuple[str, object]:

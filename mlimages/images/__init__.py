@@ -1,4 +1,8 @@
-"""The pixels: from a list of images to bytes that sit beside their labels."""
+"""The pixels: from a list of images to bytes that sit beside their labels.
+
+``download`` is imported at once, as it is a function and the module that holds it: whoever imported the module first
+would find the module under the function's name.
+"""
 
 from __future__ import annotations
 

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlimages.errors import DataNotFoundError, MlimagesError
-from mlimages.hierarchy import Hierarchy
 from mlimages.images.engine import UnitTask, download_units
 from mlimages.images.folder import DownloadFolder, describe
 from mlimages.images.log import Tally, part_path, shard_of, write_image_list
 from mlimages.images.options import DownloadOptions
-from mlimages.images.packing import Packing
 from mlimages.images.urls import Unit, cut, read_urls
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy import Hierarchy
+    from mlimages.images.packing import Packing
 
 Source = str | os.PathLike[str]
 _REPORT_EVERY = 0.5  # seconds
@@ -145,9 +147,9 @@ def download(
     paths = _paths(source)
     folder = DownloadFolder(Path(out))
     with folder.held():
-        packing = Packing(folder.packed, folder.spool, hierarchy) if options.output == "packed" else None
-        manifest = folder.claim(describe(paths), options, hierarchy)
+        packing = _packing(folder, hierarchy) if options.output == "packed" else None
         urls, count = _measure(paths, options, packing)
+        manifest = folder.claim(describe(paths), options, hierarchy)
         state = _State(urls)
         task = UnitTask(folder, options, retry, packing)
         if engine == "local":
@@ -168,6 +170,12 @@ def download(
             write_image_list(folder.log, count, folder.image_list)
             folder.complete(manifest, units=count, tally=state.tally)
     return state.progress()
+
+
+def _packing(folder: DownloadFolder, hierarchy: Hierarchy | None) -> Packing:
+    from mlimages.images.packing import Packing  # loads a compiler, which files do without
+
+    return Packing(folder.packed, folder.spool, hierarchy)
 
 
 def _paths(source: Source | Sequence[Source]) -> list[Path]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlimages.images.decoder import Decoder
 from mlimages.images.fetch import Body, Fetcher
@@ -14,12 +16,15 @@ from mlimages.images.folder import DownloadFolder
 from mlimages.images.log import Record, Tally, UnitLog, part_path, tally_of
 from mlimages.images.name import stem_of
 from mlimages.images.options import DownloadOptions
-from mlimages.images.packing import Packing
 from mlimages.images.reason import Failure
 from mlimages.images.urls import Unit
 from mlimages.images.verify import Verdict
 
+if TYPE_CHECKING:
+    from mlimages.images.packing import Packing
+
 _OPEN_UNITS = 4  # a slow URL keeps its own unit open, and the next ones go on
+_LOOKUPS = 64  # of names at once
 _WINDOW = 8  # URLs taken up at once, as a multiple of the requests under way: those for a slow host just wait
 
 
@@ -61,6 +66,8 @@ async def download_units(units: Iterable[Unit], task: UnitTask, *, tally: Tally,
     tally, fresh : Tally
         Counted up as URLs are done: all of them, and those done by this call.
     """
+    # look-ups of names run there, each for seconds where a name server is slow: the default is a handful of threads
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUPS, "resolve"))
     scratch = task.folder.scratch()
     places = asyncio.Semaphore(_OPEN_UNITS)
     with Decoder(task.options, partial=scratch) as decoder:

@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -160,7 +161,7 @@ class Fetcher:
         except http.ClientSSLError as error:
             raise Failure(Reason.TLS) from error
         except http.ClientConnectorDNSError as error:
-            raise Failure(Reason.DNS) from error
+            raise Failure(Reason.DNS, retry=error.os_error.errno == socket.EAI_AGAIN) from error
         except http.ClientConnectorError as error:
             raise _not_connected(error.os_error) from error
         except http.ClientResponseError as error:

@@ -19,14 +19,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import xxhash
 
 from mlimages import __version__
-from mlimages.annotate.parquet import file_hash
 from mlimages.errors import FormatError, MlimagesError, import_extra
-from mlimages.hierarchy import Hierarchy
 from mlimages.images.log import Tally
 from mlimages.images.options import DownloadOptions
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy import Hierarchy
 
 _VERSION = 1
 _SHAPING = ("unit_bytes", "url_column", "resize", "quality", "output")  # options that a folder keeps for good
@@ -167,7 +170,14 @@ class DownloadFolder:
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Name, size in bytes and content hash (XXH3, 128 bits) of each list."""
-    return [{"name": path.name, "bytes": path.stat().st_size, "xxh3_128": file_hash(path)} for path in paths]
+    found = []
+    for path in paths:
+        digest = xxhash.xxh3_128()
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        found.append({"name": path.name, "bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()})
+    return found
 
 
 def _named(inputs: list[dict[str, Any]]) -> str:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlimages.annotate.manifest import Part
 from mlimages.errors import FormatError
 
 if TYPE_CHECKING:
+    from mlimages.annotate.manifest import Part
     from mlimages.images.urls import Unit
 
 SCHEMA = pa.schema(
@@ -184,6 +184,8 @@ def part_path(folder: Path, index: int) -> Path:
 
 def shard_of(path: Path) -> Part:
     """The packed shard that belongs to one part."""
+    from mlimages.annotate.manifest import Part  # which loads a compiler, not needed where nothing is packed
+
     return Part(**json.loads(pq.read_schema(path).metadata[_SHARD]))
 
 
@@ -238,10 +240,11 @@ def _read_journal(path: Path, *, rows: int) -> Iterator[tuple[int, Record]]:
                 break
             try:
                 row, *values = json.loads(line)
-            except ValueError:
+                record = Record(*values)
+            except (ValueError, TypeError):
                 break
             if not 0 <= row < rows:
                 raise FormatError(f"found row {row} of a unit of {rows} rows: delete the file", path=path)
             end += len(line)
-            yield row, Record(*values)
+            yield row, record
         file.truncate(end)

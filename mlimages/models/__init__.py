@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from mlimages.models.checkpoint import convert, load_model, read_card, save_model
     from mlimages.models.config import TrainConfig
     from mlimages.models.consistency import consistent
+    from mlimages.models.evaluate import evaluate_multi_label, evaluate_top_k, results_table, trainable_categories
+    from mlimages.models.finetune import finetuning
     from mlimages.models.loss import AsymmetricLoss, BinaryCrossEntropy, MLImagesLoss, l2_penalty
     from mlimages.models.maxconstraint import MaxConstraintLoss
     from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
+    from mlimages.models.predict import Inference, classify, write_features
     from mlimages.models.resnet import PublishedResNet
     from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
     from mlimages.models.train import train
@@ -22,6 +25,7 @@ _HOME = {  # public name: the module that holds it
     "Architecture": "card",
     "AsymmetricLoss": "loss",
     "BinaryCrossEntropy": "loss",
+    "Inference": "predict",
     "MLImagesLoss": "loss",
     "MaxConstraintLoss": "maxconstraint",
     "ModelCard": "card",
@@ -32,19 +36,27 @@ _HOME = {  # public name: the module that holds it
     "TopKAccuracy": "metrics",
     "TrainConfig": "config",
     "build_model": "build",
+    "classify": "predict",
     "consistent": "consistency",
     "convert": "checkpoint",
+    "evaluate_multi_label": "evaluate",
+    "evaluate_top_k": "evaluate",
+    "finetuning": "finetune",
     "l2_penalty": "loss",
     "load_model": "checkpoint",
     "read_card": "checkpoint",
+    "results_table": "evaluate",
     "save_model": "checkpoint",
     "train": "train",
+    "trainable_categories": "evaluate",
+    "write_features": "predict",
 }
 
 __all__ = [
     "Architecture",
     "AsymmetricLoss",
     "BinaryCrossEntropy",
+    "Inference",
     "MLImagesLoss",
     "MaxConstraintLoss",
     "ModelCard",
@@ -55,16 +67,23 @@ __all__ = [
     "TopKAccuracy",
     "TrainConfig",
     "build_model",
+    "classify",
     "consistent",
     "convert",
+    "evaluate_multi_label",
+    "evaluate_top_k",
+    "finetuning",
     "l2_penalty",
     "load_model",
     "read_card",
+    "results_table",
     "save_model",
     "train",
+    "trainable_categories",
+    "write_features",
 ]
 
-_NEEDS_TORCH = {"build", "checkpoint", "loss", "maxconstraint", "resnet", "train"}
+_NEEDS_TORCH = {"build", "checkpoint", "evaluate", "finetune", "loss", "maxconstraint", "predict", "resnet", "train"}
 
 
 def __getattr__(name: str) -> Any:

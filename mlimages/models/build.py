@@ -106,6 +106,14 @@ def build_model(name: str, *, num_classes: int, pretrained: bool = False) -> Net
     return TimmModel(name, num_classes=num_classes, pretrained=pretrained)
 
 
+def last_layer(model: Network) -> tuple[str, ...]:
+    """How the names of the weights of the classifier begin."""
+    if isinstance(model, PublishedResNet):
+        return ("logits.",)
+    heads = model.backbone.default_cfg["classifier"]
+    return tuple(f"backbone.{head}." for head in ([heads] if isinstance(heads, str) else heads))
+
+
 def build_from_card(card: ModelCard) -> Network:
     """A network whose weights are about to be loaded: they may hold anything.
 

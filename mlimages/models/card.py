@@ -11,6 +11,7 @@ from mlimages.errors import ModelError
 
 _FORMAT = "mlimages-model"
 _VERSION = "1"
+ACTIVATIONS = ("sigmoid", "softmax")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +69,13 @@ class ModelCard:
         The key of each output, or nothing where it is not known.
     fingerprint : str or None
         That of the hierarchy whose categories the outputs are.
+    activation : {"sigmoid", "softmax"}
+        What makes probabilities of the outputs: each by itself, or one of all.
 
     Raises
     ------
     ModelError
-        For categories that are not one an output.
+        For categories that are not one an output, or another activation.
     """
 
     name: str
@@ -81,8 +84,11 @@ class ModelCard:
     architecture: Architecture | None = None
     categories: tuple[str, ...] = ()
     fingerprint: str | None = None
+    activation: str = "sigmoid"
 
     def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ModelError(f"activation is {self.activation!r}: expected {' or '.join(ACTIVATIONS)}")
         if self.categories and len(self.categories) != self.num_classes:
             raise ModelError(
                 f"{self.name} has {self.num_classes} outputs and {len(self.categories)} categories are given: "
@@ -100,6 +106,7 @@ class ModelCard:
             "architecture": json.dumps(asdict(self.architecture) if self.architecture else None),
             "categories": json.dumps(self.categories),
             "hierarchy_fingerprint": self.fingerprint or "",
+            "activation": self.activation,
         }
 
     @classmethod
@@ -125,6 +132,7 @@ class ModelCard:
                 architecture=_read_architecture(architecture) if architecture is not None else None,
                 categories=tuple(str(key) for key in json.loads(metadata["categories"])),
                 fingerprint=metadata["hierarchy_fingerprint"] or None,
+                activation=metadata["activation"],
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             if isinstance(error, ModelError):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # what a training run leaves beside the network: the step, the optimiser's slots, the loss's two counters
 _IGNORED = re.compile(r"global_step|.*/Momentum|Variable(_1)?")
+_IMAGENET_CLASSES = 1000  # the published network of so many outputs tells classes apart, one an image
 _MOST_LISTED = 100  # of each kind in one message; a network of the wrong kind differs in every variable
 _BLOCK = re.compile(r"stages_(\d+)_block_(\d+)/")
 
@@ -130,6 +131,12 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
         raise FormatError(str(error), path=path) from error
 
 
+def load_card(path: str | os.PathLike[str]) -> ModelCard:
+    """The card of what :func:`load_model` loads."""
+    prefix = Path(os.fspath(path).removesuffix(".index"))
+    return convert(prefix).card if Path(f"{prefix}.index").is_file() else read_card(path)
+
+
 # TensorFlow -----------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +165,7 @@ def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None
         num_classes=bias[0] if bias and bias[0] else 1,  # where there is none, the comparison says so
         preprocessing=Preprocessing(),
         architecture=architecture,
+        activation="softmax" if bias == (_IMAGENET_CLASSES,) else "sigmoid",
     )
     mapping = _mapping(card)
     _compare({each.name: each.shape for each in mapping.values()}, shapes, path=source.index_path)

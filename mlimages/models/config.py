@@ -15,7 +15,16 @@ _CHOICES = {
     "schedule": ("published", "cosine", "staircase"),
     "floor": ("published", "paper"),
 }
-_FREE = ("workers", "log_every", "save_every", "compile", "device")  # may differ when a run is resumed
+_FREE = (
+    "workers",
+    "log_every",
+    "save_every",
+    "compile",
+    "device",
+    "valid_table",
+    "valid_images",
+    "valid_every",
+)  # may differ when a run is resumed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +50,7 @@ class TrainConfig:
     pretrained: bool = False
     """Begin with the weights that timm publishes for the model."""
     categories: str | None = None
-    """A file of keys, one a line: the categories of the table that are the outputs."""
+    """The categories of the table that are the outputs: a file of keys, one a line, or imagenet-1k, -11k, ..."""
     unknown: float = 0.0
     """What a category is that an image does not list: 0 absent, -1 left out."""
 
@@ -53,6 +62,10 @@ class TrainConfig:
     """Batches whose gradients make one step."""
     size: int | None = None
     """Height and width of pictures; what the model was made for by default."""
+    late_size: int | None = None
+    """Height and width from epoch `late_epoch` on."""
+    late_epoch: int = 0
+    """When pictures take their `late_size`."""
     least_area: float = 0.7
     """The least part of a picture that a random crop keeps."""
     pool: int = 8
@@ -87,6 +100,8 @@ class TrainConfig:
     """Of stochastic gradient descent."""
     weight_decay: float = 1e-4
     """On everything but batch norm."""
+    norm_decay: float = 0.0
+    """On batch norm; the published fine-tuning has 1e-5."""
     freeze: int = 0
     """Stages that are not trained, with all before them; the published fine-tuning knows 2."""
 
@@ -100,6 +115,12 @@ class TrainConfig:
     """Let torch compile the model."""
     device: str = "auto"
     """auto, cpu, cuda."""
+    valid_table: str | None = None
+    """A table on which the model is evaluated now and then."""
+    valid_images: str | None = None
+    """Folder of its images."""
+    valid_every: int = 1
+    """Epochs between evaluations; the last epoch ends with one."""
     log_every: int = 20
     """Steps between lines of the log."""
     save_every: int = 1000
@@ -109,16 +130,21 @@ class TrainConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(choices)}")
-        for name in ("epochs", "batch", "accumulate", "pool", "log_every", "save_every"):
+        for name in ("epochs", "batch", "accumulate", "pool", "log_every", "save_every", "valid_every"):
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}: expected at least 1")
-        for name in ("workers", "freeze", "weight_decay", "momentum", "warm_up"):
+        for name in ("workers", "freeze", "weight_decay", "norm_decay", "momentum", "warm_up", "late_epoch"):
             if getattr(self, name) < 0:
                 raise ModelError(f"{name} is {getattr(self, name)}: expected at least 0")
         if not 0 <= self.ema < 1:
             raise ModelError(f"ema is {self.ema}: expected from 0 to below 1")
         if self.unknown not in (0, -1):
             raise ModelError(f"unknown is {self.unknown}: expected 0 (absent) or -1 (left out)")
+        if not 0 < self.least_area <= 1:
+            raise ModelError(f"least_area is {self.least_area}: expected above 0 and up to 1")
+        for name in ("size", "late_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ModelError(f"{name} is {getattr(self, name)}: expected at least 1")
         if self.start and self.pretrained:
             raise ModelError("start and pretrained are given: a run begins with one or the other")
 
@@ -131,10 +157,7 @@ class TrainConfig:
         FormatError
             For a file that is not TOML, an unknown or missing name, or a value of another type.
         """
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise FormatError(f"not TOML ({error})", path=path) from error
+        values = read_toml(path)
         try:
             return cls.of(values | changes)
         except ModelError as error:
@@ -171,3 +194,11 @@ class TrainConfig:
                 + ", ".join(f"{name} was {saved.get(name)!r}, now {getattr(self, name)!r}" for name in changed)
                 + "; use those, or begin another run"
             )
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The values of a TOML file, or a FormatError."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"not TOML ({error})", path=path) from error

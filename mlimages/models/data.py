@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mlimages.annotate.manifest import Manifest
 from mlimages.errors import ModelError, TableError
 from mlimages.images.packed import PackedImages
-from mlimages.images.picture import PictureError, decode
+from mlimages.images.picture import PictureError
 from mlimages.models.order import Batches, Ticket
+from mlimages.models.pictures import load_pictures, picture_seed
 
 if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
@@ -128,6 +128,8 @@ class ParquetImages(Dataset[Batch]):
         From an RGB picture to a uint8 tensor [3, H, W]: see :mod:`mlimages.models.preprocess`.
     categories : sequence of int, optional
         The categories of the table that are the outputs, in order; all by default. Labels of others are dropped.
+    phases : sequence of (int, callable), optional
+        Epochs, ascending, from which on pictures are prepared otherwise: at another size, say.
     seed : int, optional
         Of the random part of the preprocessing, which depends on seed, epoch and image alone.
 
@@ -151,11 +153,12 @@ class ParquetImages(Dataset[Batch]):
         *,
         preprocess: Preprocess,
         categories: Sequence[int] | NDArray[Any] | None = None,
+        phases: Sequence[tuple[int, Preprocess]] = (),
         seed: int = 0,
     ) -> None:
         self.folder = Path(table)
         self.manifest = Manifest.read(self.folder)
-        self.preprocess = preprocess
+        self.phases = [(0, preprocess), *phases]
         self.seed = seed
         self.packed = PackedImages(self.folder, self.manifest) if self._holds_pixels() else None
         if self.packed is None and images is None:
@@ -169,8 +172,6 @@ class ParquetImages(Dataset[Batch]):
         ]
         self.groups = [rows for _, _, rows in self._places]
         self._starts = np.cumsum([0, *self.groups])
-        with torch.random.fork_rng(devices=[]):
-            self._black = torch.zeros_like(preprocess(Image.new("RGB", (64, 64))))
         self._group = lru_cache(_KEPT_GROUPS)(self._read_group)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -191,18 +192,12 @@ class ParquetImages(Dataset[Batch]):
         within = ticket.rows - self._starts[groups]
         found = [self._group(int(group)) for group in groups]
         names = [each.names[int(row)].as_py() for each, row in zip(found, within, strict=True)]
-        pictures: list[Tensor] = []
-        broken: dict[int, str] = {}
-        with torch.random.fork_rng(devices=[]):  # the draws of a network must not depend on who loads
-            for position, (name, row) in enumerate(zip(names, ticket.rows.tolist(), strict=True)):
-                torch.manual_seed(_picture_seed(self.seed, ticket.epoch, row))
-                try:
-                    pictures.append(self.preprocess(_opaque(decode(self._bytes(name, row)))))
-                except (PictureError, OSError) as error:
-                    pictures.append(self._black)
-                    broken[position] = str(error)
+        preprocess = next(each for epoch, each in reversed(self.phases) if ticket.epoch >= epoch)
+        seeds = [picture_seed(self.seed, ticket.epoch, row) for row in ticket.rows.tolist()]
+        read = [partial(self._bytes, name, row) for name, row in zip(names, ticket.rows.tolist(), strict=True)]
+        pictures, broken = load_pictures(read, preprocess, seeds=seeds)
         return Batch(
-            pictures=torch.stack(pictures) if pictures else self._black[None][:0],
+            pictures=pictures,
             **self._labels(groups, within, broken),
             names=names,
             broken=broken,
@@ -274,7 +269,7 @@ class ParquetImages(Dataset[Batch]):
         return _Group(names, offsets - offsets[0], labels.flatten().to_numpy(), confidences.flatten().to_numpy())
 
 
-def loader(dataset: ParquetImages, batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> DataLoader[Any]:
+def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> DataLoader[Any]:
     """Torch's loader of the tickets of `batches`, in their order, however many `workers` processes read them."""
     return DataLoader(
         dataset,
@@ -303,17 +298,3 @@ def _columns(known: int, categories: Sequence[int] | NDArray[Any] | None) -> NDA
     columns = np.full(known, -1)
     columns[chosen] = np.arange(len(chosen))
     return columns
-
-
-def _picture_seed(seed: int, epoch: int, row: int) -> int:
-    # splitmix64's constants: neighbouring rows and epochs get seeds that are far apart
-    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + row * 0x94D049BB133111EB) % (1 << 64)
-    return (mixed ^ (mixed >> 31)) % (1 << 63)
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    """In RGB; where it is transparent, white shines through, as on a page."""
-    if picture.mode != "RGBA":
-        return picture
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")

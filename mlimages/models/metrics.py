@@ -37,8 +37,17 @@ class TopKAccuracy:
 
     def __init__(self, *, ks: Sequence[int] = (1, 5)) -> None:
         self.ks = tuple(ks)
-        self.images = 0
+        self._images = np.zeros(1, np.int64)
         self.right = np.zeros(len(self.ks), np.int64)
+
+    @property
+    def images(self) -> int:
+        """How many were counted."""
+        return int(self._images[0])
+
+    def counts(self) -> list[NDArray[Any]]:
+        """The arrays that are counted in, which sum over parts of the images."""
+        return [self._images, self.right]
 
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
         """Count a batch: scores [B, C] of any monotone kind, labels int [B].
@@ -50,7 +59,7 @@ class TopKAccuracy:
         before = np.arange(scores.shape[1]) < labels[:, None]
         rank = ((scores > right) | ((scores == right) & before)).sum(axis=1)
         self.right += [(rank < k).sum() for k in self.ks]
-        self.images += len(labels)
+        self._images += len(labels)
 
     def compute(self) -> dict[str, float]:
         """``top{k}`` for each k, from 0 to 1; nan before the first image."""
@@ -152,15 +161,19 @@ class MultiLabelMetrics:
         if self.trainable.shape != (self.num_classes,):
             raise ModelError(f"trainable has shape {list(self.trainable.shape)}: expected [{self.num_classes}]")
         self.average_precision = AveragePrecision(self.num_classes, bins=bins)
-        self.images = 0
+        self._totals = np.zeros(3, np.int64)  # images; sum of LCA depths, and images with one
         self.actual = np.zeros(self.num_classes, np.int64)
         self.predicted = np.zeros((len(self.ks), self.num_classes), np.int64)
         self.right = np.zeros((len(self.ks), self.num_classes), np.int64)
         self.overlap = np.zeros((len(self.ks), 3), np.int64)  # common, predicted, true; ancestors included
-        self.lca_sum = self.lca_images = 0
         if self.hierarchy is not None:
             self._upward = self.hierarchy.closure_matrix(include_self=True).astype(np.int32)
             self._depth = self.hierarchy.depth(longest=True).astype(np.int64) + 1
+
+    def counts(self) -> list[NDArray[Any]]:
+        """The arrays that are counted in, which sum over parts of the images."""
+        histograms = self.average_precision.counts
+        return [self._totals, self.actual, self.predicted, self.right, self.overlap, histograms]
 
     def update(self, probabilities: ArrayLike, targets: ArrayLike) -> None:
         """Count a batch: probabilities float [B, C]; targets [B, C]: above 0 present, 0 absent, below 0 unknown.
@@ -181,7 +194,7 @@ class MultiLabelMetrics:
         self.average_precision.update(scores, truth)
         present = truth > 0
         self.actual += present.sum(axis=0)
-        self.images += len(truth)
+        self._totals[0] += len(truth)
         best = _best(np.where(truth >= 0, scores, -1.0), max(self.ks))  # int [B, k], -1 where fewer are known
         rows = np.arange(len(truth))[:, None]
         hit = present[rows, best] & (best >= 0)
@@ -204,8 +217,7 @@ class MultiLabelMetrics:
         depth = np.zeros(len(truth), np.int64)
         np.maximum.at(depth, first.coords[0], self._depth[first.coords[1]])
         counted = (truth > 0).any(axis=1)
-        self.lca_sum += int(depth[counted].sum())
-        self.lca_images += int(counted.sum())
+        self._totals[1:] += (depth[counted].sum(), counted.sum())
 
     def compute(self) -> dict[str, float]:
         """The metrics by name, from 0 to 1 but ``lca_depth``; nan where nothing could be counted.
@@ -218,7 +230,7 @@ class MultiLabelMetrics:
         counted = self.trainable & (self.actual > 0)
         precisions = self.average_precision.compute()[counted]
         result = {
-            "images": float(self.images),
+            "images": float(self._totals[0]),
             "classes": float(counted.sum()),
             "map": float(precisions.mean()) if len(precisions) else float("nan"),
         }
@@ -235,7 +247,7 @@ class MultiLabelMetrics:
             if self.hierarchy is not None:
                 result |= _scores("hierarchical_", k, *self.overlap[at])
         if self.hierarchy is not None:
-            result["lca_depth"] = _ratio(self.lca_sum, self.lca_images)
+            result["lca_depth"] = _ratio(*self._totals[1:].tolist())
         return result
 
     def per_class(self) -> FloatArray:

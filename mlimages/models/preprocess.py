@@ -5,7 +5,9 @@ All give uint8 tensors [3, size, size]; a network's own mean and spread are appl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,33 @@ from mlimages.models.card import Preprocessing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Preprocess = Callable[["Image"], Tensor]
-
 _BRIGHTNESS = 32  # of 255, added
 _HUE = 0.2
 _LEAST, _GREATEST = 0.5, 1.5  # factors of saturation and contrast
 _DEGREES = 45.0
+_CENTRAL = 0.8  # of height and width, for evaluation
+_NARROWEST, _WIDEST = 0.75, 1.33  # width over height of random crops
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """From an RGB picture to a uint8 tensor [3, size, size].
+
+    Attributes
+    ----------
+    change : callable
+        What is done.
+    least_side : int
+        How long the shorter side of a picture must be for this not to enlarge anything: a greater JPEG need not be
+        decoded in full.
+    """
+
+    change: Callable[[Image], Tensor]
+    least_side: int
+
+    def __call__(self, picture: Image) -> Tensor:
+        """Prepare a picture."""
+        return self.change(picture)
 
 
 def training(preprocessing: Preprocessing, *, size: int | None = None, least_area: float = 0.7) -> Preprocess:
@@ -46,18 +69,19 @@ def training(preprocessing: Preprocessing, *, size: int | None = None, least_are
     least_area : float, optional
         0.7 in pre-training; 0.05 where the network is then fine-tuned on ImageNet.
     """
+    size = size or preprocessing.size
     crop = v2.Compose(
         [
             v2.RandomResizedCrop(
-                size or preprocessing.size,
+                size,
                 scale=(least_area, 1.0),
-                ratio=(0.75, 1.33),
+                ratio=(_NARROWEST, _WIDEST),
                 interpolation=v2.InterpolationMode(preprocessing.interpolation),
             ),
             v2.RandomHorizontalFlip(),
         ]
     )
-    return partial(_train, crop)
+    return Preprocess(partial(_train, crop), math.ceil(size / math.sqrt(least_area * _NARROWEST)))
 
 
 def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: str = "central") -> Preprocess:
@@ -81,10 +105,11 @@ def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: s
     size = size or preprocessing.size
     interpolation = v2.InterpolationMode(preprocessing.interpolation)
     if crop == "central":
-        return partial(_central, size, interpolation)
+        return Preprocess(partial(_central, size, interpolation), math.ceil(size / _CENTRAL))
     if crop == "classifier":
-        shorter = v2.Resize(round(size * 256 / 224), interpolation=interpolation)
-        return partial(_classifier, v2.Compose([shorter, v2.CenterCrop(size)]))
+        shorter = round(size * 256 / 224)
+        resize = v2.Resize(shorter, interpolation=interpolation)
+        return Preprocess(partial(_classifier, v2.Compose([resize, v2.CenterCrop(size)])), shorter)
     raise ModelError(f"crop is {crop!r}: expected central or classifier")
 
 
@@ -98,7 +123,7 @@ def normalised(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def _central(size: int, interpolation: v2.InterpolationMode, picture: Image) -> Tensor:
-    height, width = max(1, round(picture.height * 0.8)), max(1, round(picture.width * 0.8))
+    height, width = max(1, round(picture.height * _CENTRAL)), max(1, round(picture.width * _CENTRAL))
     resized = F.resize(F.center_crop(picture, [height, width]), [size, size], interpolation=interpolation)
     tensor: Tensor = F.pil_to_tensor(resized)
     return tensor

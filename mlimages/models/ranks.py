@@ -38,14 +38,39 @@ class Ranks:
         """The sums over all ranks; all must ask."""
         if self.world == 1:
             return values
-        total = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(total)
+        total = self.sum_tensor(torch.tensor(values, dtype=torch.float64, device=self.device))
         return [float(value) for value in total.tolist()]
+
+    def sum_tensor(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over all ranks, in place; all must ask."""
+        if self.world > 1:
+            torch.distributed.all_reduce(values)
+        return values
 
     def wait(self) -> None:
         """Go on when all ranks are here."""
         if self.world > 1:
             torch.distributed.barrier()
+
+
+def find_device(device: str, *, local: int = 0) -> torch.device:
+    """The device of that name; ``auto`` is a graphics card where there is one, else the CPU.
+
+    Raises
+    ------
+    ModelError
+        For a device that torch does not know or does not find.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        if place.type == "cuda":
+            place = torch.device("cuda", local if place.index is None else place.index)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return place
 
 
 @contextmanager
@@ -64,15 +89,9 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-        if place.type == "cuda":
-            place = torch.device("cuda", local if place.index is None else place.index)
-            torch.cuda.set_device(place)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    place = find_device(device, local=local)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
     if world == 1:
         yield Ranks(0, 1, place)
         return

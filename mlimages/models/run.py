@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlimages.annotate.manifest import CATEGORIES, replacing
 from mlimages.errors import DataNotFoundError, FormatError, ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule
-from mlimages.models.build import Network, build_model
+from mlimages.models.build import Network, build_model, last_layer
 from mlimages.models.checkpoint import load_model
 from mlimages.models.config import TrainConfig
 from mlimages.models.data import ParquetImages
@@ -28,6 +29,7 @@ from mlimages.models.loss import (
     decayed_parameters,
 )
 from mlimages.models.maxconstraint import MaxConstraintLoss
+from mlimages.models.outputs import indices_of, read_keys
 from mlimages.models.preprocess import training
 from mlimages.models.ranks import Ranks
 from mlimages.models.resnet import PublishedResNet
@@ -74,11 +76,14 @@ class Run:
         self.config = config
         self.hierarchy, chosen = _outputs(config)
         self.model = _first_model(config, self.hierarchy)
+        prepared = partial(training, self.model.card.preprocessing, least_area=config.least_area)
+        late = [(config.late_epoch, prepared(size=config.late_size))] if config.late_size else []
         self.images = ParquetImages(
             config.table,
             config.images,
-            preprocess=training(self.model.card.preprocessing, size=config.size, least_area=config.least_area),
+            preprocess=prepared(size=config.size),
             categories=chosen,
+            phases=late,
             seed=config.seed,
         )
         _freeze(self.model, config.freeze)
@@ -89,7 +94,10 @@ class Run:
         decayed = decayed_parameters(self.model)
         spared = [each for each in self.model.parameters() if each.requires_grad and not _among(each, decayed)]
         self.optimizer = torch.optim.SGD(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": spared, "weight_decay": 0.0}],
+            [
+                {"params": decayed, "weight_decay": config.weight_decay},
+                {"params": spared, "weight_decay": config.norm_decay},
+            ],
             lr=config.learning_rate,
             momentum=config.momentum,
         )
@@ -183,8 +191,8 @@ def _outputs(config: TrainConfig) -> tuple[Hierarchy, list[int] | None]:
     hierarchy = Hierarchy.from_parquet(path)
     if config.categories is None:
         return hierarchy, None
-    keys = [line.strip() for line in Path(config.categories).read_text(encoding="utf-8").splitlines() if line.strip()]
-    chosen = hierarchy.index(keys).tolist()
+    keys = read_keys(config.categories)
+    chosen = indices_of(keys, hierarchy, what=f"{config.categories} names")
     return hierarchy.restrict(keys), chosen
 
 
@@ -192,18 +200,30 @@ def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
     torch.manual_seed(config.seed)
     model = build_model(config.model, num_classes=len(hierarchy), pretrained=config.pretrained)
     if config.start is not None:
-        _take_over(model, config.start)
-    model.card = replace(model.card, categories=hierarchy.keys, fingerprint=hierarchy.fingerprint)
+        _take_over(model, config.start, hierarchy.keys)
+    model.card = replace(
+        model.card,
+        categories=hierarchy.keys,
+        fingerprint=hierarchy.fingerprint,
+        activation="softmax" if config.loss == "softmax" else "sigmoid",
+        preprocessing=replace(
+            model.card.preprocessing, size=config.late_size or config.size or model.card.preprocessing.size
+        ),
+    )
     return model
 
 
-def _take_over(model: Network, start: str) -> None:
+def _take_over(model: Network, start: str, keys: tuple[str, ...]) -> None:
     """Copy the weights of another model; a last layer of another shape, or for other categories, stays new."""
     given = load_model(start)
     if given.card.name != model.card.name:
         raise ModelError(f"{start} is a {given.card.name}, and the run trains a {model.card.name}: name that model")
     ours, theirs = model.state_dict(), given.state_dict()
-    ours |= {name: value for name, value in theirs.items() if value.shape == ours[name].shape}
+    others = bool(given.card.categories) and given.card.categories != keys
+    last = last_layer(model) if others else ()
+    ours |= {
+        name: value for name, value in theirs.items() if value.shape == ours[name].shape and not name.startswith(last)
+    }
     model.load_state_dict(ours)
 
 

@@ -6,7 +6,7 @@ import csv
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlimages.errors import import_extra
 
@@ -20,8 +20,8 @@ _COLUMNS = ("step", "epoch", "images", "broken", "loss", "learning_rate", "image
 class RunLog:
     """The log of a run, a context manager.
 
-    The first rank writes ``log.csv`` and ``tensorboard/``; each rank appends the pictures that it could not read, with
-    the reason, to ``broken-RANK.tsv``.
+    The first rank writes ``log.csv``, ``validation.csv`` and ``tensorboard/``; each rank appends the pictures that it
+    could not read, with the reason, to ``broken-RANK.tsv``.
 
     Parameters
     ----------
@@ -41,10 +41,12 @@ class RunLog:
         if not self._writes:
             return
         path = folder / "log.csv"
-        kept: list[dict[str, str]] = []
-        if start and path.is_file():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= start]
+        self._validation = folder / "validation.csv"
+        kept = _kept(path, start)
+        earlier = _kept(self._validation, start)
+        self._validation.unlink(missing_ok=True)
+        for row in earlier:
+            self._append(row)
         self._file = path.open("w", newline="")
         self._writer = csv.DictWriter(self._file, _COLUMNS)
         self._writer.writeheader()
@@ -84,6 +86,22 @@ class RunLog:
             self._board.add_scalar(f"train/{name}", value, position.step)
         self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
 
+    def validated(self, position: Position, metrics: dict[str, float]) -> None:
+        """Write a line of ``validation.csv``: where the run is, and what was measured."""
+        if not self._writes:
+            return
+        self._append({"step": position.step, "epoch": position.epoch} | metrics)
+        for name, value in metrics.items():
+            self._board.add_scalar(f"validation/{name}", value, position.step)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        new = not self._validation.exists()
+        with self._validation.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
     def __enter__(self) -> Self:
         return self
 
@@ -94,3 +112,11 @@ class RunLog:
             self._bar.close()
             self._board.close()
             self._file.close()
+
+
+def _kept(path: Path, start: int) -> list[dict[str, str]]:
+    """The lines of an earlier part of the run, up to the step at which it goes on."""
+    if not start or not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if int(row["step"]) <= start]

@@ -24,6 +24,7 @@ from mlimages.models.preprocess import normalised
 from mlimages.models.ranks import Ranks, asked_to_stop, joined
 from mlimages.models.run import Position, Run
 from mlimages.models.runlog import RunLog
+from mlimages.models.validation import make_validation
 
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 
@@ -64,6 +65,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
         steps_per_epoch = batches.per_epoch // config.accumulate
         rate = run.rate(world=ranks.world, steps_per_epoch=steps_per_epoch)
         network = _network(run, ranks)
+        validation = make_validation(config, run, ranks)
         hots = [
             MultiHot(len(run.hierarchy), unknown=config.unknown, device=ranks.device) for _ in range(config.accumulate)
         ]
@@ -95,6 +97,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
                 ended = position.number == 0
                 if ended or position.step % config.log_every == 0:
                     log.line(position, loss=shown, learning_rate=rate(position.step - 1), rate=clock(position.images))
+                if validation and ended and _is_due(position.epoch, config):
+                    log.validated(position, validation())
                 if ranks.first and (stop or ended or position.step % config.save_every == 0):
                     run.save(checkpoint, position)
                 if position.broken > config.most_broken * max(position.images, _LEAST_READ):
@@ -184,6 +188,10 @@ def _weighted(loss: nn.Module, targets: list[Tensor]):  # type: ignore[no-untype
     present = torch.stack([(target >= loss.mask_thres).any(dim=0) for target in targets]).any(dim=0)
     coefficients = loss.coefficients(loss.synchronised(present))
     return lambda logits, target: loss.weighted(logits, target, coefficients)
+
+
+def _is_due(epochs: int, config: TrainConfig) -> bool:
+    return epochs % config.valid_every == 0 or epochs == config.epochs
 
 
 def _move_on(position: Position, number: int, per_epoch: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mlimages import Hierarchy, MlimagesError
 from mlimages.annotate import listkernels, source
 from mlimages.annotate.imagelist import ImageList
+from mlimages.annotate.lines import Text
 from mlimages.annotate.source import Report
 from mlimages.errors import FormatError
 from tests.annotate.reference import parse_line
@@ -213,10 +214,8 @@ _LISTS = st.one_of(st.lists(_PIECES, max_size=24).map(b"".join), st.binary(max_s
 @example(data=b"a\t1\n" * 5 + b"b")
 @example(data=b"\xef\xbb\xbf")
 def test_garbage_gives_the_rows_of_the_plain_parser(data: bytes, keyed_list: ImageList) -> None:
-    from mlimages.annotate.imagelist import _Text
-
     report = Report("quarantine")
-    text = _Text("garbage", np.frombuffer(data, np.uint8), 0, len(data), None)
+    text = Text("garbage", np.frombuffer(data, np.uint8), 0, len(data), None)
     rows = []
     for batch in keyed_list._parse(text, report):
         batch.validate(full=True)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +14,9 @@ import pytest
 
 import mlimages
 from mlimages import AnnotationTable, Hierarchy
-from mlimages.annotate import source
+from mlimages.annotate import job, source
 from mlimages.annotate.manifest import verify_parts
-from mlimages.annotate.parquet import TableWriter
+from mlimages.annotate.parquet import TableWriter, file_hash
 from mlimages.errors import FormatError, JobError, LabelError, MlimagesError, TableError
 
 
@@ -339,3 +340,17 @@ def test_a_writer_that_fails_leaves_no_part(
     with pytest.raises(JobError, match="no space left on device"):
         mlimages.annotate(image_list, zoo, out=tmp_path / "out")
     assert sorted(contents(tmp_path / "out")) == ["job.json"]
+
+
+def test_all_inputs_are_hashed_though_the_parts_are_done_first(
+    zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(path: Path) -> str:
+        time.sleep(0.05)
+        return file_hash(path)
+
+    monkeypatch.setattr(job, "file_hash", slowly)
+    for name in "abcd":
+        (tmp_path / f"{name}.txt").write_text(f"{name}.jpg\t1:1\n")
+    table = mlimages.annotate(tmp_path / "*.txt", zoo, out=tmp_path / "out")
+    assert [each.xxh3_128 for each in table.manifest.inputs] == [file_hash(tmp_path / f"{name}.txt") for name in "abcd"]

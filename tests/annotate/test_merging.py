@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -135,3 +136,16 @@ def test_tables_that_do_not_fit_are_refused(zoo: Hierarchy, tmp_path: Path) -> N
     table_of({"y": []}, zoo, tmp_path / "4")
     with pytest.raises(JobError, match="not an empty folder"):
         merge([table, tmp_path / "4"], tmp_path / "full")
+
+
+def test_a_job_that_was_killed_after_its_last_part_ends_when_resumed(zoo: Hierarchy, tmp_path: Path) -> None:
+    first = table_of({"x": [(PUPPY, 0.5)]}, zoo, tmp_path / "1")
+    second = table_of({"x": [(WATER, 1.0)], "y": []}, zoo, tmp_path / "2")
+    made = merge([first, second], tmp_path / "out")
+    begun = replace(
+        made.manifest, inputs=[replace(each, xxh3_128=None) for each in made.manifest.inputs], parts=[], counts={}
+    )
+    for _ in range(5):  # it was a race between the hashes of the inputs and the end of the job
+        begun.write(tmp_path / "out" / "job.json")
+        (tmp_path / "out" / "manifest.json").unlink()
+        assert merge([first, second], tmp_path / "out", resume=True).manifest == made.manifest

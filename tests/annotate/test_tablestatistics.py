@@ -175,3 +175,12 @@ def test_a_label_outside_the_hierarchy_is_no_crash(zoo: Hierarchy, tmp_path: Pat
     pq.write_table(part.set_column(1, "labels", wrong), path)
     with pytest.raises(TableError, match=r"part-00000\.parquet: holds labels or origins that are none"):
         statistics(tmp_path / "t")
+
+
+def test_a_part_whose_pages_are_damaged_is_told_not_a_crash(zoo: Hierarchy, tmp_path: Path) -> None:
+    table_of({f"{i}": [(i * 7 % 10, i % 97 / 97)] for i in range(3000)}, zoo, tmp_path / "t")
+    path = tmp_path / "t" / "part-00000.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:2000] + bytes(len(content) - 6000) + content[-4000:])
+    with pytest.raises(TableError, match=r"part-00000\.parquet: damaged .*; mlimages verify checks all parts"):
+        statistics(tmp_path / "t")

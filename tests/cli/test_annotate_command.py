@@ -74,3 +74,44 @@ def test_ctrl_c_leaves_a_job_that_resumes(categories: Path, tmp_path: Path) -> N
     again = run("annotate", source, "--hierarchy", categories, "--out", out, "--resume")
     assert again.returncode == 0, again.stderr
     assert len(AnnotationTable.open(out)) == 1_200_000
+
+
+def test_open_images_are_annotated_with_a_mapping(categories: Path, tmp_path: Path) -> None:
+    labels, mapping, images = (tmp_path / f"{name}.csv" for name in ("labels", "mapping", "images"))
+    labels.write_text(
+        "ImageID,Source,LabelName,Confidence\n1,verification,/m/d,0\n1,machine,/m/c,0.5\n2,machine,/m/x,0.5\n"
+    )
+    mapping.write_text("label,key\n/m/d,animal\n/m/c,rose\n")
+    images.write_text("ImageID,OriginalURL\n1,http://x.org/1.jpg\n")
+    done = run(
+        *("annotate", labels, "--hierarchy", categories, "--out", tmp_path / "out", "--format", "open-images"),
+        *("--mapping", mapping, "--images-csv", images, "--absent", "descendants", "--propagation", "none"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        "  removed rows: 1",
+        f"  the removed labels: {tmp_path}/out/removed_labels.csv",
+    ]
+    found = {
+        label.category.key: label.confidence
+        for label in AnnotationTable.open(tmp_path / "out").labels_of("http://x.org/1.jpg")
+    }
+    assert found == {"animal": 0, "rose": 0.5, "dog": 0, "puppy": 0, "pet": 0, "cat": 0}
+
+
+def test_imagenet_ids_tell_what_the_hierarchy_lacks(tmp_path: Path) -> None:
+    Hierarchy.from_wordnet(["n02084071", "n00015388"]).to_parquet(tmp_path / "animals.parquet")
+    ids = tmp_path / "ids.txt"
+    ids.write_text(
+        "n02084071/n02084071_1.JPEG\nn02113335_1\nn02113335_2\n" + "".join(f"n9999{i:04d}_1\n" for i in range(12))
+    )
+    start = ("annotate", ids, "--hierarchy", tmp_path / "animals.parquet", "--format", "imagenet", "--out")
+    done = run(*start, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:4] == ["  unmapped: 14", "    n02113335: 2", "    n99990000: 1"]
+    assert done.stdout.splitlines()[-1] == f"    and 3 more synsets, see {tmp_path}/out/manifest.json"
+    done = run(*start, tmp_path / "mapped", "--unmapped", "ancestor")
+    assert len(AnnotationTable.open(tmp_path / "mapped")) == 3
+    wrong = run(*start, tmp_path / "wrong", "--mapping", "x.csv")
+    assert wrong.returncode == 1
+    assert wrong.stderr == ("mlimages: error: mapping: no option of the format imagenet, which has unmapped, classes\n")

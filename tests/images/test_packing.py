@@ -38,14 +38,14 @@ def test_download_packs_the_same_bytes_as_it_keeps_as_files(server: HostileServe
 
 
 def test_download_packed_maps_keys_with_a_hierarchy(server: HostileServer, tmp_path: Path, zoo: Hierarchy) -> None:
-    urls = write_list(tmp_path / "l.txt", server, ["/good/1"], labels="puppy:0.5\t7")
+    urls = write_list(tmp_path / "l.txt", server, ["/good/1"], labels="puppy:0.5\tthing")
     download(urls, tmp_path / "out", options=packed(), hierarchy=zoo)
     images = read(tmp_path / "out/packed")
-    assert images[0].labels.tolist() == [1, 7]
+    assert images[0].labels.tolist() == [1, 9]
     assert images[0].confidences.tolist() == [0.5, 1]
     assert images.hierarchy.fingerprint == zoo.fingerprint
     with pytest.raises(MlimagesError, match="was begun with hierarchy"):
-        download(urls, tmp_path / "out", options=packed())
+        download(urls, tmp_path / "out", options=packed(), hierarchy=Hierarchy.from_edges([("thing", "puppy")]))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_download_packed_killed_and_resumed_ends_as_if_undisturbed(tmp_path: Pat
             assert process.poll() is None
             process.kill()
             process.communicate()
-        out, err = start(urls, tmp_path / "killed", "--output", "packed").communicate(timeout=60)
+        out, err = start(urls, tmp_path / "killed", "--output", "packed").communicate(timeout=120)
         assert "200 of 200 URLs" in out, err
         assert state(tmp_path / "killed") == state(tmp_path / "whole")
     assert json.loads((tmp_path / "killed/packed/manifest.json").read_text())["content"] == "packed images"

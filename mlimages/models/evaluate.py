@@ -1,0 +1,220 @@
+"""How good a network is on a table: top-k accuracy of one class an image, or the metrics of many labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlimages.annotate.manifest import CATEGORIES
+from mlimages.annotate.table import AnnotationTable
+from mlimages.errors import DataNotFoundError, ModelError
+from mlimages.hierarchy import Hierarchy
+from mlimages.models.build import Network
+from mlimages.models.data import Batch, MultiHot, ParquetImages
+from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
+from mlimages.models.outputs import output_hierarchy, outputs_of
+from mlimages.models.predict import Inference, feed_of, outputs, probabilities
+
+PUBLISHED_SIZES = (224, 299)
+_HEADER = ("Checkpoints", "Train and finetune setting")
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Top-k accuracy at one size.
+
+    Attributes
+    ----------
+    size : int
+        Height and width of the pictures.
+    images : int
+        How many were counted.
+    left_out : int
+        Images that carry none or several of the classes, which cannot be right or wrong.
+    broken : int
+        Pictures that could not be read.
+    accuracy : dict of str to float
+        ``top1``, ``top5``: from 0 to 1.
+    """
+
+    size: int
+    images: int
+    left_out: int
+    broken: int
+    accuracy: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MultiLabelResult:
+    """The metrics of :class:`mlimages.models.metrics.MultiLabelMetrics`, all together and by class.
+
+    Attributes
+    ----------
+    metrics : dict of str to float
+    broken : int
+        Pictures that could not be read; they are in no metric.
+    keys : tuple of str
+        The classes.
+    images_of_class : int array [C]
+    average_precision : float array [C]
+        nan where no image carries the class.
+    trainable : bool array [C]
+        Which are averaged over.
+    """
+
+    metrics: dict[str, float]
+    broken: int
+    keys: tuple[str, ...]
+    images_of_class: NDArray[np.int64]
+    average_precision: NDArray[np.float64]
+    trainable: NDArray[np.bool_]
+
+
+def evaluate_top_k(
+    model: Network,
+    table: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    *,
+    sizes: Sequence[int] = PUBLISHED_SIZES,
+    how: Inference | None = None,
+) -> list[TopK]:
+    """Top-1 and top-5 accuracy on the images that carry one class of the network, at each size.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From :func:`mlimages.models.load_model`.
+    table, images : path-like
+        An annotation table and the folder of its images, or packed images.
+    sizes : sequence of int, optional
+    how : Inference, optional
+        Its size is not used.
+    """
+    how = how or Inference()
+    chosen = outputs_of(model.card, table_hierarchy(table))
+    results = []
+    for size in sizes:
+        sized = replace(how, size=size)
+        pictures = ParquetImages(table, images, preprocess=sized.preprocess(model), categories=chosen)
+        counted = TopKAccuracy()
+        left_out = broken = 0
+        for batch, logits in outputs(model, feed_of(pictures, sized), how=sized):
+            rows, labels = single_labels(batch)
+            counted.update(logits.numpy()[rows], labels)
+            broken += len(batch.broken)
+            left_out += len(batch) - len(batch.broken) - len(rows)
+        results.append(TopK(size, int(counted.images), left_out, broken, counted.compute()))
+    return results
+
+
+def evaluate_multi_label(
+    model: Network,
+    table: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    *,
+    unknown: float = -1.0,
+    make_consistent: bool = False,
+    trainable: ArrayLike | None = None,
+    ks: Sequence[int] = (1, 5),
+    how: Inference | None = None,
+) -> MultiLabelResult:
+    """Multi-label and hierarchical metrics over a table.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From :func:`mlimages.models.load_model`.
+    table, images : path-like
+        An annotation table and the folder of its images, or packed images.
+    unknown : {-1, 0}, optional
+        What a class is that an image does not list: left out, or, for tables that list all that is there, absent.
+    make_consistent : bool, optional
+        Whether an ancestor is made at least as probable as its descendants.
+    trainable : bool array [n], optional
+        The categories of the table to average over: see :func:`trainable_categories`.
+    ks : sequence of int, optional
+        How many best classes are the predictions of an image.
+    how : Inference, optional
+
+    Raises
+    ------
+    ModelError
+        Where unlisted classes are left out, and the table lists no class as absent: nothing could be wrong.
+    """
+    how = how or Inference()
+    hierarchy = table_hierarchy(table)
+    if unknown < 0 and not lists_absences(table):
+        raise ModelError(
+            f"{os.fspath(table)}: lists no class as absent, so that no prediction could be wrong: count unlisted ones "
+            "as absent (--unknown absent) if images list all that they show"
+        )
+    chosen = outputs_of(model.card, hierarchy)
+    of_outputs = output_hierarchy(model.card, hierarchy)
+    pictures = ParquetImages(table, images, preprocess=how.preprocess(model), categories=chosen)
+    counted = MultiLabelMetrics(
+        of_outputs, ks=ks, trainable=None if trainable is None else np.asarray(trainable, bool)[chosen]
+    )
+    hot = MultiHot(len(chosen), unknown=unknown)
+    broken = 0
+    for batch, logits in outputs(model, feed_of(pictures, how), how=how):
+        scores = probabilities(logits, model.card.activation, hierarchy=of_outputs if make_consistent else None)
+        count_multi_label(counted, batch, scores, hot)
+        broken += len(batch.broken)
+    return MultiLabelResult(
+        counted.compute(), broken, of_outputs.keys, counted.actual, counted.per_class(), counted.trainable
+    )
+
+
+def count_multi_label(counted: MultiLabelMetrics, batch: Batch, scores: NDArray[Any], hot: MultiHot) -> None:
+    """Count a batch, but for its broken pictures."""
+    good = [at for at in range(len(batch)) if at not in batch.broken]
+    counted.update(scores[good], hot(batch).cpu().numpy()[good])
+
+
+def single_labels(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Position and class of each image that carries exactly one class, int [m] each."""
+    present = (batch.values > 0).numpy()
+    rows, columns = batch.rows.numpy()[present], batch.columns.numpy()[present]
+    alone = np.bincount(rows, minlength=len(batch))[rows] == 1
+    return rows[alone], columns[alone]
+
+
+def trainable_categories(table: str | os.PathLike[str], *, more_than: int = 100) -> NDArray[np.bool_]:
+    """The categories that more images of a training table carry, bool [n]: the published meaning of trainable."""
+    return AnnotationTable.open(table).category_counts() > more_than
+
+
+def lists_absences(table: str | os.PathLike[str]) -> bool:
+    """Whether any image of a table lists a class with confidence 0."""
+    opened = AnnotationTable.open(table)
+    return any((batch.column(0).flatten().to_numpy() == 0).any() for batch in opened.batches(columns=["confidences"]))
+
+
+def table_hierarchy(table: str | os.PathLike[str]) -> Hierarchy:
+    """The categories that a table carries along."""
+    path = Path(table) / CATEGORIES
+    if not path.is_file():
+        raise DataNotFoundError(f"{path}: no such file; the table must have been made with a hierarchy")
+    return Hierarchy.from_parquet(path)
+
+
+def results_table(rows: Sequence[tuple[str, str, list[TopK]]]) -> str:
+    """Results in the layout of the published table, as Markdown: model, setting, top-1 and top-5 at each size."""
+    sizes = [each.size for each in rows[0][2]]
+    header = [*_HEADER, *(f"Top-{k} acc on Val {size}" for size in sizes for k in (1, 5))]
+    lines = [header, [":---", ":---", *["---:"] * (2 * len(sizes))]]
+    for name, setting, results in rows:
+        numbers = (
+            f"{100 * each.accuracy[k]:.2f}" if each.images else "--" for each in results for k in ("top1", "top5")
+        )
+        lines.append([name, setting or "--", *numbers])
+    widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
