@@ -123,4 +123,4 @@ def _make_parts(batch: pa.Table, *, path: str, digest: str) -> pa.Table:
 def _load(path: str, digest: str) -> tuple[PartMaker, Augmenter]:  # noqa: ARG001  (tells a job from the next)
     """What a process of Ray needs for all parts of a job; the same processes may do many."""
     maker: PartMaker = pickle.loads(Path(path).read_bytes())
-    return maker, Augmenter(maker.hierarchy, maker.propagation)
+    return maker, maker.augmenter()
