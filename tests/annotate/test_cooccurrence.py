@@ -4,23 +4,17 @@ import random
 from functools import reduce
 from itertools import pairwise
 from operator import add
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
-import pytest
-import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlimages import Hierarchy, MlimagesError
+from mlimages import Hierarchy
 from mlimages.annotate import paircounter, paircounting
-from mlimages.annotate.cooccurrence import Cooccurrence, wilson_lower
-from mlimages.annotate.predictions import PredictionTable, write_predictions
-from mlimages.annotate.schema import Origin
-from mlimages.errors import FormatError, LabelError, TableError
-from tests.annotate.strategies import hierarchies, table_of
+from mlimages.annotate.cooccurrence import Cooccurrence
+from tests.annotate.strategies import hierarchies
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)
 Rows = dict[str, list[tuple[int, float]]]
@@ -46,7 +40,9 @@ def predictions_of(rows: Rows) -> pa.Table:
     return table(list(rows.items()), "scores")
 
 
-def brute_force(annotated: Rows, predicted: Rows, threshold: float) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
+def brute_force(
+    annotated: Rows, predicted: Rows, threshold: float
+) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
     """Images by pair, and by source: what the design says, image by image."""
     pairs: dict[tuple[int, int], int] = {}
     images: dict[int, int] = {}
