@@ -32,6 +32,7 @@ app.command()(predict.evaluate)
 app.command()(predict.classify)
 app.command()(predict.features)
 app.command()(teacher.predict)
+app.command()(teacher.build)
 
 
 @app.callback(invoke_without_command=True)
