@@ -34,6 +34,7 @@ app.command()(predict.classify)
 app.command()(predict.features)
 app.command()(teacher.predict)
 app.command()(doctor.doctor)
+app.command()(teacher.build)
 
 
 @app.callback(invoke_without_command=True)

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mlimages.annotate.manifest import Manifest
-from mlimages.errors import ModelError, TableError
+from mlimages.errors import MlimagesError, ModelError, TableError
+from mlimages.images.pack import image_bytes
 from mlimages.images.packed import PackedImages
 from mlimages.images.picture import PictureError
 from mlimages.models.order import Batches, Ticket
@@ -233,10 +234,10 @@ class ParquetImages(Dataset[Batch]):
         if self.packed is not None:
             return self.packed.image(row)
         assert self.images is not None
-        relative = Path(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise PictureError(f"the name leads out of {self.images}")
-        return (self.images / relative).read_bytes()
+        try:
+            return image_bytes(self.images, name)
+        except MlimagesError as error:
+            raise PictureError(str(error)) from None
 
     # Row groups ---------------------------------------------------------------------------------------------------
 
