@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlimages.annotate.listcolumns import as_list, entries_of, list_offsets
+from mlimages.annotate.listcolumns import readonly as readonly  # most who need it need this module as well
 from mlimages.annotate.schema import table_schema
 from mlimages.errors import LabelError, MlimagesError
 from mlimages.hierarchy.csr import CSR
 
 if TYPE_CHECKING:
+    from mlimages.annotate.ruleapplier import RuleApplier
+    from mlimages.annotate.rules import Rules
     from mlimages.hierarchy import Hierarchy
 
 Reach = Literal["all", "parent", "none"]
@@ -72,10 +76,33 @@ class Propagation:
 
 
 class Augmented(NamedTuple):
-    """A propagated batch, and how many verified absences a present label beat in it."""
+    """A propagated batch and what was counted in it.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        The rows.
+    conflicts : int
+        Verified absences that a present label beat.
+    rule_labels : int
+        Labels that rules added.
+    rules_stopped : int
+        Times that a rule added nothing because an image has a verified absence of what it would bring.
+    """
 
     batch: pa.RecordBatch
     conflicts: int
+    rule_labels: int = 0
+    rules_stopped: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The same by the names that manifests have."""
+        return {
+            "absences_beaten": self.conflicts,
+            "rule_labels": self.rule_labels,
+            "rules_stopped": self.rules_stopped,
+        }
 
 
 class Augmenter:
@@ -86,10 +113,12 @@ class Augmenter:
     hierarchy : Hierarchy
         n categories.
     propagation : Propagation
-        The rules.
+        What labels bring.
+    rules : Rules, optional
+        Co-occurrence rules, applied to what propagation makes of a row; see :mod:`mlimages.annotate.ruleapplier`.
     """
 
-    def __init__(self, hierarchy: Hierarchy, propagation: Propagation) -> None:
+    def __init__(self, hierarchy: Hierarchy, propagation: Propagation, rules: Rules | None = None) -> None:
         n = len(hierarchy)
         nothing = CSR(np.zeros(n + 1, np.int64), np.empty(0, np.int32)).frozen()
         self._categories = n
@@ -102,13 +131,18 @@ class Augmenter:
         self.certain = reach(propagation.ancestors)
         self.uncertain = reach(propagation.uncertain)
         self.absent = hierarchy.descendants() if propagation.absent == "descendants" else nothing
+        self._rules: RuleApplier | None = None
+        if rules is not None:
+            from mlimages.annotate.ruleapplier import RuleApplier
+
+            self._rules = RuleApplier(rules, self.certain, self.uncertain, keep_largest=self.keep_largest)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with what its labels bring; see :func:`augment`."""
         return self.apply(batch).batch
 
     def apply(self, batch: pa.RecordBatch) -> Augmented:
-        """The same, with the number of conflicts."""
+        """The same, with what was counted."""
         from mlimages.annotate import augmentkernels as kernels
 
         given = GivenLabels.of(batch)
@@ -141,14 +175,17 @@ class Augmenter:
             origins,
         )
         end = int(offsets[-1])
-        starts = pa.py_buffer(offsets)
+        expanded = Expanded(offsets, labels[:end], confidences[:end], origins[:end])
+        stopped = 0
+        if self._rules is not None:
+            expanded, stopped = self._rules.apply(expanded)
+        starts = pa.py_buffer(expanded.offsets)
         columns = [given.image] + [
-            pa.ListArray.from_buffers(
-                self.schema.field(i).type, rows, [None, starts], children=[pa.array(values[:end])]
-            )
-            for i, values in enumerate((labels, confidences, origins), start=1)
+            pa.ListArray.from_buffers(self.schema.field(i).type, rows, [None, starts], children=[pa.array(values)])
+            for i, values in enumerate(expanded[1:], start=1)
         ]
-        return Augmented(pa.RecordBatch.from_arrays(columns, schema=self.schema), int(conflicts))
+        batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        return Augmented(batch, int(conflicts), len(expanded.labels) - end, stopped)
 
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
         """Check every label of a batch; return the most labels that it can grow to.
@@ -211,6 +248,15 @@ def augment(batch: pa.RecordBatch, hierarchy: Hierarchy, propagation: Propagatio
     return Augmenter(hierarchy, propagation or Propagation())(batch)
 
 
+class Expanded(NamedTuple):
+    """Rows of labels with all that a table says of them."""
+
+    offsets: NDArray[np.int32]  # [rows + 1]
+    labels: NDArray[np.int16] | NDArray[np.int32]
+    confidences: NDArray[np.float32]
+    origins: NDArray[np.uint8]
+
+
 class GivenLabels(NamedTuple):
     """The columns of a batch as arrays; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
 
@@ -230,13 +276,13 @@ class GivenLabels(NamedTuple):
         image = batch.column("image")
         if image.null_count:
             raise LabelError("found a null in the column image, expected a name in every row")
-        lists = _as_list(batch.column("labels"), "labels", pa.int32())
-        offsets = _list_offsets(lists)
+        lists = as_list(batch.column("labels"), "labels", pa.int32())
+        offsets = list_offsets(lists)
         labels = readonly(lists.values.to_numpy())
-        confidences = _entries(batch, "confidences", pa.float32(), offsets)
+        confidences = entries_of(batch, "confidences", pa.float32(), offsets)
         if confidences is None:
             confidences = readonly(np.ones(len(labels), np.float32))
-        origins = _entries(batch, "origins", pa.uint8(), offsets)
+        origins = entries_of(batch, "origins", pa.uint8(), offsets)
         return cls(
             image if image.type == pa.string() else image.cast(pa.string()),
             offsets,
@@ -244,48 +290,3 @@ class GivenLabels(NamedTuple):
             confidences,
             origins if origins is not None else readonly(np.empty(0, np.uint8)),
         )
-
-
-def _entries(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDArray[np.int32]) -> Any:
-    """A column's entries such that entry i belongs to label i; None where the batch has no such column."""
-    if name not in batch.schema.names:
-        return None
-    lists = _as_list(batch.column(name), name, kind)
-    own = _list_offsets(lists)
-    if not np.array_equal(np.diff(own), np.diff(offsets)):
-        row = int(np.flatnonzero(np.diff(own) != np.diff(offsets))[0])
-        raise LabelError(
-            f"row {row} ({batch.column('image')[row].as_py()!r}): {own[row + 1] - own[row]} {name} for "
-            f"{offsets[row + 1] - offsets[row]} labels, expected as many"
-        )
-    values = lists.values.to_numpy()
-    if own[0] != offsets[0]:  # sliced differently: line the entries up
-        aligned = np.zeros(offsets[-1], values.dtype)
-        aligned[offsets[0] :] = values[own[0] : own[-1]]
-        values = aligned
-    return readonly(values)
-
-
-def _as_list(column: Any, name: str, kind: pa.DataType) -> pa.ListArray:
-    wanted = pa.list_(kind)
-    if column.type != wanted:
-        try:
-            column = column.cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise LabelError(f"column {name} has the type {column.type}, expected {wanted} ({error})") from None
-    if column.null_count or column.values.null_count:
-        raise LabelError(f"found a null in the column {name}, expected lists of {kind} without nulls")
-    return column
-
-
-def _list_offsets(lists: pa.ListArray) -> NDArray[np.int32]:
-    if not len(lists):
-        return readonly(np.zeros(1, np.int32))
-    return np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1]
-
-
-def readonly(array: NDArray[Any]) -> NDArray[Any]:
-    """The same memory, read-only: the compiled kernels take their inputs so."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

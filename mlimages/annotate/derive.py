@@ -17,6 +17,7 @@ from mlimages.annotate.job import Job, Progress, run_in_threads
 from mlimages.annotate.manifest import MANIFEST
 from mlimages.annotate.part import Made, PartMaker, Task
 from mlimages.annotate.pipeline import PART_ROWS
+from mlimages.annotate.rules import Rules
 from mlimages.annotate.source import BATCH_ROWS, Report
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import MlimagesError
@@ -83,12 +84,18 @@ def derive(
         raise MlimagesError(f"workers={workers}: expected at least 1")
     first = tables[0]
     propagation = Propagation(**first.manifest.metadata["propagation"])
-    maker = _CopyingPartMaker(Path(out), first.hierarchy, propagation, "raise")
+    maker = _CopyingPartMaker(Path(out), first.hierarchy, propagation, "raise", _common_rules(tables))
     inputs = [table.folder / MANIFEST for table in tables]
     job = Job(maker, inputs, {"format": "table", "operation": operation, **options})
     workers = workers or len(os.sched_getaffinity(0))
     job.run(tasks, engine=run_in_threads, workers=workers, resume=resume, progress=progress)
     return AnnotationTable.open(maker.folder)
+
+
+def _common_rules(tables: Sequence[AnnotationTable]) -> Rules | None:
+    """The rules that all tables were made with; none where they differ."""
+    stated = [table.manifest.metadata.get("rules") for table in tables]
+    return tables[0].rules if stated.count(stated[0]) == len(stated) else None
 
 
 def part_starts(table: AnnotationTable) -> NDArray[np.int64]:

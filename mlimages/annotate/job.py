@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlimages.annotate.augment import Augmenter
 from mlimages.annotate.manifest import CATEGORIES, JOB, MANIFEST, Input, Manifest, replacing
 from mlimages.annotate.parquet import file_hash
 from mlimages.annotate.part import Made, PartMaker, Stopped, Task
-from mlimages.annotate.schema import table_metadata
+from mlimages.annotate.rules import RULES_FILE
 from mlimages.errors import FormatError, JobError, LabelError
 
 
@@ -106,8 +105,7 @@ class Job:
         return self._finish([done[name] for name in sorted(done, key=lambda name: (len(name), name))], inputs)
 
     def _manifest(self, inputs: list[Input]) -> Manifest:
-        metadata = table_metadata(self.maker.hierarchy, self.maker.propagation.to_dict())
-        return Manifest(metadata, self.options, inputs)
+        return Manifest(self.maker.metadata, self.options, inputs)
 
     def _begin(self, *, resume: bool) -> bool:
         """Prepare the folder; return whether there is anything left to do."""
@@ -138,7 +136,7 @@ class Job:
         compared: tuple[tuple[str, object, object], ...] = (
             ("input files", [each.path for each in begun.inputs], [each.path for each in now.inputs]),
             ("options", begun.options, now.options),
-            ("hierarchy, propagation or version", begun.metadata, now.metadata),
+            ("hierarchy, propagation, rules or version", begun.metadata, now.metadata),
         )
         for name, before, after in compared:
             if before != after:
@@ -162,6 +160,9 @@ class Job:
                 raise JobError(f"{after.path}: changed while it was read: remove {folder} and start again")
         with replacing(folder / CATEGORIES) as file:
             self.maker.hierarchy.to_parquet(file.name)
+        if self.maker.rules is not None:
+            with replacing(folder / RULES_FILE) as file:
+                file.write(self.maker.rules.text.encode())
         counts: Counter[str] = Counter()
         for each in made:
             counts.update(each.counts)
@@ -186,7 +187,7 @@ def run_in_threads(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Ite
     """The local engine: the kernels, the compression and the hashing all run without the interpreter lock."""
     stop = threading.Event()
     maker = replace(maker, stop=stop)
-    augmenter = Augmenter(maker.hierarchy, maker.propagation)
+    augmenter = maker.augmenter()
     running: dict[Future[Made], int] = {}
     failed: list[tuple[int, BaseException]] = []
     pool = ThreadPoolExecutor(workers)

@@ -197,6 +197,13 @@ def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
             problems.append(f"{path}: found {path.stat().st_size} bytes, expected {part.bytes}")
         elif file_hash(path) != part.xxh3_128:
             problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {part.xxh3_128}")
+    rules = manifest.metadata.get("rules")
+    if rules is not None:
+        path = folder / rules["file"]
+        if not path.is_file():
+            problems.append(f"{path}: missing")
+        elif file_hash(path) != rules["xxh3_128"]:
+            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {rules['xxh3_128']}")
     known = {part.file for part in manifest.parts}
     surplus = sorted(path for path in folder.glob("part-*.parquet") if path.name not in known)
     return problems + [f"{path}: not in the manifest" for path in surplus]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +21,9 @@ from mlimages.annotate.schema import encode_metadata, table_metadata
 from mlimages.annotate.source import OnError, Report
 from mlimages.errors import JobError
 from mlimages.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from mlimages.annotate.rules import Rules
 
 _COUNTS_KEY = b"mlimages.counts"
 
@@ -77,6 +80,8 @@ class PartMaker:
         What labels bring.
     on_error : {"raise", "quarantine"}
         What becomes of bad rows.
+    rules : Rules, optional
+        What co-occurrence adds.
     stop : threading.Event, optional
         Once set, work ends before the next batch.
     """
@@ -85,7 +90,18 @@ class PartMaker:
     hierarchy: Hierarchy
     propagation: Propagation
     on_error: OnError
+    rules: Rules | None = None
     stop: threading.Event | None = field(default=None, compare=False)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What every part and the manifest say of the table."""
+        rules = None if self.rules is None else self.rules.metadata
+        return table_metadata(self.hierarchy, self.propagation.to_dict(), rules)
+
+    def augmenter(self) -> Augmenter:
+        """What :meth:`make` needs; one serves all threads of a process."""
+        return Augmenter(self.hierarchy, self.propagation, self.rules)
 
     def make(self, task: Task, augmenter: Augmenter) -> Made:
         """Make one part.
@@ -101,7 +117,7 @@ class PartMaker:
         """
         path = part_path(self.folder, task.index)
         report = Report(self.on_error)
-        metadata = encode_metadata(table_metadata(self.hierarchy, self.propagation.to_dict()))
+        metadata = encode_metadata(self.metadata)
         try:
             with replacing(path) as file:
                 writer = TableWriter(file, categories=len(self.hierarchy), metadata=metadata)
@@ -109,7 +125,7 @@ class PartMaker:
                     if self.stop is not None and self.stop.is_set():
                         raise Stopped
                     augmented = augmenter.apply(batch)
-                    report.counts["absences_beaten"] += augmented.conflicts
+                    report.counts.update(augmented.counts)
                     writer.write(augmented.batch)
                 report.counts["quarantined"] += len(report.bad)
                 if report.bad:  # before the part takes its name: a part without its bad rows would hide them

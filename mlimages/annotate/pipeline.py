@@ -22,6 +22,7 @@ from mlimages.annotate.job import Engine, Job, Progress, run_in_threads
 from mlimages.annotate.openimages import OpenImages
 from mlimages.annotate.part import Made, PartMaker, Task
 from mlimages.annotate.partition import REMOVED_LABELS
+from mlimages.annotate.rules import RuleConfidence, Rules
 from mlimages.annotate.source import BATCH_ROWS, BadRow, OnError, Report, Source, Unit
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import FormatError, MlimagesError
@@ -42,6 +43,8 @@ def annotate(
     *,
     out: str | os.PathLike[str] | None = None,
     propagation: Propagation | str = "default",
+    rules: Any = None,
+    rule_confidence: RuleConfidence = "one",
     format: Format = "list",  # noqa: A002  (what the command and everybody call it)
     on_error: OnError = "raise",
     workers: int | None = None,
@@ -63,6 +66,11 @@ def annotate(
         Folder of the table, new or empty. Without it the annotations come back in memory.
     propagation : Propagation or {"default", "published", "parent", "none"}
         What labels bring.
+    rules : path-like or DataFrame, optional
+        Co-occurrence rules, applied last: a CSV (:mod:`mlimages.annotate.rules`), or what
+        :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.Cooccurrence.rules>` returns.
+    rule_confidence : {"one", "p"}
+        The confidence of a label that a rule adds: 1, as published, or the rule's probability.
     format : {"list", "imagenet", "open-images"}
         What the files are.
     on_error : {"raise", "quarantine"}
@@ -102,6 +110,7 @@ def annotate(
         raise MlimagesError(f"workers={workers}: expected at least 1")
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
+    compiled = None if rules is None else Rules.of(rules, hierarchy, confidence=rule_confidence)
     options = {name: value for name, value in options.items() if value is not None}
     in_memory = not _is_paths(source)
     if in_memory and not isinstance(source, Iterable | pa.Table | pa.RecordBatch):
@@ -114,12 +123,11 @@ def annotate(
         for name, given in (("resume", resume), ("engine", engine != "local"), ("quarantine", on_error != "raise")):
             if given:
                 raise MlimagesError(f"{name} needs out=: without a folder the annotations come back in memory")
-        return _in_memory(
-            source if in_memory else _read(open_source(source, hierarchy, format, **options)), hierarchy, propagation
-        )
+        augmenter = Augmenter(hierarchy, propagation, compiled)
+        return _in_memory(source if in_memory else _read(open_source(source, hierarchy, format, **options)), augmenter)
 
     load_kernels()
-    maker = PartMaker(Path(out), hierarchy, propagation, on_error)
+    maker = PartMaker(Path(out), hierarchy, propagation, on_error, compiled)
     workers = workers or len(os.sched_getaffinity(0))
     run = _engine(engine)
     if in_memory:
@@ -275,8 +283,7 @@ def _after_partition(source: OpenImages, engine: Engine) -> Engine:
     return run
 
 
-def _in_memory(source: Any, hierarchy: Hierarchy, propagation: Propagation) -> Any:
-    augmenter = Augmenter(hierarchy, propagation)
+def _in_memory(source: Any, augmenter: Augmenter) -> Any:
     if isinstance(source, pa.RecordBatch):
         return augmenter(source)
     batches = (augmenter(batch) for batch in memory_batches(source))

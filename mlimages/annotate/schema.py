@@ -67,8 +67,10 @@ GIVEN_SCHEMA = pa.schema(
 )
 
 
-def table_metadata(hierarchy: Hierarchy, propagation: dict[str, Any]) -> dict[str, Any]:
-    """What schema metadata and manifest say alike of a table."""
+def table_metadata(
+    hierarchy: Hierarchy, propagation: dict[str, Any], rules: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What schema metadata and manifest say alike of a table; of rules only where there are any."""
     from mlimages import __version__
 
     return {
@@ -77,6 +79,7 @@ def table_metadata(hierarchy: Hierarchy, propagation: dict[str, Any]) -> dict[st
         "hierarchy_fingerprint": hierarchy.fingerprint,
         "categories": len(hierarchy),
         "propagation": propagation,
+        **({"rules": rules} if rules is not None else {}),
     }
 
 

@@ -1,31 +1,23 @@
-"""Annotation tables: a folder of Parquet parts, their categories and a manifest."""
+"""Annotation tables: which image carries which labels."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from mlimages.annotate.manifest import CATEGORIES, Manifest
+from mlimages.annotate.imagetable import ImageTable
 from mlimages.annotate.schema import Origin, table_schema
-from mlimages.annotate.source import BATCH_ROWS
 from mlimages.errors import TableError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from mlimages.hierarchy import Category, Hierarchy
+    from mlimages.annotate.rules import Rules
+    from mlimages.hierarchy import Category
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,126 +39,28 @@ class Label:
     origin: Origin
 
 
-class AnnotationTable:
-    """An annotation table on disk; open one with :meth:`open`.
+class AnnotationTable(ImageTable):
+    """An annotation table on disk; open one with :meth:`open`."""
 
-    Nothing but the manifest is read until it is asked for, and no method but :meth:`to_table` and :meth:`to_pandas`
-    holds more than a batch.
-
-    Attributes
-    ----------
-    folder : pathlib.Path
-        Where it is.
-    manifest : Manifest
-        What it was made of, its parts and counts.
-    """
-
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder = folder
-        self.manifest = manifest
-
-    @classmethod
-    def open(cls, folder: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None) -> AnnotationTable:
-        """Open a table.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        hierarchy : Hierarchy, optional
-            The hierarchy the table is meant to be read with.
-
-        Raises
-        ------
-        TableError
-            Where there is no table, an unfinished one, or one made with another hierarchy.
-        """
-        table = cls(Path(folder), Manifest.read(folder))
-        content = table.manifest.metadata.get("content")
-        if content is not None:  # other kinds of tables share the manifest
-            raise TableError(f"{os.fspath(folder)}: holds {content}, expected an annotation table")
-        if hierarchy is not None:
-            table.check_hierarchy(hierarchy)
-        return table
-
-    def check_hierarchy(self, hierarchy: Hierarchy) -> None:
-        """Raise a TableError where the table was made with another hierarchy."""
-        stated = self.manifest.metadata.get("hierarchy_fingerprint")
-        if stated != hierarchy.fingerprint:
-            raise TableError(
-                f"{self.folder}: made with the hierarchy {str(stated)[:12]}... "
-                f"({self.manifest.metadata.get('categories')} categories), and read with "
-                f"{hierarchy.fingerprint[:12]}... ({len(hierarchy)}): indices would mean other categories; "
-                f"{self.folder / CATEGORIES} holds the right one"
-            )
-
-    @cached_property
-    def hierarchy(self) -> Hierarchy:
-        """The categories, from the table's own ``categories.parquet``."""
-        from mlimages.hierarchy import Hierarchy
-
-        hierarchy = Hierarchy.from_parquet(self.folder / CATEGORIES)
-        self.check_hierarchy(hierarchy)
-        return hierarchy
+    CONTENT = None
 
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
         return table_schema(self.manifest.metadata["categories"])
 
-    def __len__(self) -> int:
-        return self.manifest.rows
+    @cached_property
+    def rules(self) -> Rules | None:
+        """The co-occurrence rules it was made with; None where there were none."""
+        from mlimages.annotate.rules import Rules
 
-    def __repr__(self) -> str:
-        return f"<AnnotationTable {self.folder}: {len(self):,} images in {len(self.manifest.parts)} parts>"
-
-    # Reading ------------------------------------------------------------------------------------------------------
-
-    def batches(self, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """All images in order, up to `rows` a batch, with all columns or some of them."""
-        for part in range(len(self.manifest.parts)):
-            yield from self.part_batches(part, columns=columns, rows=rows)
-
-    def part_batches(
-        self, part: int, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
-    ) -> Iterator[pa.RecordBatch]:
-        """The images of one part, so that several threads can share a table; see :meth:`batches`."""
-        with self._open_part(part) as file:
-            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
-
-    def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
-        """The whole table in memory."""
-        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
-        return pa.Table.from_batches(
-            [each.replace_schema_metadata(None) for each in self.batches(columns=columns)], schema
-        )
-
-    def to_pandas(self, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The whole table as a DataFrame: a numpy array of labels, confidences and origins in each row."""
-        frame: pd.DataFrame = self.to_table(columns=columns).to_pandas()
-        return frame
-
-    def take(self, rows: ArrayLike, *, columns: Sequence[str] | None = None) -> pa.Table:
-        """Some images by number, int [m], in the given order; reads only the row groups that hold them."""
-        wanted = np.asarray(rows, np.int64).reshape(-1)
-        outside = wanted[(wanted < 0) | (wanted >= len(self))]
-        if len(outside):
-            raise IndexError(f"row {outside[0]} of a table of {len(self)}")
-        order = np.argsort(wanted, kind="stable")
-        groups = np.searchsorted(self._group_starts, wanted[order], side="right") - 1
-        pieces = []
-        for group in np.unique(groups):
-            part, number = self._groups[group]
-            with self._open_part(part) as file:
-                read = file.read_row_group(number, columns=list(columns) if columns else None)
-            within = wanted[order][groups == group] - self._group_starts[group]
-            pieces.append(read.replace_schema_metadata(None).take(pa.array(within)))
-        back = np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        if not pieces:
-            schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
-            return schema.empty_table()
-        return pa.concat_tables(pieces).take(pa.array(back))
+        stated = self.manifest.metadata.get("rules")
+        if stated is None:
+            return None
+        path = self.folder / stated["file"]
+        if not path.is_file():
+            raise TableError(f"{path}: missing; mlimages verify checks all files")
+        return Rules.of(path, self.hierarchy, confidence=stated["confidence"])
 
     def multi_hot(self, rows: ArrayLike, *, unknown: float = 0.0) -> NDArray[np.float32]:
         """Confidences of some images as a matrix.
@@ -191,24 +85,6 @@ class AnnotationTable:
         result[at, labels.flatten().to_numpy()] = read.column("confidences").combine_chunks().flatten().to_numpy()
         return result
 
-    def find(self, image: str) -> int:
-        """Number of the first row of an image.
-
-        Raises
-        ------
-        TableError
-            Where the table does not hold it; names the nearest ones that share its beginning.
-        """
-        at = 0
-        for batch in self.batches(columns=["image"]):
-            row = pc.index(batch.column("image"), image).as_py()
-            if row >= 0:
-                return int(at + row)
-            at += batch.num_rows
-        raise TableError(
-            f"{self.folder}: holds no image {image!r}; names are case-sensitive and written as in the list"
-        )
-
     def labels_of(self, image: str) -> list[Label]:
         """The labels of an image, in their order; see :meth:`find`."""
         row = self.take([self.find(image)])
@@ -226,41 +102,3 @@ class AnnotationTable:
             labels, confidences = (batch.column(i).flatten().to_numpy() for i in range(2))
             counts += np.bincount(labels[confidences > 0], minlength=n)
         return counts
-
-    # Parts --------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _open_part(self, part: int) -> Iterator[pq.ParquetFile]:
-        """A part to read; what of it cannot be read is a TableError."""
-        path = self.folder / self.manifest.parts[part].file
-        try:
-            with pq.ParquetFile(path) as file:
-                yield file
-        except FileNotFoundError:
-            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the file's
-                raise
-            raise TableError(
-                f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all parts"
-            ) from None
-
-    @cached_property
-    def _groups(self) -> list[tuple[int, int]]:
-        """Part and number of every row group."""
-        return [(part, group) for part, counts in enumerate(self._group_rows) for group in range(len(counts))]
-
-    @cached_property
-    def _group_starts(self) -> NDArray[np.int64]:
-        """Number of the first row of every row group."""
-        rows = [count for counts in self._group_rows for count in counts]
-        return np.array([0, *accumulate(rows)][: len(rows)], np.int64)
-
-    @cached_property
-    def _group_rows(self) -> list[list[int]]:
-        found = []
-        for part in range(len(self.manifest.parts)):
-            with self._open_part(part) as file:
-                metadata = file.metadata
-                found.append([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
-        return found

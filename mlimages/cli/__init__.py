@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, doctor, hierarchy, images, models, pixels, predict, tables
+from mlimages.cli import annotate, doctor, hierarchy, images, models, pixels, predict, tables, teacher
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command()(models.finetune)
 app.command()(predict.evaluate)
 app.command()(predict.classify)
 app.command()(predict.features)
+app.command()(teacher.predict)
 app.command()(doctor.doctor)
 
 

@@ -15,6 +15,12 @@ def annotate(
     propagation: Annotated[
         str, typer.Option(help="What labels bring: default, published, parent or none.")
     ] = "default",
+    rules: Annotated[
+        Path | None, typer.Option(help="Co-occurrence rules, a CSV: they add what usually occurs with a category.")
+    ] = None,
+    rule_confidence: Annotated[
+        str, typer.Option(help="Confidence of what rules add: one, as published, or p, the rule's probability.")
+    ] = "one",
     form: Annotated[str, typer.Option("--format", help="What the files are: list, imagenet or open-images.")] = "list",
     on_error: Annotated[str, typer.Option(help="Bad rows: raise ends the job, quarantine keeps them aside.")] = "raise",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")] = None,
@@ -57,6 +63,8 @@ def annotate(
             hierarchy,
             out=out,
             propagation=replace(Propagation.named(propagation), absent=absent),
+            rules=rules,
+            rule_confidence=rule_confidence,  # type: ignore[arg-type]
             format=form,  # type: ignore[arg-type]
             on_error=on_error,  # type: ignore[arg-type]
             workers=workers,

@@ -1,0 +1,296 @@
+"""Compiled counting of pairs: rows of categories in, a matrix or sorted runs of pairs out.
+
+A row is first reduced to positions on an axis (the sources or the targets), each once. Numba checks no bounds, so
+`reduce` validates every label that it looks up, and all that follows sees only positions.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+_OUT = nb.int32[::1]
+
+#: Pairs that are listed at a time: few enough for the first cache.
+_LISTED = 4096
+
+#: Odd 64-bit constants of the two lanes that a name is hashed in; those of splitmix64 and murmur3's finalizer.
+_P1, _P2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+
+
+@nb.njit(
+    nb.int64(_OFFSETS, _INDICES, _FLOATS, nb.float32, _BYTES, nb.int64, _INDICES, nb.int64, _OUT, _OUT),
+    cache=True,
+    nogil=True,
+)
+def reduce(offsets, labels, values, threshold, origins, allowed, axis, positions, out_offsets, out):  # type: ignore[no-untyped-def]
+    """Write where the labels of every row stand on an axis, each once.
+
+    A label counts where its value is above `threshold` (every one does where there are no values) and, unless `origins`
+    is empty, its origin is a set bit of `allowed`; `axis` [n] holds the position of each category, -1 where it has
+    none, out of `positions`. `out` must have room for all labels. Returns -1, or the entry of a label that is no
+    category.
+    """
+    categories = len(axis)
+    seen_in = np.full(positions, -1, np.int32)
+    end = 0
+    out_offsets[0] = 0
+    for row in range(len(offsets) - 1):
+        for i in range(offsets[row], offsets[row + 1]):
+            if len(values) and not values[i] > threshold:
+                continue
+            if len(origins) and not (allowed >> origins[i]) & 1:
+                continue
+            label = labels[i]
+            if label < 0 or label >= categories:
+                return i
+            at = axis[label]
+            if at >= 0 and seen_in[at] != row:
+                seen_in[at] = row
+                out[end] = at
+                end += 1
+        out_offsets[row + 1] = end
+    return -1
+
+
+@nb.njit(
+    nb.int64(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64, nb.int32[::1], nb.int64[::1], nb.int64[::1]),
+    cache=True,
+    nogil=True,
+)
+def count_dense(  # type: ignore[no-untyped-def]
+    source_offsets, sources, target_offsets, targets, match, width, cells, images, target_images
+):
+    """Add the pairs of every row to a matrix; return how many rows were counted.
+
+    `cells` are those of the matrix, line by line of `width` targets, fewer than 2**32. Row r of the sources belongs to
+    row ``match[r]`` of the targets, to none where that is -1, to row r where `match` is empty.
+
+    Pairs are listed before they are counted: the cells of a large matrix are far away, and in a loop that does nothing
+    else many of them are fetched at once. Measured, that takes less than half the time.
+    """
+    listed = np.empty(_LISTED, np.uint32)
+    end = counted = 0
+    for row in range(len(source_offsets) - 1):
+        other = match[row] if len(match) else row
+        if other < 0:
+            continue
+        counted += 1
+        first, last = target_offsets[other], target_offsets[other + 1]
+        for k in range(first, last):
+            target_images[targets[k]] += 1
+        for i in range(source_offsets[row], source_offsets[row + 1]):
+            images[sources[i]] += 1
+            line = np.uint32(sources[i]) * np.uint32(width)
+            for k in range(first, last):
+                if end == len(listed):
+                    for p in range(end):
+                        cells[listed[p]] += 1
+                    end = 0
+                listed[end] = line + np.uint32(targets[k])
+                end += 1
+    for p in range(end):
+        cells[listed[p]] += 1
+    return counted
+
+
+@nb.njit(
+    nb.types.UniTuple(nb.int64, 3)(
+        *(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64, nb.int64, nb.uint64[::1]),
+        *(nb.int64[::1], nb.int64[::1]),
+    ),
+    cache=True,
+    nogil=True,
+)
+def list_pairs(source_offsets, sources, target_offsets, targets, match, start, width, pairs, images, target_images):  # type: ignore[no-untyped-def]
+    """Write the pairs of the rows from `start` on as ``source * width + target`` until `pairs` is full.
+
+    Returns the row to go on with, the entries written, and the rows counted; where not even the first row fits, the
+    entries that it needs, negative.
+    """
+    end = counted = 0
+    for row in range(start, len(source_offsets) - 1):
+        other = match[row] if len(match) else row
+        if other < 0:
+            continue
+        first, last = target_offsets[other], target_offsets[other + 1]
+        need = (source_offsets[row + 1] - source_offsets[row]) * (last - first)
+        if end + need > len(pairs):
+            return row, end if end else -need, counted
+        counted += 1
+        for k in range(first, last):
+            target_images[targets[k]] += 1
+        for i in range(source_offsets[row], source_offsets[row + 1]):
+            images[sources[i]] += 1
+            for k in range(first, last):
+                pairs[end] = np.uint64(sources[i]) * np.uint64(width) + np.uint64(targets[k])
+                end += 1
+    return len(source_offsets) - 1, end, counted
+
+
+@nb.njit(nb.int64(nb.uint64[::1], nb.uint64[::1], nb.int64[::1]), cache=True, nogil=True)
+def run_lengths(pairs, keys, counts):  # type: ignore[no-untyped-def]
+    """Write each of the sorted `pairs` once, and how often it is there; return how many there are."""
+    end = 0
+    for i in range(len(pairs)):
+        if i and pairs[i] == pairs[i - 1]:
+            counts[end - 1] += 1
+        else:
+            keys[end] = pairs[i]
+            counts[end] = 1
+            end += 1
+    return end
+
+
+@nb.njit(
+    nb.int64(nb.uint64[::1], nb.int64[::1], nb.uint64[::1], nb.int64[::1], nb.uint64[::1], nb.int64[::1]),
+    cache=True,
+    nogil=True,
+)
+def merge_runs(keys_a, counts_a, keys_b, counts_b, keys, counts):  # type: ignore[no-untyped-def]
+    """Merge two sorted runs, adding the counts of equal keys; return the length of the result."""
+    a = b = end = 0
+    while a < len(keys_a) or b < len(keys_b):
+        if b == len(keys_b) or (a < len(keys_a) and keys_a[a] < keys_b[b]):
+            keys[end], counts[end] = keys_a[a], counts_a[a]
+            a += 1
+        elif a == len(keys_a) or keys_b[b] < keys_a[a]:
+            keys[end], counts[end] = keys_b[b], counts_b[b]
+            b += 1
+        else:
+            keys[end], counts[end] = keys_a[a], counts_a[a] + counts_b[b]
+            a += 1
+            b += 1
+        end += 1
+    return end
+
+
+@nb.njit(nb.void(nb.int32[:, ::1], nb.int64[::1]), cache=True, nogil=True)
+def count_nonzero(matrix, indptr):  # type: ignore[no-untyped-def]
+    """Write the row pointers [rows + 1] of a dense matrix's entries that are not 0."""
+    indptr[0] = 0
+    for row in range(matrix.shape[0]):
+        found = 0
+        for column in range(matrix.shape[1]):
+            if matrix[row, column]:
+                found += 1
+        indptr[row + 1] = indptr[row] + found
+
+
+@nb.njit(nb.void(nb.int32[:, ::1], nb.int64[::1], nb.int64[::1]), cache=True, nogil=True)
+def take_nonzero(matrix, columns, data):  # type: ignore[no-untyped-def]
+    """Write column and value of a dense matrix's entries that are not 0, row by row."""
+    end = 0
+    for row in range(matrix.shape[0]):
+        for column in range(matrix.shape[1]):
+            if matrix[row, column]:
+                columns[end] = column
+                data[end] = matrix[row, column]
+                end += 1
+
+
+@nb.njit(nb.uint64(nb.uint64), cache=True, nogil=True)
+def _mixed(h):  # type: ignore[no-untyped-def]
+    """Murmur3's 64-bit finalizer: every bit of the input reaches every bit of the output."""
+    h = (h ^ (h >> np.uint64(33))) * _M1
+    h = (h ^ (h >> np.uint64(33))) * _M2
+    return h ^ (h >> np.uint64(33))
+
+
+@nb.njit(nb.void(_BYTES, _OFFSETS, nb.uint64[:, ::1]), cache=True, nogil=True)
+def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
+    """Write two independent 64-bit hashes of every name; name i is ``data[offsets[i]:offsets[i + 1]]``."""
+    for row in range(len(offsets) - 1):
+        start, stop = offsets[row], offsets[row + 1]
+        first = np.uint64(stop - start) * _P1
+        second = np.uint64(stop - start) + _P2
+        at = start
+        while at < stop:
+            word = np.uint64(0)
+            for byte in range(min(8, stop - at)):
+                word |= np.uint64(data[at + byte]) << np.uint64(8 * byte)
+            first = _mixed(first ^ word)
+            second = (second ^ (word * _P1)) * _P2
+            second ^= second >> np.uint64(29)
+            at += 8
+        out[row, 0] = first
+        out[row, 1] = _mixed(second)
+
+
+@nb.njit(
+    nb.void(nb.uint64[:, ::1], nb.int64, _OFFSETS, _INDICES, nb.int64[::1], nb.int64[::1], nb.uint64[:, ::1], _OUT),
+    cache=True,
+    nogil=True,
+)
+def partition(hashes, first_row, offsets, positions, row_starts, entry_starts, out_heads, out_positions):  # type: ignore[no-untyped-def]
+    """Sort rows into buckets by their first hash.
+
+    Writes a head for each row (both hashes, its number counted from `first_row`, how many positions it has) and its
+    positions, bucket by bucket, and where each bucket begins, [buckets + 1] each.
+    """
+    buckets = len(row_starts) - 1
+    row_starts[:] = 0
+    entry_starts[:] = 0
+    for row in range(len(hashes)):
+        bucket = np.int64(hashes[row, 0] % np.uint64(buckets))
+        row_starts[bucket + 1] += 1
+        entry_starts[bucket + 1] += offsets[row + 1] - offsets[row]
+    for bucket in range(buckets):
+        row_starts[bucket + 1] += row_starts[bucket]
+        entry_starts[bucket + 1] += entry_starts[bucket]
+    next_row, next_entry = row_starts.copy(), entry_starts.copy()
+    for row in range(len(hashes)):
+        bucket = np.int64(hashes[row, 0] % np.uint64(buckets))
+        at = next_row[bucket]
+        next_row[bucket] += 1
+        out_heads[at, 0], out_heads[at, 1] = hashes[row, 0], hashes[row, 1]
+        out_heads[at, 2] = np.uint64(first_row + row)
+        out_heads[at, 3] = np.uint64(offsets[row + 1] - offsets[row])
+        for i in range(offsets[row], offsets[row + 1]):
+            out_positions[next_entry[bucket]] = positions[i]
+            next_entry[bucket] += 1
+
+
+@nb.njit(
+    nb.types.UniTuple(nb.int64, 2)(
+        *(nb.types.Array(nb.uint64, 2, "C", readonly=True),) * 2,
+        *(nb.int32[::1], nb.int32[::1]),
+    ),
+    cache=True,
+    nogil=True,
+)
+def match_names(heads, others, table, match):  # type: ignore[no-untyped-def]
+    """Find for every row of `heads` the one of `others` that has the same hashes, -1 where there is none.
+
+    `table` is room for a hash table: a power of two, more than there are others. Returns -1 and -1, or for a name that
+    stands twice 0 (among the heads) or 1 (among the others) and its row there.
+    """
+    mask = np.uint64(len(table) - 1)
+    table[:] = -1
+    for row in range(len(others)):
+        at = (others[row, 0] >> np.uint64(20)) & mask  # the lower bits are much alike within a bucket
+        while table[at] >= 0:
+            other = table[at]
+            if others[other, 0] == others[row, 0] and others[other, 1] == others[row, 1]:
+                return 1, row
+            at = (at + np.uint64(1)) & mask
+        table[at] = row
+    used = np.zeros(len(others), np.uint8)
+    for row in range(len(heads)):
+        match[row] = -1
+        at = (heads[row, 0] >> np.uint64(20)) & mask
+        while table[at] >= 0:
+            other = table[at]
+            if others[other, 0] == heads[row, 0] and others[other, 1] == heads[row, 1]:
+                if used[other]:
+                    return 0, row
+                used[other] = 1
+                match[row] = other
+                break
+            at = (at + np.uint64(1)) & mask
+    return -1, -1
