@@ -61,7 +61,8 @@ class PredictionTable(ImageTable):
     @cached_property
     def outputs(self) -> NDArray[np.int32]:
         """The categories that the teacher can say at all, int32 [k], in its order."""
-        return self.hierarchy.index(self.manifest.metadata["outputs"])
+        outputs: NDArray[np.int32] = np.asarray(self.hierarchy.index(self.manifest.metadata["outputs"]), np.int32)
+        return outputs
 
     @property
     def threshold(self) -> float:

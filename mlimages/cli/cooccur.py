@@ -55,7 +55,8 @@ def count(
         teacher_threshold=teacher_threshold,
         origins=[known[each] for each in origin] if origin else None,
         workers=workers,
-        **axes,
+        sources=axes["sources"],
+        targets=axes["targets"],
     )
     _save(counted, out)
     if among_targets is not None:
@@ -106,8 +107,9 @@ def rules(
     typer.echo(f"{out}: {len(frame):,} rules of {sources:,} sources", err=True)
     shown = frame.head(top)[["source", "source_name", "target", "target_name", "p", "images"]]
     if len(shown):
-        printed = shown.assign(p=shown["p"].map("{:.3f}".format)).to_dict("records")
-        print_table(printed, list(shown.columns), free=["source_name", "target_name"])
+        printed = shown.assign(p=shown["p"].map("{:.3f}".format))
+        records = [dict(zip(printed.columns, row, strict=True)) for row in printed.itertuples(index=False)]
+        print_table(records, list(printed.columns), free=["source_name", "target_name"])
 
 
 @app.command()

@@ -26,6 +26,10 @@ class RuleArrays(NamedTuple):
     targets: NDArray[np.int32]
     p: NDArray[np.float64]  # above 0 to 1
 
+    def take(self, rows: NDArray[np.bool_] | slice) -> RuleArrays:
+        """Some of them, in their order."""
+        return RuleArrays(self.sources[rows], self.targets[rows], self.p[rows])
+
 
 def draw_rules(
     hierarchy: Hierarchy,
@@ -72,11 +76,11 @@ def draw_rules(
     if root is not None:
         inside = np.zeros(len(hierarchy), bool)
         inside[[hierarchy.index(root), *hierarchy.descendants(root).tolist()]] = True
-        arrays = RuleArrays(*(column[inside[arrays.sources]] for column in arrays))
+        arrays = arrays.take(inside[arrays.sources])
     if not len(arrays.p):
         where = "" if root is None else f" whose source is {hierarchy[root].key} or below it"
         raise MlimagesError(f"found no rules{where}, expected at least one to draw")
-    drawn = RuleArrays(*(column[:top] for column in arrays))
+    drawn = arrays.take(slice(top))
     figure = _heatmap(plotly, hierarchy, drawn) if kind == "heatmap" else _network(plotly, hierarchy, drawn)
     figure.update_layout(margin={"t": 50 if title else 20, "l": 10, "r": 10, "b": 10}, template="plotly_white")
     if title:
@@ -146,7 +150,7 @@ def _heatmap(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
 def _network(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
     import networkx
 
-    graph = networkx.DiGraph()
+    graph: networkx.DiGraph[int] = networkx.DiGraph()
     graph.add_weighted_edges_from(zip(rules.sources.tolist(), rules.targets.tolist(), rules.p.tolist(), strict=True))
     place = networkx.spring_layout(graph, seed=1, k=2.2 / np.sqrt(max(1, len(graph))))
     figure = plotly.Figure()

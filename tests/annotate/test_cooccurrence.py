@@ -181,12 +181,12 @@ def test_a_rule_needs_more_than_half_of_the_images_above_the_teacher_threshold(z
     # a score of 0.95 does not exceed the threshold, half of the cats are not more than half, rose -> plant is related
     assert rules[["source", "target", "p", "support", "images"]].values.tolist() == [
         ["plant", "water", 0.75, 3, 4],
-        ["thing", "water", 0.75, 3, 4],
         ["rose", "water", 0.75, 3, 4],
+        ["thing", "water", 0.75, 3, 4],
     ]
     assert rules["lift"].tolist() == pytest.approx([0.75 / (4 / 6)] * 3)
     assert rules["lower"].tolist() == pytest.approx([0.3006] * 3, abs=1e-4)
-    assert rules[["source_index", "target_index"]].values.tolist() == [[PLANT, WATER], [THING, WATER], [ROSE, WATER]]
+    assert rules[["source_index", "target_index"]].values.tolist() == [[PLANT, WATER], [ROSE, WATER], [THING, WATER]]
     assert rules["target_name"].tolist() == ["Water"] * 3
     related = counted.rules(exclude_related=False)
     assert related[["source", "target"]].values.tolist()[:2] == [["rose", "plant"], ["thing", "plant"]]
