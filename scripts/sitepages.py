@@ -26,7 +26,10 @@ _SECONDS = 180  # that a notebook may take
 API = {
     "hierarchy": ("Hierarchies", ["mlimages.hierarchy", "mlimages.hierarchy.wordnet", "mlimages.hierarchy.explorer"]),
     "annotate": ("Annotations", ["mlimages.annotate.pipeline", "mlimages.annotate", "mlimages.annotate.recover"]),
-    "images": ("Pixels", ["mlimages.images", "mlimages.images.pack", "mlimages.images.packed", "mlimages.images.tfrecord"]),
+    "images": (
+        "Pixels",
+        ["mlimages.images", "mlimages.images.pack", "mlimages.images.packed", "mlimages.images.tfrecord"],
+    ),
     "models": ("Networks", ["mlimages.models"]),
     "errors": ("Errors and doctor", ["mlimages.errors", "mlimages.doctor"]),
 }

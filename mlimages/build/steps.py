@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mlimages.annotate.manifest import MANIFEST, replacing
 from mlimages.annotate.source import expand_paths
@@ -96,7 +95,8 @@ class _Steps:
 
         config = self.config
         options = {
-            each: getattr(source, each) for each in ("mapping", "images_csv", "class_descriptions", "unmapped", "classes")
+            each: getattr(source, each)
+            for each in ("mapping", "images_csv", "class_descriptions", "unmapped", "classes")
         }
         tree = _is_tree(source)
         if tree and source.images is not None and not Path(source.labels[0]).samefile(source.images):
@@ -149,7 +149,9 @@ class _Steps:
         assert source.images is not None
         packed = self._packed(source.images)
         if packed is not None:
-            raise MlimagesError(f"{source.images}: holds packed images: the teacher is trained on files, name their folder")
+            raise MlimagesError(
+                f"{source.images}: holds packed images: the teacher is trained on files, name their folder"
+            )
         values = section.train | {
             "table": os.fspath(self.folder / "open-images"),
             "images": source.images,
@@ -311,5 +313,3 @@ def _weight_files(source: str) -> list[Path]:
     if index.is_file():
         return [index, *sorted(index.parent.glob(f"{index.stem}.data-*"))]
     return [] if source.startswith(("timm:", "python:")) else [Path(source)]
-
-
