@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -280,7 +281,14 @@ def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_m
         collate_fn=_unchanged,
         pin_memory=pin_memory,
         prefetch_factor=2 if workers else None,
+        worker_init_fn=_outlive_signals if workers else None,
     )
+
+
+def _outlive_signals(_worker: int) -> None:
+    """Leave to the parent what a whole group of processes is sent: it saves before all end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _unchanged(batch: Any) -> Any:
