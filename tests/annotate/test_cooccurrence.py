@@ -46,7 +46,9 @@ def predictions_of(rows: Rows) -> pa.Table:
     return table(list(rows.items()), "scores")
 
 
-def brute_force(annotated: Rows, predicted: Rows, threshold: float) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
+def brute_force(
+    annotated: Rows, predicted: Rows, threshold: float
+) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
     """Images by pair, and by source: what the design says, image by image."""
     pairs: dict[tuple[int, int], int] = {}
     images: dict[int, int] = {}
