@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,8 @@ def demo(
     """Make multi-label pictures, regenerate their annotations, train on them, and write a report to look at."""
     if pictures not in ("auto", "stamps", "shapes"):
         raise MlimagesError(f"--pictures {pictures}: expected auto, stamps or shapes")
+    # threads that wait spin by default, and cost the loader its core; read when torch is first imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import pooch
 
     from mlimages.demo.run import run

@@ -109,22 +109,18 @@ def _teacher(results: Results) -> str:
 
 def _rules(results: Results) -> str:
     assert results.chosen is not None
-    h, chosen = results.world.hierarchy, results.chosen
-    planted = {(each.beside, each.key): each.probability for each in results.world.collection.companions}
+    assert results.rules is not None
+    chosen = results.chosen
     rows = [
         (
-            escape(h[rule.source].name),
-            escape(h[rule.target].name),
-            rule.p,
-            rule.support,
-            rule.images,
-            f"planted in {planted[pair]:.0%} of scenes"
-            if (pair := (h.keys[rule.source], h.keys[rule.target])) in planted
-            else "follows from a planted pair"
-            if any(_follows(results, rule.source, rule.target, *each) for each in planted)
-            else "chance",
+            escape(row["source_name"]),
+            escape(row["target_name"]),
+            row["p"],
+            row["support"],
+            row["images"],
+            _why(results, row["source"], row["target"]),
         )
-        for rule in results.rules[:_MOST_RULES]
+        for row in results.rules.head(_MOST_RULES).to_dict("records")
     ]
     thresholds = sorted({each.teacher_threshold for each in results.judgements})
     charts = [
@@ -165,10 +161,15 @@ def _rules(results: Results) -> str:
     )
 
 
-def _follows(results: Results, source: int, target: int, beside: str, key: str) -> bool:
-    """Whether a rule's source is above or equal to the planted one, and the target the planted companion."""
+def _why(results: Results, source: str, target: str) -> str:
+    """Whether a rule is planted, follows from what is planted beside a category below its source, or is chance."""
     h = results.world.hierarchy
-    return target == h.index(key) and (source == h.index(beside) or bool(h.is_ancestor(source, h.index(beside))))
+    for each in results.world.collection.companions:
+        if target == each.key and source == each.beside:
+            return f"planted in {each.probability:.0%} of scenes"
+        if target == each.key and h.is_ancestor(source, each.beside):
+            return f"planted beside the {escape(h[each.beside].name)} below it"
+    return "chance"
 
 
 def _explained(results: Results) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlimages import AnnotationTable
 from mlimages.annotate.explanation import Explanation
 from mlimages.annotate.tablestatistics import TableStatistics
-from mlimages.demo.judging import Judgement, Rule
+from mlimages.demo.judging import Judgement
 from mlimages.demo.training import Trained
 from mlimages.demo.world import World
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Results:
         Of rules, by threshold.
     chosen : Judgement
         Of the rules that were taken.
-    rules : list of Rule
+    rules : pandas.DataFrame
         Those.
     explanations : list of (str, Explanation)
         Of some images.
@@ -51,7 +54,7 @@ class Results:
     teacher_scores: list[dict[str, Any]] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
     chosen: Judgement | None = None
-    rules: list[Rule] = field(default_factory=list)
+    rules: pd.DataFrame | None = None
     explanations: list[tuple[str, Explanation]] = field(default_factory=list)
     runs: list[Trained] = field(default_factory=list)
     steps: list[tuple[str, float]] = field(default_factory=list)

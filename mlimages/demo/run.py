@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlimages import AnnotationTable, Hierarchy
+from mlimages import AnnotationTable
 from mlimages.annotate import Origin, explain, statistics
+from mlimages.annotate.cooccurrence import Cooccurrence
 from mlimages.annotate.pipeline import annotate
+from mlimages.annotate.rules import write_rules
 from mlimages.demo.account import Account
-from mlimages.demo.judging import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, Rule, find_rules, judge
+from mlimages.demo.judging import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
 from mlimages.demo.outfolder import prepare_folder
 from mlimages.demo.publishedlist import LIST_FILE, published_folder, regenerate_published
 from mlimages.demo.results import Results
-from mlimages.demo.scenes import Scene
-from mlimages.demo.tables import objects_hierarchy, ruled_table, true_table, write_list
+from mlimages.demo.tables import objects_hierarchy, predictions, true_table, write_list
 from mlimages.demo.world import Size, World, choose_cutouts, make_world
 from mlimages.hierarchy.explorer import write_explorer
 
@@ -114,33 +114,38 @@ def _teach(results: Results, out: Path, account: Account) -> None:
     rows = np.arange(len(world.training))
     annotated = results.regenerated.multi_hot(rows) > 0
     truth = AnnotationTable.open(out / "tables" / "truth").multi_hot(rows) > 0
-    targets = world.hierarchy.index(world.collection.keys)
-
-    def rules_at(teacher_threshold: float, min_probability: float) -> list[Rule]:
-        return find_rules(
-            annotated,
-            opinion.scores,
-            targets,
-            world.hierarchy,
-            teacher_threshold=teacher_threshold,
-            min_probability=min_probability,
-            min_images=MIN_IMAGES,
-        )
-
+    predicted = predictions(world.training, opinion.scores, world.hierarchy.index(world.collection.keys))
     for threshold in TEACHER_THRESHOLDS:
+        counted = Cooccurrence.count(
+            results.regenerated,
+            predicted,
+            hierarchy=world.hierarchy,
+            teacher_threshold=threshold,
+            targets=world.collection.keys,
+        )
         for least in MIN_PROBABILITIES:
-            found = rules_at(threshold, least)
-            results.judgements.append(
-                judge(annotated, truth, found, world.hierarchy, teacher_threshold=threshold, min_probability=least)
-            )
-    results.rules = rules_at(TEACHER_THRESHOLD, MIN_PROBABILITY)
-    results.chosen = next(
-        each
-        for each in results.judgements
-        if (each.teacher_threshold, each.min_probability) == (TEACHER_THRESHOLD, MIN_PROBABILITY)
-    )
+            rules = counted.rules(min_probability=least, min_images=MIN_IMAGES)
+            judged = judge(annotated, truth, rules, world.hierarchy, teacher_threshold=threshold, min_probability=least)
+            results.judgements.append(judged)
+            if (threshold, least) == (TEACHER_THRESHOLD, MIN_PROBABILITY):
+                results.rules, results.chosen = rules, judged
+    assert results.rules is not None
+    assert results.chosen is not None
     _say_judgements(results.judgements, results.chosen, account)
-    _apply(results, annotated, out, account)
+    path = out / "rules.csv"
+    write_rules(results.rules, path)
+    account.say(f"{path}: {len(results.rules)} rules, the strongest first:")
+    for row in results.rules.head(5).itertuples():
+        account.say(f"  {row.source_name} -> {row.target_name}, p {row.p:.2f} over {row.images} images")
+    results.regenerated = annotate(
+        out / "list.txt", world.hierarchy, out=out / "tables" / "regenerated", rules=results.rules
+    )
+    regenerated = statistics(results.regenerated)
+    results.statistics = {
+        title: regenerated if title == "with ancestors and rules" else results.statistics[title]
+        for title in ("published labels", "with ancestors", "with ancestors and rules", "truth")
+    }
+    account.say(repr(regenerated))
 
 
 def _say_judgements(judgements: list[Judgement], chosen: Judgement, account: Account) -> None:
@@ -152,35 +157,6 @@ def _say_judgements(judgements: list[Judgement], chosen: Judgement, account: Acc
                 f"{each.teacher_threshold:>13g}  {each.min_probability:>10g}  {each.rules:>5}  {each.added:>12,}  "
                 f"{each.precision:>9.3f}  {each.recall:>6.3f}{mark}"
             )
-
-
-def _apply(results: Results, annotated: NDArray[np.bool_], out: Path, account: Account) -> None:
-    world, h = results.world, results.world.hierarchy
-    row_of = {scene.name: row for row, scene in enumerate(world.training)}
-
-    def brought(scene: Scene) -> list[str]:
-        carried = annotated[row_of[scene.name]]
-        keys = [h.keys[rule.target] for rule in results.rules if carried[rule.source]]
-        return [key for key in dict.fromkeys(keys) if not carried[h.index(key)]]
-
-    results.regenerated = ruled_table(world.training, brought, h, out / "tables" / "regenerated")
-    counted = statistics(results.regenerated)
-    truth = results.statistics.pop("truth")
-    results.statistics |= {"with ancestors and rules": counted, "truth": truth}
-    _write_rules(results.rules, h, out / "rules.csv")
-    account.say(f"{len(results.rules)} rules, such as:")
-    for rule in results.rules[:5]:
-        account.say(f"  {h[rule.source].name} -> {h[rule.target].name}, p {rule.p:.2f} over {rule.images} images")
-    account.say(repr(counted))
-
-
-def _write_rules(rules: list[Rule], hierarchy: Hierarchy, path: Path) -> None:
-    lines = ["source,target,p,support,images\n"]
-    lines += [
-        f"{hierarchy.keys[rule.source]},{hierarchy.keys[rule.target]},{rule.p:.6f},{rule.support},{rule.images}\n"
-        for rule in rules
-    ]
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _explain(results: Results, account: Account) -> None:

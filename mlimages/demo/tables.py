@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mlimages import AnnotationTable, Hierarchy
-from mlimages.annotate import Origin
 from mlimages.annotate.pipeline import annotate
 from mlimages.demo.scenes import Scene
 from mlimages.hierarchy.wordnet import close_upwards
+
+#: Predictions below this are not kept.
+LEAST_SCORE = 0.05
 
 
 def objects_hierarchy(keys: Iterable[str]) -> Hierarchy:
@@ -28,34 +32,32 @@ def write_list(scenes: Sequence[Scene], hierarchy: Hierarchy, path: Path) -> Non
 
 def true_table(scenes: Sequence[Scene], hierarchy: Hierarchy, out: Path) -> AnnotationTable:
     """All that is truly in the scenes, with its ancestors."""
-    return _annotated(scenes, lambda scene: [(key, Origin.GIVEN) for key in scene.objects], hierarchy, out)
-
-
-def ruled_table(
-    scenes: Sequence[Scene], brought: Callable[[Scene], Sequence[str]], hierarchy: Hierarchy, out: Path
-) -> AnnotationTable:
-    """The published label of each scene, what rules bring to it, and the ancestors of both."""
-
-    def labels(scene: Scene) -> list[tuple[str, Origin]]:
-        return [(scene.published, Origin.GIVEN), *((key, Origin.COOCCURRENCE) for key in brought(scene))]
-
-    return _annotated(scenes, labels, hierarchy, out)
-
-
-def _annotated(
-    scenes: Sequence[Scene],
-    labels: Callable[[Scene], Sequence[tuple[str, Origin]]],
-    hierarchy: Hierarchy,
-    out: Path,
-) -> AnnotationTable:
-    found = [list(labels(scene)) for scene in scenes]
+    labels = [hierarchy.index(scene.objects).tolist() for scene in scenes]
     batch = pa.record_batch(
-        {
-            "image": [scene.name for scene in scenes],
-            "labels": pa.array([[hierarchy.index(key) for key, _ in each] for each in found], pa.list_(pa.int32())),
-            "confidences": pa.array([[1.0] * len(each) for each in found], pa.list_(pa.float32())),
-            "origins": pa.array([[int(origin) for _, origin in each] for each in found], pa.list_(pa.uint8())),
-        }
+        {"image": [scene.name for scene in scenes], "labels": pa.array(labels, pa.list_(pa.int32()))}
     )
     table: AnnotationTable = annotate([batch], hierarchy, out=out)
     return table
+
+
+def predictions(scenes: Sequence[Scene], scores: NDArray[np.float32], outputs: NDArray[np.int32]) -> pa.Table:
+    """What a teacher says, as a table of predictions: columns image, labels and scores; the least sure left out.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        m of them.
+    scores : float32 array [m, k]
+        How sure the teacher is.
+    outputs : int32 array [k]
+        Of which categories.
+    """
+    rows, columns = np.nonzero(scores > LEAST_SCORE)
+    offsets = pa.array(np.searchsorted(rows, np.arange(len(scenes) + 1)), pa.int32())
+    return pa.table(
+        {
+            "image": [scene.name for scene in scenes],
+            "labels": pa.ListArray.from_arrays(offsets, pa.array(outputs[columns], pa.int32())),
+            "scores": pa.ListArray.from_arrays(offsets, pa.array(scores[rows, columns], pa.float32())),
+        }
+    )

@@ -20,7 +20,7 @@ from mlimages.models.order import Batches
 from mlimages.models.preprocess import evaluation, normalised
 from mlimages.models.train import MODEL
 
-SIDE = 64  # pixels that the small network sees
+SIDE = 72  # pixels that the small network sees
 
 #: What is measured: the name in the tables, and what it says.
 MEASURES = {
@@ -113,7 +113,7 @@ def train_model(task: Task, table: AnnotationTable, *, seed: int, out: Path) -> 
         workers=1,
         loss="bce",
         schedule="cosine",
-        learning_rate=0.05,
+        learning_rate=0.001,
         warm_up=0.5,
         seed=seed,
         device="cpu",
