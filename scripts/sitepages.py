@@ -42,6 +42,7 @@ def on_files(files: Any, config: Any) -> Any:
     def add(path: str, content: str | bytes) -> None:
         files.append(File.generated(config, path, content=content))
 
+    add("benchmarks.md", (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"))
     add("reference/commands.md", commands_page())
     for name in API:
         add(f"reference/{name}.md", api_page(name))
@@ -98,6 +99,7 @@ def public_names(module: str) -> Iterator[str]:
 def executed(path: Path) -> Any:
     """The notebook with its outputs; an error in a cell is raised."""
     import nbformat
+    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
@@ -106,7 +108,10 @@ def executed(path: Path) -> Any:
         env["MLIMAGES_DATA"] = str(OFFICIAL)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
         client = NotebookClient(
-            notebook, timeout=_SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=_SECONDS,
+            resources={"metadata": {"path": folder}},
+            km=AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel"),
         )
         client.execute(env=env)
     _EXECUTED.mkdir(parents=True, exist_ok=True)
