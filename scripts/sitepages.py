@@ -22,16 +22,37 @@ OFFICIAL = ROOT.parent / "shared" / "ml-images"
 _EXECUTED = ROOT / "build" / "notebooks"
 _SECONDS = 180  # that a notebook may take
 
-#: A page each: its title, and the modules whose public names it shows; a package shows what its __all__ names.
+#: A page each: its title, and the modules whose public names it shows, or module:name for a name of it.
 API = {
-    "hierarchy": ("Hierarchies", ["mlimages.hierarchy", "mlimages.hierarchy.wordnet", "mlimages.hierarchy.explorer"]),
-    "annotate": ("Annotations", ["mlimages.annotate.pipeline", "mlimages.annotate", "mlimages.annotate.recover"]),
+    "hierarchy": (
+        "Hierarchies",
+        ["mlimages.hierarchy", "mlimages.hierarchy.wordnet:close_upwards", "mlimages.hierarchy.explorer"],
+    ),
+    "annotate": (
+        "Annotations",
+        [
+            "mlimages.annotate.pipeline:annotate",
+            "mlimages.annotate",
+            "mlimages.annotate.recover:recover_given",
+            "mlimages.annotate.rulejudging:RuleJudgement",
+            "mlimages.annotate.tablestatistics:TableStatistics",
+            "mlimages.annotate.labelaudit:LabelAudit",
+        ],
+    ),
     "images": (
         "Pixels",
-        ["mlimages.images", "mlimages.images.pack", "mlimages.images.packed", "mlimages.images.tfrecord"],
+        [
+            "mlimages.images",
+            "mlimages.images.pack:pack",
+            "mlimages.images.packed",
+            "mlimages.images.export:export_tfrecord",
+            "mlimages.images.tfrecord:Record",
+            "mlimages.images.tfrecord:read",
+            "mlimages.images.tfrecord:write",
+        ],
     ),
     "models": ("Networks", ["mlimages.models"]),
-    "errors": ("Errors and doctor", ["mlimages.errors", "mlimages.doctor"]),
+    "errors": ("Errors, doctor and build", ["mlimages.errors", "mlimages.doctor", "mlimages.build.pipeline:build"]),
 }
 
 
@@ -68,13 +89,15 @@ def commands_page() -> str:
     return text.replace("```console\n$ ", "```text\n")
 
 
-def api_page(name: str) -> str:
+def api_page(page: str) -> str:
     """The documentation strings of the public names of modules, for mkdocstrings to fill in."""
-    title, modules = API[name]
+    title, modules = API[page]
     parts = [f"# {title}\n"]
     for module in modules:
-        parts.append(f"## {module}\n")
-        parts += [f"::: {place}\n" for place in public_names(module)]
+        module, _, name = module.partition(":")
+        if f"## {module}\n" not in parts:
+            parts.append(f"## {module}\n")
+        parts += [f"::: {place}\n" for place in ([f"{module}.{name}"] if name else public_names(module))]
     return "\n".join(parts)
 
 
