@@ -2,9 +2,9 @@
 
 10.7 million images, one of 10,032 categories each, five of 1,134 predicted on each. In memory the peers are given the
 53.5 million pairs as two flat integer columns, which is what is best for them; ours is given the two tables with names
-and lists, compares all names, applies the threshold, and also counts n(i) and n(j); beside it stands what it takes to count
-pairs that are known, as the peers do. Then from Parquet: the time of
-scanning both tables beside that of counting over them, in the same order and in a random one. Every line is a process
+and lists, compares all names, applies the threshold, and also counts n(i) and n(j). Beside it stands what it takes to
+count pairs that are known, as the peers do. Then from Parquet: the time of scanning both tables beside that of counting
+over them, in the same order and in a random one. Every line is a process
 of its own, and its memory is the most that process held.
 
     python benchmarks/cooccurrence.py [--rows 10700000] [--folder DIR] [--no-crosstab]
