@@ -7,7 +7,7 @@ JOBS ?= 2
 
 .PHONY: help demo test lint format clean
 help:
-	@echo "make demo   regenerate the annotations of a small list, into demo/"
+	@echo "make demo   make pictures, regenerate their annotations, train on them: a report in demo/"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, ruff format --check, mypy"
 	@echo "make format let ruff rewrite the code"

@@ -159,12 +159,30 @@ class PredictionWriter:
             return None
         return Part(path.name, footer.num_rows, path.stat().st_size, file_hash(path))
 
-    def finish(self, parts: Sequence[Part], *, inputs: Sequence[Input] = ()) -> PredictionTable:
-        """Write the categories and, last of all, the manifest."""
+    @property
+    def table_metadata(self) -> dict[str, Any]:
+        """What the manifest says: that, and the keys of the outputs."""
+        return self.metadata | {"outputs": [self.hierarchy.keys[i] for i in self.outputs.tolist()]}
+
+    def finish(
+        self,
+        parts: Sequence[Part],
+        *,
+        inputs: Sequence[Input] = (),
+        options: Mapping[str, Any] | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> PredictionTable:
+        """Write the categories and, last of all, the manifest, with options and counts of whoever made the parts."""
         with replacing(self.folder / CATEGORIES) as file:
             self.hierarchy.to_parquet(file.name)
-        metadata = self.metadata | {"outputs": [self.hierarchy.keys[i] for i in self.outputs.tolist()]}
-        Manifest(metadata, {"format": PREDICTIONS}, list(inputs), list(parts)).write(self.folder / MANIFEST)
+        manifest = Manifest(
+            self.table_metadata,
+            {"format": PREDICTIONS, **(options or {})},
+            list(inputs),
+            list(parts),
+            dict(counts or {}),
+        )
+        manifest.write(self.folder / MANIFEST)
         return PredictionTable.open(self.folder)
 
 

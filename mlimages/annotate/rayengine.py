@@ -51,7 +51,7 @@ def run_on_ray(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterato
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     kept = maker.folder / _MAKER
     try:
-        with _quiet(data):
+        with quiet(data):
             pickled = pickle.dumps(replace(maker, stop=None))
             kept.write_bytes(pickled)
             options = {"path": os.fspath(kept), "digest": xxhash.xxh3_128_hexdigest(pickled)}
@@ -63,7 +63,7 @@ def run_on_ray(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterato
 
 
 @contextmanager
-def _quiet(data: Any) -> Iterator[None]:
+def quiet(data: Any) -> Iterator[None]:
     """Without the progress bars and announcements of Ray Data; the job tells of its progress itself."""
     context = data.DataContext.get_current()
     before = (context.enable_progress_bars, context.print_on_execution_start)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, cooccur, hierarchy, images, models, pixels, predict, tables
+from mlimages.cli import annotate, cooccur, doctor, hierarchy, images, models, pixels, predict, tables, teacher
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -32,6 +32,9 @@ app.command()(models.finetune)
 app.command()(predict.evaluate)
 app.command()(predict.classify)
 app.command()(predict.features)
+app.command()(teacher.predict)
+app.command()(doctor.doctor)
+app.command()(teacher.build)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mlimages.models import Inference
     from mlimages.models.build import Network
     from mlimages.models.evaluate import MultiLabelResult, TopK
 
@@ -51,9 +50,7 @@ def evaluate(
     train_table: Annotated[
         str | None, typer.Option(help="For multi-label: the training table, whose counts tell the trainable classes.")
     ] = None,
-    more_than: Annotated[
-        int, typer.Option(min=0, help="Images that make a class trainable are more than so many.")
-    ] = 100,
+    more_than: Annotated[int, typer.Option(min=0, help="A trainable class has more images than that.")] = 100,
     top: Annotated[str, typer.Option(help="For multi-label: how many predictions an image has, by commas.")] = "1,5",
     consistent: Consistent = False,
     crop: Crop = "central",
@@ -82,9 +79,12 @@ def evaluate(
     if not by_label:
         if size is not None:
             raise ModelError("--size is for multi-label: give --sizes")
-        _top_k(
-            models, loaded, setting or [""] * len(models), table, images, _numbers(sizes, "--sizes"), how, csv, as_json
-        )
+        from mlimages.models import evaluate_top_k
+
+        chosen = _numbers(sizes, "--sizes")
+        measured = [evaluate_top_k(model, table, images, sizes=chosen, how=how) for model in loaded]
+        rows = list(zip(models, setting or [""] * len(models), measured, strict=True))
+        _show_top_k(rows, csv=csv, as_json=as_json)
         return
     from mlimages.models import evaluate_multi_label, trainable_categories
 
@@ -173,9 +173,8 @@ def features(
         written, broken = write_features(network, images, out, how=how)
     finally:
         logging.getLogger("mlimages").removeHandler(handler)
-    typer.echo(
-        f"{out}: {written:,} pictures, {network.num_features} features each" + (f"; {broken:,} broken" * bool(broken))
-    )
+    missing = f"; {broken:,} broken" if broken else ""
+    typer.echo(f"{out}: {written:,} pictures, {network.num_features} features each{missing}")
 
 
 def _load(path: str, activation: str | None) -> Network:
@@ -198,35 +197,22 @@ def _numbers(text: str, option: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _top_k(
-    paths: list[str],
-    models: list[Network],
-    settings: list[str],
-    table: str,
-    images: str | None,
-    sizes: list[int],
-    how: Inference,
-    csv: str | None,
-    as_json: bool,
-) -> None:
-    from mlimages.models import evaluate_top_k, results_table
+def _show_top_k(rows: list[tuple[str, str, list[TopK]]], *, csv: str | None, as_json: bool) -> None:
+    from mlimages.models import results_table
 
-    results = [evaluate_top_k(model, table, images, sizes=sizes, how=how) for model in models]
     flat = [
-        {"model": path, "setting": setting, **_top_k_values(each)}
-        for path, setting, sized in zip(paths, settings, results, strict=True)
-        for each in sized
+        {"model": path, "setting": setting, **_top_k_values(each)} for path, setting, sized in rows for each in sized
     ]
     if csv is not None:
         _write_csv(csv, flat)
     if as_json:
         typer.echo(json.dumps(flat, indent=2))
         return
-    typer.echo(results_table(list(zip(map(_stem, paths), settings, results, strict=True))))
-    for each in results[0][:1]:
-        typer.echo(
-            f"\n{each.images:,} images; left out: {each.left_out:,} without exactly one class, {each.broken:,} broken"
-        )
+    typer.echo(results_table([(_stem(path), setting, sized) for path, setting, sized in rows]))
+    first = rows[0][2][0]
+    typer.echo(
+        f"\n{first.images:,} images; left out: {first.left_out:,} without exactly one class, {first.broken:,} broken"
+    )
 
 
 def _top_k_values(each: TopK) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class PackedImages(Sequence[Row]):
         return shard.row(within)
 
     def image(self, row: int) -> bytes:
-        """The bytes of one image."""
+        """The bytes of one image, by its number."""
         shard, within = self._place(row)
         return shard.image(within)
 

@@ -90,7 +90,7 @@ class ShardJob:
         JobError
             Where the folder is not empty, what is resumed was begun with something else, or the disk is full.
         """
-        if not self._begin(resume=resume):
+        if not self.begin(resume=resume):
             return Manifest.read(self.folder)
         work = partial(_make_or_keep, make=make, folder=self.folder, path_of=path_of, rows_of=rows_of)
         parts: list[Part] = []
@@ -108,8 +108,14 @@ class ShardJob:
     def _manifest(self) -> Manifest:
         return Manifest(self.metadata, self.options, [Input.of(path) for path in self.inputs])
 
-    def _begin(self, *, resume: bool) -> bool:
-        """Prepare the folder; return whether there is anything left to do."""
+    def begin(self, *, resume: bool) -> bool:
+        """Prepare the folder; return whether there is anything left to do.
+
+        Raises
+        ------
+        JobError
+            As :meth:`run`.
+        """
         for name, finished in ((MANIFEST, True), (JOB, False)):
             if (self.folder / name).is_file():
                 if not resume:

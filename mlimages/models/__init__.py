@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mlimages.models.maxconstraint import MaxConstraintLoss
     from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
     from mlimages.models.predict import Inference, classify, write_features
+    from mlimages.models.prediction import predict_images
     from mlimages.models.resnet import PublishedResNet
+    from mlimages.models.teacher import Teacher
+    from mlimages.models.teachersource import load_teacher
     from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
     from mlimages.models.train import train
 
@@ -32,6 +35,7 @@ _HOME = {  # public name: the module that holds it
     "MultiLabelMetrics": "metrics",
     "Preprocessing": "card",
     "PublishedResNet": "resnet",
+    "Teacher": "teacher",
     "TensorFlowCheckpoint": "tfcheckpoint",
     "TopKAccuracy": "metrics",
     "TrainConfig": "config",
@@ -44,6 +48,8 @@ _HOME = {  # public name: the module that holds it
     "finetuning": "finetune",
     "l2_penalty": "loss",
     "load_model": "checkpoint",
+    "load_teacher": "teachersource",
+    "predict_images": "prediction",
     "read_card": "checkpoint",
     "results_table": "evaluate",
     "save_model": "checkpoint",
@@ -63,6 +69,7 @@ __all__ = [
     "MultiLabelMetrics",
     "Preprocessing",
     "PublishedResNet",
+    "Teacher",
     "TensorFlowCheckpoint",
     "TopKAccuracy",
     "TrainConfig",
@@ -75,6 +82,8 @@ __all__ = [
     "finetuning",
     "l2_penalty",
     "load_model",
+    "load_teacher",
+    "predict_images",
     "read_card",
     "results_table",
     "save_model",
@@ -83,7 +92,10 @@ __all__ = [
     "write_features",
 ]
 
-_NEEDS_TORCH = {"build", "checkpoint", "evaluate", "finetune", "loss", "maxconstraint", "predict", "resnet", "train"}
+_NEEDS_TORCH = {
+    *("build", "checkpoint", "evaluate", "finetune", "loss", "maxconstraint", "predict", "prediction", "resnet"),
+    *("teacher", "teachersource", "train"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -73,7 +73,7 @@ def load_model(path: str | os.PathLike[str], *, architecture: Architecture | Non
     except ModelError as error:
         raise FormatError(str(error), path=path) from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    _compare(expected, {key: tuple(value.shape) for key, value in state.items()}, path=Path(name))
+    compare_shapes(expected, {key: tuple(value.shape) for key, value in state.items()}, path=Path(name))
     model.load_state_dict(state)
     return model.eval()
 
@@ -168,7 +168,7 @@ def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None
         activation="softmax" if bias == (_IMAGENET_CLASSES,) else "sigmoid",
     )
     mapping = _mapping(card)
-    _compare({each.name: each.shape for each in mapping.values()}, shapes, path=source.index_path)
+    compare_shapes({each.name: each.shape for each in mapping.values()}, shapes, path=source.index_path)
     model = build_from_card(card)
     assert isinstance(model, PublishedResNet)
     state = {
@@ -227,7 +227,7 @@ def _from_batch_norm(ours: str, theirs: str, channels: int) -> dict[str, _Source
     }
 
 
-def _compare(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], *, path: Path) -> None:
+def compare_shapes(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], *, path: Path) -> None:
     """Raise a FormatError that lists what is missing, surplus or of another shape."""
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]

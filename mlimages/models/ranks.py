@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
 
-from mlimages.errors import ModelError
+from mlimages.errors import MlimagesError, ModelError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,22 @@ class Ranks:
             torch.distributed.all_reduce(values)
         return values
 
+    def share(self, make: Callable[[], T]) -> T:
+        """What the first rank makes, on all of them; all must ask. It is pickled, and so is an error of ours."""
+        if self.world == 1:
+            return make()
+        made: list[Any] = [None, None]
+        if self.first:
+            try:
+                made[0] = make()
+            except (MlimagesError, OSError) as error:  # the others would wait for it
+                made[1] = error
+        torch.distributed.broadcast_object_list(made, src=0)
+        if made[1] is not None:
+            raise made[1]
+        found: T = made[0]
+        return found
+
     def wait(self) -> None:
         """Go on when all ranks are here."""
         if self.world > 1:
@@ -74,13 +94,17 @@ def find_device(device: str, *, local: int = 0) -> torch.device:
 
 
 @contextmanager
-def joined(device: str = "auto") -> Iterator[Ranks]:
+def joined(device: str = "auto", *, backend: str | None = None, timeout: timedelta | None = None) -> Iterator[Ranks]:
     """Join the processes that ``torchrun`` started (it sets RANK, WORLD_SIZE and where to meet), or be alone.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"} or a torch device
         ``auto`` takes a graphics card where there is one, and its processes speak NCCL; others speak gloo.
+    backend : str, optional
+        What they speak instead.
+    timeout : datetime.timedelta, optional
+        How long they wait for each other; torch's default is minutes.
 
     Raises
     ------
@@ -95,7 +119,11 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(0, 1, place)
         return
-    torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    if torch.distributed.is_initialized():  # by whoever does several things together, and ends it
+        yield Ranks(torch.distributed.get_rank(), world, place)
+        return
+    chosen = backend or ("nccl" if place.type == "cuda" else "gloo")
+    torch.distributed.init_process_group(chosen, timeout=timeout)
     try:
         yield Ranks(torch.distributed.get_rank(), world, place)
     finally:

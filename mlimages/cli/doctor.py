@@ -1,0 +1,29 @@
+"""``mlimages doctor``: what is installed and what is missing."""
+
+from __future__ import annotations
+
+import typer
+
+
+def doctor(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """Print versions, extras and data, and what is missing with the line that gets it; exit 1 where it is needed."""
+    from dataclasses import asdict
+
+    from mlimages.cli.output import print_json
+    from mlimages.doctor import diagnose, healthy
+
+    findings = diagnose()
+    if as_json:
+        print_json([asdict(each) for each in findings])
+    else:
+        section = None
+        width = max(len(each.name) for each in findings)
+        for each in findings:
+            if each.section != section:
+                typer.echo(f"{each.section}:")
+                section = each.section
+            typer.echo(f"  {each.state:<7}  {each.name:<{width}}  {each.detail}")
+            if each.fix:
+                typer.echo(f"  {'':<7}  {'':<{width}}  -> {each.fix}")
+    if not healthy(findings):
+        raise typer.Exit(1)

@@ -1,0 +1,123 @@
+"""``mlimages predict`` and ``mlimages build``: what a teacher sees in pictures, and all steps around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="A .safetensors file, a TensorFlow checkpoint (the path before .index), timm:NAME, or "
+            "python:MODULE:NAME for a callable from pictures to probabilities."
+        ),
+    ],
+    images: Annotated[
+        Path, typer.Option(metavar="DIR", help="A folder of images, packed images, or an annotation table (--root).")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the table, new or empty.")],
+    hierarchy: Annotated[
+        str | None,
+        typer.Option(help="The categories: a name such as ml-images, or a path; by default those beside the images."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder that the names of an annotation table start from.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Leave out scores up to this; a negative one keeps all.")] = 0.5,
+    top: Annotated[int | None, typer.Option(min=1, help="Labels of an image at most, the most probable ones.")] = None,
+    class_file: Annotated[
+        Path | None, typer.Option(help="The key of each output, one a line; ImageNet's class list by default.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="A CSV label,key: the category of each class where the key is another.")
+    ] = None,
+    categories: Annotated[
+        Path | None, typer.Option(help="Keys of the categories to keep, one a line; all by default.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="timm: a file of weights instead of the published ones.")] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="sigmoid or softmax; softmax for timm's by default, sigmoid for others.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Pixels; what the network was made for by default.")] = None,
+    crop: Annotated[
+        str, typer.Option(help="classifier: the middle square of the picture; central: its middle 0.8 by 0.8.")
+    ] = "classifier",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that the teacher sees at once.")] = 64,
+    unit_images: Annotated[int, typer.Option(min=1, help="Pictures of a part.")] = 4096,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads, or actors with Ray; as many as there are cores by default.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
+) -> None:
+    """Predict what is in pictures; torchrun -m mlimages predict ... shares them over several processes."""
+    from mlimages import load_hierarchy
+    from mlimages.cli.progress import job_progress
+    from mlimages.errors import MlimagesError
+    from mlimages.models import load_teacher, predict_images
+    from mlimages.models.picturesource import open_pictures
+
+    known = load_hierarchy(hierarchy) if hierarchy is not None else open_pictures(images, root=root).hierarchy
+    if known is None:
+        raise MlimagesError(f"{images}: has no categories beside the images: name them (--hierarchy)")
+    loaded = load_teacher(
+        teacher,
+        known,
+        class_file=class_file,
+        mapping=mapping,
+        categories=categories,
+        weights=weights,
+        activation=activation,
+        size=size,
+        crop=crop,
+    )
+    with job_progress(f"predict to {out}", resumable=True) as progress:
+        table = predict_images(
+            loaded,
+            images,
+            out,
+            root=root,
+            threshold=threshold,
+            top=top,
+            batch=batch,
+            unit_images=unit_images,
+            device=device,
+            workers=workers,
+            engine=engine,  # type: ignore[arg-type]
+            resume=resume,
+            progress=progress,
+        )
+    if not _first_rank():
+        return
+    broken = table.manifest.counts.get("broken", 0)
+    typer.echo(
+        f"{out}: {len(table):,} images in {len(table.manifest.parts)} parts, {len(table.outputs):,} categories"
+        + (f"; {broken:,} could not be read: see {out / 'broken.tsv'}" if broken else "")
+    )
+
+
+def build(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make of what; see docs/build.toml.")],
+) -> None:
+    """Make the whole data set; steps that are done are skipped. torchrun -m mlimages build ... shares the teacher."""
+    from mlimages.build import BuildConfig
+    from mlimages.build import build as run
+    from mlimages.cli.progress import job_progress
+
+    known = BuildConfig.from_toml(config)
+    with job_progress(f"build {known.out}", resumable=False):
+        path = run(known, report=lambda name, what: typer.echo(f"{name}: {what}"))
+    if _first_rank():
+        typer.echo(str(path))
+
+
+def _first_rank() -> bool:
+    """Whether this is the process that speaks, of those that torchrun started."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,66 @@
+"""What the demo says while it works: a numbered step, what came out of it, how long it took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import typer
+
+_EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+
+
+@dataclass(slots=True)
+class Account:
+    """The steps so far; everything is printed as it happens.
+
+    Attributes
+    ----------
+    steps : list of (str, float)
+        Title and seconds of each finished step.
+    """
+
+    steps: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Print the title, and in the end the time."""
+        typer.secho(f"\n{len(self.steps) + 1}. {title}", bold=True)
+        began = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        self.steps.append((title, seconds))
+        self.say(f"({seconds:.1f} s)")
+
+    def say(self, text: str) -> None:
+        """Print lines, indented below the step."""
+        for line in text.splitlines():
+            typer.echo(f"   {line}".rstrip())
+
+    def progress(self, what: str) -> Progress:
+        """A counter that shows itself now and then."""
+        return Progress(what)
+
+
+class Progress:
+    """Shows how far a step is: one line that is written over on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last = time.monotonic()
+        self._terminal = sys.stdout.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        now = time.monotonic()
+        if done < total and now - self._last < (0.1 if self._terminal else _EVERY):
+            return
+        self._last = now
+        text = f"   {self._what}: {done:,} of {total:,}"
+        if self._terminal:
+            typer.echo(f"\r\033[K{text if done < total else ''}", nl=False)
+        elif done < total:
+            typer.echo(text)

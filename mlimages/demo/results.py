@@ -1,0 +1,60 @@
+"""What the demo found out: all that its report shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlimages import AnnotationTable
+from mlimages.annotate.explanation import Explanation
+from mlimages.annotate.tablestatistics import TableStatistics
+from mlimages.demo.judging import Judgement
+from mlimages.demo.training import Trained
+from mlimages.demo.world import World
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(slots=True, kw_only=True)
+class Results:
+    """Filled step by step.
+
+    Attributes
+    ----------
+    world : World
+        The scenes.
+    single, regenerated : AnnotationTable
+        The training scenes with their published labels alone, and with all that is brought.
+    statistics : dict of str to TableStatistics
+        Of tables, by what they hold.
+    teacher : str
+        What the teacher is, in a few words.
+    teacher_scores : list of dict
+        Precision and recall of the teacher's objects, a row a kind of teacher and threshold.
+    judgements : list of Judgement
+        Of rules, by threshold.
+    chosen : Judgement
+        Of the rules that were taken.
+    rules : pandas.DataFrame
+        Those.
+    explanations : list of (str, Explanation)
+        Of some images.
+    runs : list of Trained
+        All training runs.
+    steps : list of (str, float)
+        Title and seconds of each step.
+    """
+
+    world: World
+    single: AnnotationTable
+    regenerated: AnnotationTable
+    statistics: dict[str, TableStatistics] = field(default_factory=dict)
+    teacher: str = ""
+    teacher_scores: list[dict[str, Any]] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    chosen: Judgement | None = None
+    rules: pd.DataFrame | None = None
+    explanations: list[tuple[str, Explanation]] = field(default_factory=list)
+    runs: list[Trained] = field(default_factory=list)
+    steps: list[tuple[str, float]] = field(default_factory=list)

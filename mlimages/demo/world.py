@@ -1,0 +1,103 @@
+"""The demo's pictures: which cut-outs there are, the scenes made of them, and the hierarchy of what they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlimages import Hierarchy
+from mlimages.demo.account import Account
+from mlimages.demo.cutouts import Collection
+from mlimages.demo.scenes import Scene, SceneMaker
+from mlimages.demo.shapes import draw_shapes
+from mlimages.demo.stamps import APT_LINE, can_fetch, fetch_stamps, find_stamps, read_stamps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much the demo makes.
+
+    Parameters
+    ----------
+    labelled, training, held_out : int
+        Scenes that the teacher learns from, that are annotated and trained on, and that judge.
+    seeds, epochs : int
+        Runs of each training, and how often each sees every scene.
+    """
+
+    labelled: int = 900
+    training: int = 2000
+    held_out: int = 600
+    seeds: int = 3
+    epochs: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All scenes and their categories.
+
+    Parameters
+    ----------
+    collection : Collection
+        The cut-outs.
+    hierarchy : Hierarchy
+        Their synsets and all above.
+    images : pathlib.Path
+        Folder of the scenes.
+    labelled, training, held_out : list of Scene
+        The scenes.
+    """
+
+    collection: Collection
+    hierarchy: Hierarchy
+    images: Path
+    labelled: list[Scene]
+    training: list[Scene]
+    held_out: list[Scene]
+
+
+def choose_cutouts(cache: Path, account: Account, *, pictures: str) -> Collection:
+    """Photographs where they are to be had, else drawings.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        Where the photographs are unpacked.
+    account : Account
+        Is told.
+    pictures : {"auto", "stamps", "shapes"}
+        ``auto`` fetches the photographs where they are missing and apt is here; ``stamps`` only looks for them;
+        ``shapes`` draws.
+    """
+    if pictures == "shapes":
+        return draw_shapes()
+    found = find_stamps(cache)
+    if found is None and pictures == "auto" and can_fetch():
+        account.say("no photographs here yet: unpacking Debian's package of them (154 MB) into the cache, without root")
+        fetched = fetch_stamps(cache)
+        if isinstance(fetched, Path):
+            found = fetched
+        else:
+            account.say(f"that failed: {fetched}")
+    if found is None:
+        account.say(f"no photographs: simple shapes are drawn instead. For photographs run: {APT_LINE}")
+        return draw_shapes()
+    account.say(f"photographs from {found}")
+    return read_stamps(found)
+
+
+def make_world(collection: Collection, hierarchy: Hierarchy, images: Path, size: Size, account: Account) -> World:
+    """Write all scenes."""
+    maker = SceneMaker(collection)
+    parts = {
+        name: maker.write(images, name, count, progress=account.progress(f"{name} scenes"))
+        for name, count in (("labelled", size.labelled), ("training", size.training), ("held-out", size.held_out))
+    }
+    return World(
+        collection=collection,
+        hierarchy=hierarchy,
+        images=images,
+        labelled=parts["labelled"],
+        training=parts["training"],
+        held_out=parts["held-out"],
+    )

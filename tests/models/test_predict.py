@@ -1,0 +1,471 @@
+"""What a trained model says: evaluation, classes of pictures, features; and fine-tuning by the published recipe."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from mlimages import Hierarchy
+from mlimages.annotate.pipeline import annotate
+from mlimages.cli import app
+from mlimages.errors import DataNotFoundError, FormatError, ModelError
+from mlimages.models import (
+    Architecture,
+    Inference,
+    ModelCard,
+    Preprocessing,
+    PublishedResNet,
+    TrainConfig,
+    classify,
+    evaluate_multi_label,
+    evaluate_top_k,
+    finetuning,
+    load_model,
+    results_table,
+    save_model,
+    train,
+    trainable_categories,
+    write_features,
+)
+from mlimages.models.evaluate import TopK
+from mlimages.models.outputs import output_names, outputs_of, read_dictionary_names, read_keys
+
+SHOWN = ("puppy", "cat", "rose", "water")
+HUES = {"puppy": (220, 40, 40), "cat": (40, 220, 40), "rose": (40, 40, 220), "water": (220, 220, 40)}
+HOW = Inference(batch=7, workers=0, size=32)
+
+
+class Painted(PublishedResNet):
+    """A small published network whose logits are the similarity of the mean colour to that of each shown category."""
+
+    def forward(self, x):
+        mean = x.mean(dim=(2, 3))  # [B, 3], in [-1, 1]
+        logits = torch.full((len(x), self.card.num_classes), -4.0)
+        for key, colour in HUES.items():
+            if key in self.card.categories:
+                wanted = torch.tensor(colour) / 127.5 - 1
+                logits[:, self.card.categories.index(key)] = 4 - 6 * (mean - wanted).abs().sum(dim=1)
+        return logits
+
+    def forward_features(self, x):
+        return x.mean(dim=(2, 3)).repeat(1, self.num_features // 3 + 1)[:, : self.num_features]
+
+
+def painted(categories, activation="sigmoid"):
+    card = ModelCard(
+        name="resnet-test",
+        num_classes=len(categories),
+        preprocessing=Preprocessing(size=32),
+        architecture=Architecture(blocks=(1, 1, 1, 1), widths=(8, 8, 16, 16), stem=4),
+        categories=tuple(categories),
+        activation=activation,
+    )
+    return Painted(card).eval()
+
+
+@pytest.fixture
+def model(zoo):
+    return painted(zoo.keys)
+
+
+@pytest.fixture
+def one_of_four():
+    return painted(SHOWN, "softmax")
+
+
+def spoiled(pictures, tmp_path, *names):
+    """A copy of the folder of pictures with some that are none."""
+    folder = tmp_path / "spoiled"
+    folder.mkdir()
+    for path in pictures.images.iterdir():
+        (folder / path.name).write_bytes(b"no picture" if path.name in names else path.read_bytes())
+    return folder
+
+
+# top-k ----------------------------------------------------------------------------------------------------------------
+
+
+def test_top_k_counts_every_image_with_one_class_at_each_size(one_of_four, pictures):
+    small, large = evaluate_top_k(one_of_four, pictures.table, pictures.images, sizes=(16, 24), how=HOW)
+    assert (small.size, large.size) == (16, 24)
+    assert (small.images, small.left_out, small.broken) == (60, 0, 0)
+    assert small.accuracy == {"top1": 1.0, "top5": 1.0}
+
+
+def test_top_k_leaves_out_images_with_none_or_several_classes_and_broken_ones(pictures, tmp_path):
+    model = painted(("dog", "puppy", "rose"), "softmax")  # a puppy is both dog and puppy; cat and water are neither
+    (result,) = evaluate_top_k(
+        model, pictures.table, spoiled(pictures, tmp_path, "002.png"), sizes=[16], how=HOW
+    )  # 002 is a rose
+    assert (result.images, result.left_out, result.broken) == (14, 45, 1)
+    assert result.accuracy["top1"] == 1.0
+
+
+def test_results_have_the_published_layout():
+    results = [
+        TopK(224, 50_000, 0, 0, {"top1": 0.788, "top5": 0.945}),
+        TopK(299, 0, 0, 0, {"top1": math.nan, "top5": 1}),
+    ]
+    lines = results_table([("ours", "", results)]).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        "Checkpoints",
+        "Train and finetune setting",
+        "Top-1 acc on Val 224",
+        "Top-5 acc on Val 224",
+        "Top-1 acc on Val 299",
+        "Top-5 acc on Val 299",
+    ]
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["ours", "--", "78.80", "94.50", "--", "--"]
+
+
+# multi-label ----------------------------------------------------------------------------------------------------------
+
+
+def test_multi_label_metrics_of_a_model_that_knows_leaves_only(model, pictures, zoo):
+    result = evaluate_multi_label(model, pictures.table, pictures.images, unknown=0.0, how=HOW)
+    assert result.metrics["images"] == 60
+    assert result.keys == zoo.keys
+    assert result.images_of_class[zoo.index("puppy")] == 15
+    assert result.average_precision[zoo.index(list(SHOWN))].tolist() == [1.0] * 4
+    assert result.metrics["precision@1"] == 1.0
+    assert result.metrics["hierarchical_precision@1"] == 1.0
+    assert result.average_precision[zoo.index("dog")] == pytest.approx(0.25)  # says the same of all pictures
+    better = evaluate_multi_label(model, pictures.table, pictures.images, unknown=0.0, make_consistent=True, how=HOW)
+    assert better.average_precision[zoo.index("dog")] == 1.0
+    assert better.metrics["map"] > result.metrics["map"]
+
+
+def test_unlisted_labels_are_left_out_of_multi_label_metrics(model, pictures, zoo):
+    result = evaluate_multi_label(model, pictures.table, pictures.images, how=HOW)
+    # cats are listed as no stuff, water is stuff; all else is listed as present or not at all
+    assert result.average_precision[zoo.index("puppy")] == 1.0
+    assert (
+        result.metrics["precision@5"]
+        > evaluate_multi_label(model, pictures.table, pictures.images, unknown=0.0, how=HOW).metrics["precision@5"]
+    )
+
+
+def test_left_out_labels_without_any_absence_are_refused(model, pictures, zoo, tmp_path):
+    (tmp_path / "list.txt").write_text("000.png\tpuppy:1\n")
+    annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table")
+    with pytest.raises(ModelError, match=r"lists no class as absent.*--unknown absent"):
+        evaluate_multi_label(model, tmp_path / "table", pictures.images, how=HOW)
+
+
+def test_trainable_classes_are_those_of_enough_images(model, pictures, zoo):
+    trainable = trainable_categories(pictures.table, more_than=15)
+    assert [zoo.keys[index] for index in np.flatnonzero(trainable)] == ["animal", "pet", "thing"]
+    result = evaluate_multi_label(
+        model, pictures.table, pictures.images, unknown=0.0, trainable=trainable, make_consistent=True, how=HOW
+    )
+    assert result.metrics["classes"] == 3
+
+
+def test_broken_pictures_are_in_no_metric(model, pictures, tmp_path):
+    result = evaluate_multi_label(
+        model, pictures.table, spoiled(pictures, tmp_path, "000.png", "031.png"), unknown=0.0, how=HOW
+    )
+    assert (result.metrics["images"], result.broken) == (58, 2)
+    assert result.images_of_class.max() <= 58
+
+
+def test_model_of_other_categories_is_refused(pictures):
+    with pytest.raises(ModelError, match=r"tells 2 categories, and 1 of them are not among the 10 .*: unicorn"):
+        evaluate_top_k(painted(("cat", "unicorn"), "softmax"), pictures.table, pictures.images, how=HOW)
+    nameless = painted(SHOWN)
+    nameless.card = replace(nameless.card, categories=())
+    with pytest.raises(ModelError, match="has 4 outputs and does not say which categories they are"):
+        evaluate_top_k(nameless, pictures.table, pictures.images, how=HOW)
+
+
+# classes of pictures --------------------------------------------------------------------------------------------------
+
+
+def test_classify_gives_the_best_classes_in_order(one_of_four, pictures):
+    found = list(classify(one_of_four, [pictures.images], top=2, how=HOW))
+    assert len(found) == 60
+    assert [Path(each.image).name for each in found[:3]] == ["000.png", "001.png", "002.png"]
+    assert [each.classes[0] for each in found] == [0, 1, 2, 3] * 15
+    assert all(1 >= each.probabilities[0] > each.probabilities[1] >= 0 for each in found)
+
+
+def test_classify_makes_ancestors_at_least_as_probable(model, pictures, zoo):
+    (plain,) = classify(model, [pictures.images / "000.png"], top=10, how=HOW)
+    (made,) = classify(model, [pictures.images / "000.png"], top=10, hierarchy=zoo, how=HOW)
+    chance = dict(zip(made.classes, made.probabilities, strict=True))
+    assert plain.classes[0] == zoo.index("puppy")
+    assert plain.classes[1] != zoo.index("dog") or plain.probabilities[1] < 0.1
+    for above in ("dog", "animal", "pet", "thing"):
+        assert chance[zoo.index(above)] == chance[zoo.index("puppy")] > 0.5
+
+
+def test_classify_reads_the_published_list_and_names_broken_pictures(one_of_four, pictures, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{pictures.images}/003.png\textra\n\n{tmp_path}/missing.jpg\n")
+    water, missing = classify(one_of_four, [tmp_path / "list.txt"], how=HOW)
+    assert (water.classes[0], water.reason) == (3, None)
+    assert (missing.classes, "No such file" in str(missing.reason)) == ([], True)
+
+
+def test_classify_refuses_what_is_not_there(one_of_four, tmp_path):
+    with pytest.raises(DataNotFoundError, match=r"nowhere\.jpg: no such file; expected a picture, a folder"):
+        list(classify(one_of_four, [tmp_path / "nowhere.jpg"], how=HOW))
+    with pytest.raises(ModelError, match="no picture there"):
+        list(classify(one_of_four, [tmp_path], how=HOW))
+
+
+def test_names_come_from_the_dictionary_the_hierarchy_or_wordnet(zoo, tmp_path):
+    card = painted(SHOWN).card
+    (tmp_path / "names.txt").write_text('0\tlittle\tdog\n1\tcat\n2\t"rose"\n3\twater\n')
+    assert output_names(card, dictionary=tmp_path / "names.txt") == ["little dog", "cat", "rose", "water"]
+    assert output_names(card, hierarchy=zoo) == ["Puppy", "Cat", "Rose", "Water"]
+    assert output_names(card) == list(SHOWN)
+    assert output_names(replace(card, categories=("n02084071", "n02121808", "n00015388", "n00017222")))[:2] == [
+        "dog",
+        "domestic cat",
+    ]
+    (tmp_path / "names.txt").write_text("0\tdog\n2\tcat\n")
+    with pytest.raises(FormatError, match=r"names.txt:2: found '2\\tcat', expected the index 1"):
+        output_names(card, dictionary=tmp_path / "names.txt")
+    (tmp_path / "names.txt").write_text("0\tdog\n")
+    with pytest.raises(ModelError, match="names 1 classes, and the model has 4"):
+        output_names(card, dictionary=tmp_path / "names.txt")
+
+
+def test_published_dictionary_has_the_order_of_our_imagenet_classes(official):
+    names = read_dictionary_names(official / "imagenet2012_dictionary.txt")
+    card = ModelCard(name="x", num_classes=1000, preprocessing=Preprocessing(), activation="softmax")
+    ours = output_names(card)
+    assert len(names) == len(ours) == 1000
+    plain = [(a.replace("'", ""), b.replace("'", "")) for a, b in zip(ours, names, strict=True)]
+    assert [pair for pair in plain if not pair[1].startswith(pair[0].replace(" o-", "-o-"))] == []
+
+
+def test_model_of_a_thousand_exclusive_outputs_is_taken_for_imagenet():
+    keys = read_keys("imagenet-1k")
+    hierarchy = Hierarchy([*reversed(keys), "more"], [[]] * 1001)
+    card = ModelCard(name="x", num_classes=1000, preprocessing=Preprocessing(), activation="softmax")
+    assert outputs_of(card, hierarchy) == list(range(999, -1, -1))
+
+
+# features -------------------------------------------------------------------------------------------------------------
+
+
+def test_features_go_to_parquet_in_order_without_broken_pictures(model, pictures, tmp_path):
+    folder = spoiled(pictures, tmp_path, "004.png")
+    assert write_features(model, [folder], tmp_path / "f.parquet", how=HOW) == (59, 1)
+    table = pq.read_table(tmp_path / "f.parquet")
+    assert table.column_names == ["image", "features"]
+    names = [Path(name).name for name in table.column("image").to_pylist()]
+    assert names == sorted(path.name for path in folder.iterdir() if path.name != "004.png")
+    features = np.array(table.column("features").to_pylist())
+    assert features.shape == (59, 16)
+    red = np.asarray(Image.open(folder / "000.png").convert("RGB"))[4:36, 5:45, 0].mean() / 127.5 - 1
+    assert features[0, 0] == pytest.approx(red, abs=0.02)
+    assert table.schema.metadata[b"model"] == b"resnet-test"
+
+
+def test_features_take_packed_images(model, pictures, tmp_path):
+    from mlimages.images.pack import pack
+
+    pack(pictures.table, pictures.images, tmp_path / "packed")
+    assert write_features(model, [tmp_path / "packed"], tmp_path / "f.parquet", how=HOW) == (60, 0)
+
+
+# fine-tuning ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pretrained(tmp_path, zoo):
+    """A published ResNet-50 would be slow: one of timm's smallest, with the categories of the zoo."""
+    from mlimages.models import build_model
+
+    model = build_model("test_resnet", num_classes=10)
+    path = tmp_path / "pretrained.safetensors"
+    save_model(model, path, hierarchy=zoo)
+    return path
+
+
+def test_recipe_is_the_published_one(tmp_path):
+    from mlimages.models import build_model
+
+    save_model(build_model("resnet50-mlimages", num_classes=3), tmp_path / "start.safetensors")
+    config = finetuning({"table": "t", "out": "o", "start": str(tmp_path / "start.safetensors"), "batch": 256})
+    assert config.model == "resnet50-mlimages"
+    assert (config.loss, config.categories, config.freeze) == ("softmax", "imagenet-1k", 2)
+    assert (config.size, config.late_size, config.epochs, config.late_epoch) == (224, 299, 120, 90)
+    assert (config.schedule, config.learning_rate, config.decay_every) == ("staircase", 0.1, 30.0)
+    assert (config.weight_decay, config.norm_decay, config.least_area) == (1e-4, 1e-5, 0.05)
+
+
+def test_recipe_gives_way_and_scales(pretrained):
+    given = {"table": "t", "out": "o", "start": str(pretrained), "batch": 32, "epochs": 10, "size": 32}
+    config = finetuning(given)
+    assert (config.learning_rate, config.decay_every, config.late_epoch, config.freeze) == (0.0125, 2.5, 8, 0)
+    assert finetuning(given | {"learning_rate": 1.0, "late_epoch": 3}).late_epoch == 3
+    with pytest.raises(ModelError, match="begins with a trained model"):
+        finetuning({"table": "t", "out": "o"})
+
+
+def test_finetuned_model_tells_the_classes_at_both_sizes(pretrained, pictures, tmp_path):
+    (tmp_path / "keys.txt").write_text("\n".join(SHOWN))
+    options = {
+        "start": pretrained, "table": pictures.table, "images": pictures.images, "out": tmp_path / "run",
+        "categories": tmp_path / "keys.txt", "epochs": 8, "batch": 12, "size": 24, "late-size": 32, "workers": 0,
+        "learning-rate": 0.1, "valid-table": pictures.table, "valid-images": pictures.images,
+    }  # fmt: skip
+    given = [f"--{name}={value}" for name, value in options.items()]
+    result = run("finetune", *given, "--set=least_area=0.7", "--set=valid_every=3")
+    assert result.exit_code == 0, result.exception
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    assert (model.card.activation, model.card.categories, model.card.preprocessing.size) == ("softmax", SHOWN, 32)
+    small, large = evaluate_top_k(model, pictures.table, pictures.images, sizes=(24, 32), how=HOW)
+    assert min(small.accuracy["top1"], large.accuracy["top1"]) > 0.9
+    with (tmp_path / "run" / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [3, 6, 8]
+    assert float(rows[-1]["top1"]) == large.accuracy["top1"]
+
+
+def test_last_layer_for_other_categories_stays_new(pretrained, pictures, tmp_path, zoo):
+    keys = [*zoo.keys[1:], zoo.keys[0]]  # as many, in another order
+    (tmp_path / "keys.txt").write_text("\n".join(keys))
+    path = train(
+        TrainConfig(
+            table=str(pictures.table),
+            images=str(pictures.images),
+            out=str(tmp_path / "run"),
+            model="test_resnet",
+            start=str(pretrained),
+            categories=str(tmp_path / "keys.txt"),
+            size=32,
+            epochs=1,
+            batch=60,
+            workers=0,
+            schedule="cosine",
+            learning_rate=0.0,
+        )
+    )
+    before, after = load_model(pretrained).state_dict(), load_model(path).state_dict()
+    assert not torch.equal(before["backbone.fc.weight"], after["backbone.fc.weight"])
+    assert torch.equal(before["backbone.conv1.0.weight"], after["backbone.conv1.0.weight"])
+
+
+def test_frozen_stages_do_not_move_nor_do_their_statistics(pictures, tmp_path, zoo):
+    from mlimages.models import build_model
+
+    start = build_model("resnet50-mlimages", num_classes=10)
+    save_model(start, tmp_path / "start.safetensors", hierarchy=zoo)
+    config = TrainConfig(
+        table=str(pictures.table),
+        images=str(pictures.images),
+        out=str(tmp_path / "run"),
+        model="resnet50-mlimages",
+        start=str(tmp_path / "start.safetensors"),
+        freeze=2,
+        size=32,
+        epochs=1,
+        batch=30,
+        workers=0,
+        schedule="cosine",
+        learning_rate=0.01,
+    )
+    before, after = start.state_dict(), load_model(train(config)).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(name.startswith(("init_conv.", "stages.0.", "stages.1.")) for name in moved)
+    assert {"logits.weight", "final_bn.running_mean", "stages.2.0.conv1.weight"} <= moved
+
+
+# the commands ---------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_evaluate_command_prints_the_published_table_and_json_and_csv(pretrained, pictures, tmp_path):
+    common = ["evaluate", pretrained, "--table", pictures.table, "--images", pictures.images, "--workers", 0]
+    top = [*common, "--top-k", "--sizes", "24,32", "--setting", "from scratch", "--csv", tmp_path / "top.csv"]
+    printed = run(*top).stdout
+    assert "| Top-1 acc on Val 24" in printed
+    assert "| pretrained  | from scratch" in printed
+    rows = json.loads(run(*top, "--json").stdout)
+    assert [row["size"] for row in rows] == [24, 32]
+    assert rows[0]["left_out"] == 60  # every picture carries ancestors too, which this model tells as well
+    assert len((tmp_path / "top.csv").read_text().splitlines()) == 3
+    labels = [*common, "--size", 32, "--unknown", "absent", "--consistent", "--csv", tmp_path / "labels.csv"]
+    (row,) = json.loads(run(*labels, "--json", "--train-table", pictures.table, "--more-than", 15).stdout)
+    assert row["classes"] == 3
+    assert {"map", "macro_f1@5", "f1@1", "hierarchical_f1@5", "lca_depth"} <= set(row)
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["category"] for line in lines if line["trainable"] == "True"] == ["animal", "pet", "thing"]
+    assert lines[4]["images"] == "15"
+    assert "lca_depth" in run(*labels).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--unknown", "perhaps"], "--unknown is 'perhaps': expected left-out or absent"),
+        (["--top-k", "--sizes", "224,x"], "--sizes is '224,x': expected whole numbers"),
+        (["--top-k", "--size", "32"], "--size is for multi-label: give --sizes"),
+        (["--setting", "a", "--setting", "b"], "2 times --setting for 1 models"),
+        (["--crop", "left"], "crop is 'left': expected central or classifier"),
+        (["--activation", "tanh"], "activation is 'tanh': expected sigmoid or softmax"),
+        (["--device", "abacus"], "device 'abacus' cannot be used"),
+    ],
+)
+def test_evaluate_command_refuses_what_makes_no_sense(pretrained, pictures, arguments, message):
+    result = run(
+        "evaluate", pretrained, "--table", pictures.table, "--images", pictures.images, "--workers", 0, *arguments
+    )
+    assert message in str(result.exception)
+
+
+def test_classify_command_prints_a_line_a_picture_and_json(pretrained, pictures, tmp_path, zoo):
+    zoo.to_parquet(tmp_path / "zoo.parquet")
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    common = [
+        "classify",
+        pictures.images / "000.png",
+        tmp_path / "bad.jpg",
+        "--model",
+        pretrained,
+        "--size",
+        32,
+        "-k",
+        3,
+    ]
+    result = run(*common, "--hierarchy", tmp_path / "zoo.parquet", "--consistent")
+    (line,) = result.stdout.splitlines()
+    path, *best = line.split("\t")
+    assert path == str(pictures.images / "000.png")
+    assert len(best) == 3
+    assert all(name in [each.name for each in zoo] for name, _, _ in (each.rpartition(": ") for each in best))
+    assert "bad.jpg: found b'no pictu'" in result.stderr
+    good, bad = map(json.loads, run(*common, "--json").stdout.splitlines())
+    assert set(good["classes"][0]) == {"index", "key", "name", "probability"}
+    assert bad["error"].startswith("found b'no pictu'")
+    assert "none of 1 pictures could be read" in str(
+        run("classify", tmp_path / "bad.jpg", "--model", pretrained).exception
+    )
+    assert "--consistent needs the categories" in str(run(*common, "--consistent").exception)
+
+
+def test_features_command_writes_and_names_broken_pictures(pretrained, pictures, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    out = tmp_path / "f.parquet"
+    result = run("features", pictures.images, tmp_path / "bad.jpg", "--model", pretrained, "--out", out, "--workers", 0)
+    width = load_model(pretrained).num_features
+    assert result.stdout == f"{out}: 60 pictures, {width} features each; 1 broken\n"
+    assert pq.read_table(out).num_rows == 60
