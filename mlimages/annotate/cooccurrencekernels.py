@@ -11,6 +11,7 @@ import numpy as np
 
 _OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_SHORT_INDICES = nb.types.Array(nb.int16, 1, "C", readonly=True)
 _FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _OUT = nb.int32[::1]
@@ -24,7 +25,10 @@ _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
 
 @nb.njit(
-    nb.int64(_OFFSETS, _INDICES, _FLOATS, nb.float32, _BYTES, nb.int64, _INDICES, nb.int64, _OUT, _OUT),
+    [
+        nb.int64(_OFFSETS, labels, _FLOATS, nb.float32, _BYTES, nb.int64, _INDICES, nb.int64, _OUT, _OUT)
+        for labels in (_SHORT_INDICES, _INDICES)
+    ],
     cache=True,
     nogil=True,
 )
@@ -182,7 +186,7 @@ def count_nonzero(matrix, indptr):  # type: ignore[no-untyped-def]
         indptr[row + 1] = indptr[row] + found
 
 
-@nb.njit(nb.void(nb.int32[:, ::1], nb.int64[::1], nb.int64[::1]), cache=True, nogil=True)
+@nb.njit(nb.void(nb.int32[:, ::1], nb.int32[::1], nb.int64[::1]), cache=True, nogil=True)
 def take_nonzero(matrix, columns, data):  # type: ignore[no-untyped-def]
     """Write column and value of a dense matrix's entries that are not 0, row by row."""
     end = 0

@@ -16,7 +16,7 @@ class ScoredLabels(NamedTuple):
 
     image: pa.StringArray
     offsets: NDArray[np.int32]
-    labels: NDArray[np.int32]
+    labels: NDArray[np.int16] | NDArray[np.int32]
     values: NDArray[np.float32]  # empty: all 1
     origins: NDArray[np.uint8]  # empty: unknown
 
@@ -36,7 +36,9 @@ class ScoredLabels(NamedTuple):
         image = batch.column("image")
         if image.null_count:
             raise LabelError("found a null in the column image, expected a name in every row")
-        lists = as_list(batch.column("labels"), "labels", pa.int32())
+        column = batch.column("labels")
+        kept = pa.int16() if column.type == pa.list_(pa.int16()) else pa.int32()
+        lists = as_list(column, "labels", kept)
         offsets = list_offsets(lists)
         given = entries_of(batch, values, pa.float32(), offsets)
         origins = entries_of(batch, "origins", pa.uint8(), offsets)
@@ -55,7 +57,7 @@ def entries_of(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDA
         return None
     lists = as_list(batch.column(name), name, kind)
     own = list_offsets(lists)
-    if not np.array_equal(np.diff(own), np.diff(offsets)):
+    if not (np.array_equal(own, offsets) or np.array_equal(np.diff(own), np.diff(offsets))):
         row = int(np.flatnonzero(np.diff(own) != np.diff(offsets))[0])
         raise LabelError(
             f"row {row} ({batch.column('image')[row].as_py()!r}): {own[row + 1] - own[row]} {name} for "

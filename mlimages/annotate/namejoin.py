@@ -94,6 +94,9 @@ class NameJoin:
         match = np.empty(len(heads), np.int32)
         wrong, row = kernels.match_names(readonly(heads), readonly(others), table, match)
         if wrong >= 0:
+            # threads wrote the rows in any order: look again in that of the tables, to always name the same one
+            heads, others = (each[np.argsort(each[:, 2])] for each in (heads, others))
+            wrong, row = kernels.match_names(readonly(heads), readonly(others), table, match)
             raise Twice(int(wrong), int((heads, others)[wrong][row, 2]))
         counter.add(sources, targets, match)
         return int(np.count_nonzero(match >= 0))

@@ -112,10 +112,10 @@ class DenseCounter:
         sources, targets = self._matrix.shape
         indptr = np.empty(sources + 1, np.int64)
         kernels.count_nonzero(self._matrix, indptr)
-        columns, data = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.int64)
+        columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64)
         kernels.take_nonzero(self._matrix, columns, data)
         found = PairCounts(
-            scipy.sparse.csr_array((data, columns, indptr), shape=(sources, targets)),
+            scipy.sparse.csr_array((data, columns, indptr.astype(np.int32)), shape=(sources, targets)),
             self._images.copy(),
             self._target_images.copy(),
             self._rows,
