@@ -92,6 +92,8 @@ def predict(
             resume=resume,
             progress=progress,
         )
+    if not _first_rank():
+        return
     broken = table.manifest.counts.get("broken", 0)
     typer.echo(
         f"{out}: {len(table):,} images in {len(table.manifest.parts)} parts, {len(table.outputs):,} categories"
@@ -110,4 +112,12 @@ def build(
     known = BuildConfig.from_toml(config)
     with job_progress(f"build {known.out}", resumable=False):
         path = run(known, report=lambda name, what: typer.echo(f"{name}: {what}"))
-    typer.echo(str(path))
+    if _first_rank():
+        typer.echo(str(path))
+
+
+def _first_rank() -> bool:
+    """Whether this is the process that speaks, of those that torchrun started."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"

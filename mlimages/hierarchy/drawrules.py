@@ -84,7 +84,7 @@ def draw_rules(
     figure = _heatmap(plotly, hierarchy, drawn) if kind == "heatmap" else _network(plotly, hierarchy, drawn)
     figure.update_layout(margin={"t": 50 if title else 20, "l": 10, "r": 10, "b": 10}, template="plotly_white")
     if title:
-        figure.update_layout(title={"text": escape(title, quote=False)})
+        figure.update_layout(title={"text": escape(title, quote=False), "y": 0.99, "yanchor": "top"})
     return figure
 
 

@@ -249,7 +249,9 @@ def test_explore_takes_counts_from_a_table_of_the_same_hierarchy(pets, tmp_path,
     given = []
     monkeypatch.setitem(sys.modules, "mlimages.annotate", types.SimpleNamespace(AnnotationTable=AnnotationTable))
     monkeypatch.setattr(
-        explorer, "write_explorer", lambda h, out, counts, title: (given.append(counts), Path(out).write_text(title))
+        explorer,
+        "write_explorer",
+        lambda h, out, counts, rules, title: (given.append(counts), Path(out).write_text(title)),
     )
     run("explore", pets, "--out", str(tmp_path / "e.html"), "--table", str(tmp_path / "table"))
     assert opened == [tmp_path / "table"]

@@ -197,7 +197,7 @@ def test_name_that_leads_out_of_the_folder_is_a_broken_picture(pictures, zoo, tm
     (tmp_path / "list.txt").write_text(f"{name}\tcat:1\n")
     annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table")
     images = ParquetImages(tmp_path / "table", pictures.images, preprocess=EVALUATION)
-    assert "the name leads out of" in images[Ticket(0, 0, np.arange(1))].broken[0]
+    assert "expected the name of a file below" in images[Ticket(0, 0, np.arange(1))].broken[0]
 
 
 # the matrix -----------------------------------------------------------------------------------------------------------
