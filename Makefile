@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS ?= 2
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-oldest docs lint format clean
 help:
 	@echo "make demo   make pictures, regenerate their annotations, train on them: a report in demo/"
 	@echo "make test   run the tests"
+	@echo "make docs   the documentation, into build/site"
+	@echo "make test-oldest  the tests of hierarchies and annotations, on the oldest packages supported"
 	@echo "make lint   ruff, ruff format --check, mypy"
 	@echo "make format let ruff rewrite the code"
 	@echo "make clean  remove .venv and what the targets made"
@@ -18,6 +20,22 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# a notebook that the tests have executed is not executed again
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# its own environment, of the core alone: what needs an extra is left out
+OLDEST := $(VENV)-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
+		--editable ".[plot]" hypothesis pytest pytest-xdist
+	$(OLDEST)/bin/python -m pytest -n $(JOBS) tests/hierarchy tests/annotate tests/test_doctor.py \
+		$(addprefix --ignore=tests/,hierarchy/test_build_wordnet.py hierarchy/test_explorer.py \
+			annotate/test_parquet.py annotate/test_readers_of_parquet.py) \
+		--deselect tests/annotate/test_exporting.py::test_mlcroissant_validates_the_metadata_and_loads_the_records \
+		--deselect tests/annotate/test_splitting.py::test_categories_are_dealt_in_proportion_better_than_by_the_package_and_by_chance
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -29,7 +47,7 @@ format: $(VENV)/installed-lint
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-oldest demo build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
