@@ -106,10 +106,10 @@ def _declared() -> Iterator[tuple[str, str]]:
     blocks = {_CORE: config.get("options", "install_requires", fallback="")}
     if config.has_section("options.extras_require"):
         blocks.update(config.items("options.extras_require"))
-    for extra, block in blocks.items():
+    for name, block in blocks.items():
         for line in block.split("\n"):
             if line.strip():
-                yield line.strip(), extra
+                yield line.strip(), name
 
 
 def _without_own(extra: str, wanted: dict[str, list[Requirement]]) -> list[Requirement]:

@@ -13,36 +13,48 @@ from typing import Any
 
 _HOME = {
     "AnnotationTable": "mlimages.annotate.table",
+    "Cooccurrence": "mlimages.annotate.cooccurrence",
     "Label": "mlimages.annotate.table",
     "Origin": "mlimages.annotate.schema",
+    "PredictionTable": "mlimages.annotate.predictions",
     "Progress": "mlimages.annotate.job",
     "Propagation": "mlimages.annotate.augment",
     "Split": "mlimages.annotate.splitting",
     "audit_labels": "mlimages.annotate.labelaudit",
+    "evaluate_rules": "mlimages.annotate.rulejudging",
     "explain": "mlimages.annotate.explanation",
     "export": "mlimages.annotate.exporting",
     "filter": "mlimages.annotate.selection",
     "merge": "mlimages.annotate.merging",
+    "read_rules": "mlimages.annotate.rules",
     "split": "mlimages.annotate.splitting",
     "statistics": "mlimages.annotate.tablestatistics",
     "subset": "mlimages.annotate.selection",
+    "write_predictions": "mlimages.annotate.predictions",
+    "write_rules": "mlimages.annotate.rules",
 }
 
 __all__ = [
     "AnnotationTable",
+    "Cooccurrence",
     "Label",
     "Origin",
+    "PredictionTable",
     "Progress",
     "Propagation",
     "Split",
     "audit_labels",
+    "evaluate_rules",
     "explain",
     "export",
     "filter",
     "merge",
+    "read_rules",
     "split",
     "statistics",
     "subset",
+    "write_predictions",
+    "write_rules",
 ]
 
 

@@ -216,7 +216,7 @@ class Cooccurrence:
                 np.array_equal(getattr(self, name), getattr(other, name))
                 for name in ("sources", "targets", "images", "target_images")
             )
-            and (self.counts != other.counts).nnz == 0
+            and abs(self.counts - other.counts).sum() == 0
         )
 
     __hash__ = None  # type: ignore[assignment]

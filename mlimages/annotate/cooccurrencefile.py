@@ -153,9 +153,11 @@ def _axis(stored: dict[str, Any], hierarchy: Hierarchy, path: Path) -> NDArray[n
 
 def _read_npz(path: Path) -> tuple[dict[str, Any], scipy.sparse.csr_array]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            metadata = json.loads(str(stored["mlimages"]))
-        matrix = scipy.sparse.csr_array(scipy.sparse.load_npz(path))
+        with path.open("rb") as file:  # numpy would leave one that is no archive open
+            with np.load(file, allow_pickle=False) as stored:
+                metadata = json.loads(str(stored["mlimages"]))
+            file.seek(0)
+            matrix = scipy.sparse.csr_array(scipy.sparse.load_npz(file))
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise FormatError(f"no co-occurrence counts ({' '.join(str(error).split())})", path=path) from None
     return metadata, matrix

@@ -209,15 +209,13 @@ def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
         start, stop = offsets[row], offsets[row + 1]
         first = np.uint64(stop - start) * _P1
         second = np.uint64(stop - start) + _P2
-        at = start
-        while at < stop:
+        for at in range(start, stop, 8):
             word = np.uint64(0)
             for byte in range(min(8, stop - at)):
                 word |= np.uint64(data[at + byte]) << np.uint64(8 * byte)
             first = _mixed(first ^ word)
             second = (second ^ (word * _P1)) * _P2
             second ^= second >> np.uint64(29)
-            at += 8
         out[row, 0] = first
         out[row, 1] = _mixed(second)
 
@@ -240,9 +238,9 @@ def partition(hashes, first_row, offsets, positions, row_starts, entry_starts, o
         bucket = np.int64(hashes[row, 0] % np.uint64(buckets))
         row_starts[bucket + 1] += 1
         entry_starts[bucket + 1] += offsets[row + 1] - offsets[row]
-    for bucket in range(buckets):
-        row_starts[bucket + 1] += row_starts[bucket]
-        entry_starts[bucket + 1] += entry_starts[bucket]
+    for k in range(buckets):
+        row_starts[k + 1] += row_starts[k]
+        entry_starts[k + 1] += entry_starts[k]
     next_row, next_entry = row_starts.copy(), entry_starts.copy()
     for row in range(len(hashes)):
         bucket = np.int64(hashes[row, 0] % np.uint64(buckets))

@@ -11,8 +11,9 @@ import numpy as np
 
 from mlimages.annotate.augment import Propagation
 from mlimages.annotate.derive import TableLike, as_table
+from mlimages.annotate.rules import Rules
 from mlimages.annotate.schema import Origin
-from mlimages.annotate.table import Label
+from mlimages.annotate.table import AnnotationTable, Label
 from mlimages.hierarchy import Category, Hierarchy
 
 _COLUMNS = ("category", "name", "confidence", "origin", "because")
@@ -109,7 +110,8 @@ def explain(table: TableLike, image: str) -> Explanation:
     Explanation
         Prints as a table; ``.rows`` and ``.to_dict()`` hold the same. An ancestor was brought by the labels below it
         whose confidence it has, the nearest first; where another propagation or a filter took those away, all labels
-        below it are named. A table does not keep the co-occurrence rule or the teacher behind a label.
+        below it are named. A label of co-occurrence was brought by the categories whose rules add it, the strongest
+        rule first, where the table still has its rules. A table does not keep the teacher behind a label.
 
     Raises
     ------
@@ -118,11 +120,12 @@ def explain(table: TableLike, image: str) -> Explanation:
     """
     table = as_table(table)
     labels = table.labels_of(image)
-    rules = Propagation(**table.manifest.metadata["propagation"])
-    return Explanation(image, tuple(_explained(label, labels, table.hierarchy, rules) for label in labels))
+    propagation = Propagation(**table.manifest.metadata["propagation"])
+    return Explanation(image, tuple(_explained(label, labels, table, propagation) for label in labels))
 
 
-def _explained(label: Label, labels: list[Label], hierarchy: Hierarchy, rules: Propagation) -> ExplainedLabel:
+def _explained(label: Label, labels: list[Label], table: AnnotationTable, rules: Propagation) -> ExplainedLabel:
+    hierarchy = table.hierarchy
     sources: list[Category] = []
     because = {
         Origin.GIVEN: "given in the list",
@@ -132,6 +135,10 @@ def _explained(label: Label, labels: list[Label], hierarchy: Hierarchy, rules: P
     if label.origin is Origin.ANCESTOR:
         sources = _bringers(label, labels, hierarchy, rules)
         because = f"above {_named(sources)}" if sources else "above a label that is not in the table"
+    elif label.origin is Origin.COOCCURRENCE and table.rules is not None:
+        fired = _fired(label, labels, table.rules, rules)
+        sources = list(dict.fromkeys(source for source, _, _ in fired))
+        because = "; ".join(_rule_in_words(label, *each) for each in fired) or because
     elif label.origin is Origin.DESCENDANT:
         above = hierarchy.ancestors(label.category.index).tolist()
         absent = {each.category.index: each.category for each in labels if _verified_absent(each)}
@@ -156,6 +163,28 @@ def _bringers(label: Label, labels: list[Label], hierarchy: Hierarchy, rules: Pr
 
     exact = [each for edges, _, each in below if each.confidence == label.confidence and reaches(edges, each)]
     return [each.category for each in exact or [each for _, _, each in below]]
+
+
+def _fired(
+    label: Label, labels: list[Label], rules: Rules, propagation: Propagation
+) -> list[tuple[Category, Category, float]]:
+    """The rules that can have added a label, as source, target and p, the strongest first."""
+    hierarchy = rules.hierarchy
+    had_rules = [each for each in labels if each.confidence > 0 and each.origin is not Origin.COOCCURRENCE]
+    found = []
+    for place, each in enumerate(had_rules):
+        for rule in range(rules.indptr[each.category.index], rules.indptr[each.category.index + 1]):
+            target = int(rules.targets[rule])
+            reach = propagation.ancestors if rules.confidences[rule] == 1 else propagation.uncertain
+            edges = 0 if target == label.category.index else _edges_up(hierarchy, target).get(label.category.index)
+            if edges == 0 or (edges is not None and (reach == "all" or (reach == "parent" and edges == 1))):
+                found.append((-float(rules.p[rule]), place, each.category, hierarchy[target]))
+    return [(source, target, -strength) for strength, _, source, target in sorted(found, key=lambda rule: rule[:2])]
+
+
+def _rule_in_words(label: Label, source: Category, target: Category, p: float) -> str:
+    rule = f"the rule {_named([source])} -> {_named([target])}, p {p:.2f}"
+    return rule if target == label.category else f"above what {rule} adds"
 
 
 def _edges_up(hierarchy: Hierarchy, category: int) -> dict[int, int]:

@@ -69,7 +69,8 @@ class NameJoin:
         row_starts, entry_starts = np.empty(self.buckets + 1, np.int64), np.empty(self.buckets + 1, np.int64)
         heads = np.empty((rows, 4), np.uint64)
         positions = np.empty(int(reduced.offsets[-1]), np.int32)
-        kernels.partition(hashes, first_row, *map(readonly, reduced), row_starts, entry_starts, heads, positions)
+        offsets_in, positions_in = map(readonly, reduced)
+        kernels.partition(hashes, first_row, offsets_in, positions_in, row_starts, entry_starts, heads, positions)
         with self._locks[table]:
             self.rows[table] += rows
             for bucket, path in enumerate(self._paths[table]):

@@ -96,7 +96,11 @@ class DenseCounter:
             self._rows = self._added = 0
         self._added += rows
         self._rows += kernels.count_dense(
-            *map(readonly, (*sources, *targets, match)),
+            readonly(sources.offsets),
+            readonly(sources.positions),
+            readonly(targets.offsets),
+            readonly(targets.positions),
+            readonly(match),
             self._matrix.shape[1],
             self._matrix.reshape(-1),
             self._images,
@@ -144,10 +148,19 @@ class RunCounter:
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
         """Count rows; see :class:`PairCounter`."""
         row, rows = 0, len(sources.offsets) - 1
-        arrays = [readonly(each) for each in (*sources, *targets, match)]
+        offsets, positions, target_offsets, target_positions, partners = map(readonly, (*sources, *targets, match))
         while row < rows:
             row, written, counted = kernels.list_pairs(
-                *arrays, row, self._shape[1], self._pairs, self._images, self._target_images
+                offsets,
+                positions,
+                target_offsets,
+                target_positions,
+                partners,
+                row,
+                self._shape[1],
+                self._pairs,
+                self._images,
+                self._target_images,
             )
             self._rows += counted
             if written < 0:

@@ -61,7 +61,8 @@ class PredictionTable(ImageTable):
     @cached_property
     def outputs(self) -> NDArray[np.int32]:
         """The categories that the teacher can say at all, int32 [k], in its order."""
-        return self.hierarchy.index(self.manifest.metadata["outputs"])
+        outputs: NDArray[np.int32] = np.asarray(self.hierarchy.index(self.manifest.metadata["outputs"]), np.int32)
+        return outputs
 
     @property
     def threshold(self) -> float:
@@ -132,22 +133,18 @@ class PredictionWriter:
         schema = prediction_schema(len(self.hierarchy)).with_metadata(encode_metadata(self.metadata))
         is_output = np.zeros(len(self.hierarchy), bool)
         is_output[self.outputs] = True
-        with replacing(path) as file:
-            writer = pq.ParquetWriter(
-                file,
-                schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=["labels.list.element"],
-                column_encoding={"image": "DELTA_LENGTH_BYTE_ARRAY", "scores.list.element": "BYTE_STREAM_SPLIT"},
-                write_statistics=False,
-            )
-            rows = 0
-            checked = (_checked(batch, schema, is_output) for batch in batches)
-            for batch in rebatched(checked):
+        options = {
+            "compression": "zstd",
+            "compression_level": 1,
+            "use_dictionary": ["labels.list.element"],
+            "column_encoding": {"image": "DELTA_LENGTH_BYTE_ARRAY", "scores.list.element": "BYTE_STREAM_SPLIT"},
+            "write_statistics": False,
+        }
+        rows = 0
+        with replacing(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+            for batch in rebatched(_checked(batch, schema, is_output) for batch in batches):
                 writer.write_table(pa.Table.from_batches([batch]), row_group_size=BATCH_ROWS)
                 rows += batch.num_rows
-            writer.close()
         return Part(path.name, rows, path.stat().st_size, file_hash(path))
 
     def finished_part(self, index: int) -> Part | None:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, doctor, hierarchy, images, models, pixels, predict, tables, teacher
+from mlimages.cli import annotate, cooccur, doctor, hierarchy, images, models, pixels, predict, tables, teacher
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(hierarchy.app, name="hierarchy")
 app.add_typer(models.checkpoint, name="checkpoint")
+app.add_typer(cooccur.app, name="cooccur")
 app.add_typer(pixels.tfrecord_app, name="tfrecord")
 app.command()(annotate.annotate)
 app.add_typer(tables.app)
@@ -33,6 +34,7 @@ app.command()(predict.classify)
 app.command()(predict.features)
 app.command()(teacher.predict)
 app.command()(doctor.doctor)
+app.command()(teacher.build)
 
 
 @app.callback(invoke_without_command=True)

@@ -171,6 +171,9 @@ def explore(
     hierarchy: _Hierarchy,
     out: Annotated[Path, typer.Option(metavar="HTML", help="The page to write.")],
     table: Annotated[Path | None, typer.Option(metavar="DIR", help="Show the counts of this annotation table.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Show what co-occurs with each category by these rules.")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page; the hierarchy's name unless given.")] = None,
 ) -> None:
     """Write one self-contained HTML page to search and browse a hierarchy."""
@@ -186,7 +189,12 @@ def explore(
         from mlimages.annotate import AnnotationTable
 
         counts = AnnotationTable.open(table).category_counts()
-    write_explorer(loaded, out, counts=counts, title=title or f"{hierarchy}: {len(loaded):,} categories")
+    shown = None
+    if rules is not None:
+        from mlimages.annotate.rules import read_rules
+
+        shown = read_rules(rules, loaded)
+    write_explorer(loaded, out, counts=counts, rules=shown, title=title or f"{hierarchy}: {len(loaded):,} categories")
     typer.echo(f"{out}: {len(loaded):,} categories, {out.stat().st_size / 1e6:.1f} MB", err=True)
 
 

@@ -1,4 +1,4 @@
-"""``mlimages predict``: what a teacher sees in pictures."""
+"""``mlimages predict`` and ``mlimages build``: what a teacher sees in pictures, and all steps around it."""
 
 from __future__ import annotations
 
@@ -92,8 +92,32 @@ def predict(
             resume=resume,
             progress=progress,
         )
+    if not _first_rank():
+        return
     broken = table.manifest.counts.get("broken", 0)
     typer.echo(
         f"{out}: {len(table):,} images in {len(table.manifest.parts)} parts, {len(table.outputs):,} categories"
         + (f"; {broken:,} could not be read: see {out / 'broken.tsv'}" if broken else "")
     )
+
+
+def build(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make of what; see docs/build.toml.")],
+) -> None:
+    """Make the whole data set; steps that are done are skipped. torchrun -m mlimages build ... shares the teacher."""
+    from mlimages.build import BuildConfig
+    from mlimages.build import build as run
+    from mlimages.cli.progress import job_progress
+
+    known = BuildConfig.from_toml(config)
+    with job_progress(f"build {known.out}", resumable=False):
+        path = run(known, report=lambda name, what: typer.echo(f"{name}: {what}"))
+    if _first_rank():
+        typer.echo(str(path))
+
+
+def _first_rank() -> bool:
+    """Whether this is the process that speaks, of those that torchrun started."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"

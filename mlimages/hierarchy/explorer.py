@@ -15,13 +15,16 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from mlimages.hierarchy.draw import checked_counts
+from mlimages.hierarchy.drawrules import checked_rules
 from mlimages.hierarchy.graph import Hierarchy
 
 #: The page's script, in this order: the tree, the details of a category, the search and the start.
 SCRIPTS = ("explorer_tree.js", "explorer_details.js", "explorer_search.js")
 
 
-def explorer(hierarchy: Hierarchy, *, counts: ArrayLike | None = None, title: str | None = None) -> str:
+def explorer(
+    hierarchy: Hierarchy, *, counts: ArrayLike | None = None, rules: Any = None, title: str | None = None
+) -> str:
     """A hierarchy as one self-contained HTML page to search and browse.
 
     The page loads nothing: style, script and data are in it, and its content security policy forbids the rest.
@@ -34,6 +37,9 @@ def explorer(hierarchy: Hierarchy, *, counts: ArrayLike | None = None, title: st
     counts : int array [n], optional
         Images of each category, closed over its ancestors. The page then shows images beside each category, and for
         its subtree the labels on it and below and how many of its categories have any image.
+    rules : DataFrame or mapping, optional
+        Co-occurrence rules: columns source and target, keys or indices, and p. The page then shows what is usually seen
+        on the images of a category, and on whose images it is.
     title : str, optional
         Title of the page.
 
@@ -45,10 +51,10 @@ def explorer(hierarchy: Hierarchy, *, counts: ArrayLike | None = None, title: st
     Raises
     ------
     MlimagesError
-        For counts that do not fit the hierarchy.
+        For counts or rules that do not fit the hierarchy.
     """
     title = title if title is not None else "Category hierarchy"
-    data = _embedded(_page_data(hierarchy, counts))
+    data = _embedded(_page_data(hierarchy, counts, rules))
     style = _resource("explorer.css")
     # the braces keep the script's names out of the window's, which has a `top` of its own
     script = '"use strict";\n{\n' + "\n".join(_resource(name) for name in SCRIPTS) + "}\n"
@@ -69,14 +75,15 @@ def write_explorer(
     path: str | os.PathLike[str],
     *,
     counts: ArrayLike | None = None,
+    rules: Any = None,
     title: str | None = None,
 ) -> None:
     """Write :func:`explorer`'s page into a file."""
-    Path(path).write_text(explorer(hierarchy, counts=counts, title=title), encoding="utf-8", newline="\n")
+    Path(path).write_text(explorer(hierarchy, counts=counts, rules=rules, title=title), encoding="utf-8", newline="\n")
 
 
-def _page_data(hierarchy: Hierarchy, counts: ArrayLike | None) -> dict[str, Any]:
-    """What the page reads: named columns, one entry a category, in index order."""
+def _page_data(hierarchy: Hierarchy, counts: ArrayLike | None, rules: Any) -> dict[str, Any]:
+    """What the page reads: named columns, one entry a category, in index order; of rules the strongest first."""
     columns: dict[str, Any] = {
         "keys": hierarchy.keys,
         "names": hierarchy.names,
@@ -86,6 +93,13 @@ def _page_data(hierarchy: Hierarchy, counts: ArrayLike | None) -> dict[str, Any]
     images = checked_counts(hierarchy, counts)
     if images is not None:
         columns["counts"] = images.tolist()
+    if rules is not None:
+        checked = checked_rules(hierarchy, rules)
+        columns["rules"] = {
+            "sources": checked.sources.tolist(),
+            "targets": checked.targets.tolist(),
+            "p": checked.p.round(4).tolist(),
+        }
     return columns
 
 

@@ -376,6 +376,12 @@ class Hierarchy(Relations):
 
         return sunburst(self, root, **options)
 
+    def draw_rules(self, rules: Any, root: CategoryLike | None = None, **options: Any) -> plotly.graph_objects.Figure:
+        """A heat map or network of the strongest rules; see :func:`mlimages.hierarchy.drawrules.draw_rules`."""
+        from mlimages.hierarchy.drawrules import draw_rules
+
+        return draw_rules(self, rules, root, **options)
+
     def _repr_html_(self) -> str:
         from mlimages.hierarchy.draw import repr_html
 

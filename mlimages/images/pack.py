@@ -28,6 +28,9 @@ OnMissing = Literal["raise", "skip"]
 
 MISSING = "missing.txt"
 
+#: Of the files of images whose names have none.
+_ENDINGS = (".jpg", ".jpeg", ".JPEG", ".png")
+
 
 class RowSource(Protocol):
     """Where rows with images come from; picklable."""
@@ -259,6 +262,26 @@ def image_path(folder: Path, name: str) -> Path:
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise MlimagesError(f"found the image name {name!r}, expected the name of a file below {folder}")
     return folder / path
+
+
+def image_bytes(folder: Path, name: str) -> bytes:
+    """The content of the file of an image; a name without an ending, as an id of Open Images, is one of a JPEG or PNG.
+
+    Raises
+    ------
+    MlimagesError
+        Where the name is no path below the folder.
+    OSError
+        Where there is no such file, or it cannot be read.
+    """
+    path = image_path(folder, name)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        if path.suffix:
+            raise
+        found = next((each for each in (path.with_suffix(ending) for ending in _ENDINGS) if each.is_file()), path)
+        return found.read_bytes()
 
 
 def _size(path: Path) -> int:

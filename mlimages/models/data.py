@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -18,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mlimages.annotate.manifest import Manifest
-from mlimages.errors import ModelError, TableError
+from mlimages.errors import MlimagesError, ModelError, TableError
+from mlimages.images.pack import image_bytes
 from mlimages.images.packed import PackedImages
 from mlimages.images.picture import PictureError
 from mlimages.models.order import Batches, Ticket
@@ -233,10 +235,10 @@ class ParquetImages(Dataset[Batch]):
         if self.packed is not None:
             return self.packed.image(row)
         assert self.images is not None
-        relative = Path(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise PictureError(f"the name leads out of {self.images}")
-        return (self.images / relative).read_bytes()
+        try:
+            return image_bytes(self.images, name)
+        except MlimagesError as error:
+            raise PictureError(str(error)) from None
 
     # Row groups ---------------------------------------------------------------------------------------------------
 
@@ -279,7 +281,14 @@ def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_m
         collate_fn=_unchanged,
         pin_memory=pin_memory,
         prefetch_factor=2 if workers else None,
+        worker_init_fn=_outlive_signals if workers else None,
     )
+
+
+def _outlive_signals(_worker: int) -> None:
+    """Leave to the parent what a whole group of processes is sent: it saves before all end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _unchanged(batch: Any) -> Any:

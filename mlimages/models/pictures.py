@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
-from mlimages.images.picture import PictureError, decode, probe
+from mlimages.errors import import_extra
+from mlimages.images.picture import PictureError, decode
 
 if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
@@ -64,8 +64,8 @@ def load_pictures(
 def decode_tensor(data: bytes, *, least_side: int) -> Tensor:
     """Decode a picture to a uint8 tensor [3, H, W].
 
-    A JPEG that is not to be made smaller goes the short way, through torchvision to a tensor; what that cannot read,
-    Pillow may, and its errors are the ones that tell.
+    JPEGs in colour take the short way, without Pillow; what does not decode there without complaint, Pillow may still
+    read, and its errors are the ones that tell.
 
     Parameters
     ----------
@@ -79,19 +79,17 @@ def decode_tensor(data: bytes, *, least_side: int) -> Tensor:
         Where it cannot be decoded.
     """
     if data.startswith(_JPEG):
-        kind, width, height = probe(data)
-        if kind == "JPEG" and min(width, height) < 2 * least_side and width * height <= _MOST_PIXELS:
-            try:
-                picture: Tensor = decode_jpeg(_as_tensor(data), mode=ImageReadMode.RGB)
-                return picture
-            except RuntimeError:
-                pass
+        simplejpeg = import_extra("simplejpeg", extra="train")
+        try:
+            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+            if space == "YCbCr" and height * width <= _MOST_PIXELS:
+                least = least_side if min(height, width) >= 2 * least_side else 0  # 0: in full
+                pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least, min_width=least)
+                return torch.from_numpy(pixels).permute(2, 0, 1)
+        except ValueError:
+            pass
     tensor: Tensor = F.pil_to_tensor(opaque(decode(data, least_side=least_side)))
     return tensor
-
-
-def _as_tensor(data: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def picture_seed(seed: int, epoch: int, row: int) -> int:

@@ -19,8 +19,9 @@ from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.fingerprint import SUFFIXES, image_names
-from mlimages.images.pack import image_path
+from mlimages.images.pack import image_bytes
 from mlimages.images.packed import PackedImages, read
+from mlimages.images.picture import PictureError
 from mlimages.images.store import PACKED
 
 _SCHEMA = pa.schema([pa.field("image", pa.string())])
@@ -88,7 +89,10 @@ class TablePictures:
 
     def image(self, row: int, name: str) -> bytes:  # noqa: ARG002  (a file is found by its name)
         """The bytes of one."""
-        return image_path(self.folder, name).read_bytes()
+        try:
+            return image_bytes(self.folder, name)
+        except MlimagesError as error:  # the name of no file below the folder
+            raise PictureError(str(error)) from None
 
 
 class PackedPictures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlimages import Hierarchy, Propagation
 
-GIVEN, ANCESTOR, DESCENDANT = 0, 1, 3
+GIVEN, ANCESTOR, COOCCURRENCE, DESCENDANT = 0, 1, 2, 3
 _NUMBER = re.compile(r"(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -69,6 +69,32 @@ def propagate(
                 for below in descendants(hierarchy, label):
                     entries.setdefault(below, Entry(0.0, DESCENDANT))
     return [(label, each.confidence, each.origin) for label, each in entries.items()], conflicts
+
+
+def apply_rules(
+    row: list[tuple[int, float, int]],
+    hierarchy: Hierarchy,
+    propagation: Propagation,
+    rules: list[tuple[int, int, float]],
+) -> tuple[list[tuple[int, float, int]], int]:
+    """A propagated row with what rules (source, target, confidence) add, and how many an absence stopped."""
+    before = {label: confidence for label, confidence, _ in row}
+    added: dict[int, float] = {}
+    stopped = 0
+    for label, confidence, _ in row:
+        if confidence == 0:
+            continue
+        for _, target, sureness in (rule for rule in rules if rule[0] == label):
+            which = propagation.ancestors if sureness == 1 else propagation.uncertain
+            brings = [target, *reach(hierarchy, target, which)]
+            if any(before.get(each) == 0 for each in brings):
+                stopped += 1
+                continue
+            for each in brings:
+                if each not in before:
+                    old = added.setdefault(each, sureness)
+                    added[each] = max(old, sureness) if propagation.conflict == "max" else old
+    return row + [(label, confidence, COOCCURRENCE) for label, confidence in added.items()], stopped
 
 
 def parse_line(line: bytes, hierarchy: Hierarchy) -> tuple[str, list[tuple[int, float]]] | None:

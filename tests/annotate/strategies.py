@@ -38,6 +38,15 @@ def rows_of(hierarchy: Hierarchy, *, most: int = 6) -> st.SearchStrategy[list[tu
     return st.lists(st.tuples(st.integers(0, len(hierarchy) - 1), CONFIDENCES), max_size=most)
 
 
+def rules_of(hierarchy: Hierarchy) -> st.SearchStrategy[list[tuple[int, int, float]]]:
+    """Rules as source, target and p, each pair once, none of a category and itself."""
+    categories = st.integers(0, len(hierarchy) - 1)
+    rule = st.tuples(categories, categories, st.sampled_from([0.5625, 0.75, 1.0]))
+    return st.lists(rule, max_size=8, unique_by=lambda each: each[:2]).map(
+        lambda rules: [each for each in rules if each[0] != each[1]]
+    )
+
+
 def batch_of(rows: list[list[tuple[int, float]]]) -> pa.RecordBatch:
     return pa.record_batch(
         {

@@ -46,7 +46,9 @@ def predictions_of(rows: Rows) -> pa.Table:
     return table(list(rows.items()), "scores")
 
 
-def brute_force(annotated: Rows, predicted: Rows, threshold: float) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
+def brute_force(
+    annotated: Rows, predicted: Rows, threshold: float
+) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
     """Images by pair, and by source: what the design says, image by image."""
     pairs: dict[tuple[int, int], int] = {}
     images: dict[int, int] = {}
@@ -158,3 +160,195 @@ def test_rules_never_relate_a_category_to_itself_its_ancestors_or_descendants(
         and target not in hierarchy.ancestors(source)
         and source not in hierarchy.ancestors(target)
     }
+
+
+# The published rule, by example -----------------------------------------------------------------------------------
+
+
+def published_example(zoo: Hierarchy) -> Cooccurrence:
+    """Four pictures of roses, of which the teacher sees water on three, a plant on all; two of cats."""
+    annotated = {f"rose{i}": [(ROSE, 1.0), (PLANT, 1.0), (THING, 1.0)] for i in range(4)}
+    annotated |= {"cat0": [(CAT, 1.0)], "cat1": [(CAT, 0.5), (ROSE, 0.0)]}
+    seen = {"rose0": [(WATER, 0.96)], "rose1": [(WATER, 1.0)], "rose2": [(WATER, 0.951)], "rose3": [(WATER, 0.95)]}
+    predicted = {image: [*row, (PLANT, 0.99)] for image, row in seen.items()}
+    predicted |= {"cat0": [(WATER, 0.96)], "cat1": []}
+    return Cooccurrence.count(annotations_of(annotated), predictions_of(predicted), hierarchy=zoo)
+
+
+def test_a_rule_needs_more_than_half_of_the_images_above_the_teacher_threshold(zoo: Hierarchy) -> None:
+    counted = published_example(zoo)
+    rules = counted.rules()
+    # a score of 0.95 does not exceed the threshold, half of the cats are not more than half, rose -> plant is related
+    assert rules[["source", "target", "p", "support", "images"]].values.tolist() == [
+        ["plant", "water", 0.75, 3, 4],
+        ["rose", "water", 0.75, 3, 4],
+        ["thing", "water", 0.75, 3, 4],
+    ]
+    assert rules["lift"].tolist() == pytest.approx([0.75 / (4 / 6)] * 3)
+    assert rules["lower"].tolist() == pytest.approx([0.3006] * 3, abs=1e-4)
+    assert rules[["source_index", "target_index"]].values.tolist() == [[PLANT, WATER], [ROSE, WATER], [THING, WATER]]
+    assert rules["target_name"].tolist() == ["Water"] * 3
+    related = counted.rules(exclude_related=False)
+    assert related[["source", "target"]].values.tolist()[:2] == [["rose", "plant"], ["thing", "plant"]]
+    assert ["plant", "plant"] not in related[["source", "target"]].values.tolist()
+    assert len(counted.rules(min_images=5)) == 0
+    assert counted.rules(min_probability=0.49)["source"].tolist()[-1] == "cat"
+    assert counted.normalised()[[ROSE, CAT], [WATER, WATER]].tolist() == [0.75, 0.5]
+
+
+def test_axes_and_origins_restrict_what_is_counted(zoo: Hierarchy, tmp_path: Path) -> None:
+    table_of({"a": [(ROSE, 1.0)], "b": [(CAT, 1.0)]}, zoo, tmp_path / "t")
+    predicted = predictions_of({"a": [(WATER, 1.0), (DOG, 1.0)], "b": [(WATER, 1.0)]})
+    given_only = Cooccurrence.count(tmp_path / "t", predicted, origins=[Origin.GIVEN], targets=["water"])
+    assert pairs_in(given_only) == ({(ROSE, WATER): 1, (CAT, WATER): 1}, {ROSE: 1, CAT: 1})
+    some = Cooccurrence.count(tmp_path / "t", predicted, sources=["thing", "rose"], targets=["dog", "water"])
+    assert some.counts.toarray().tolist() == [[1, 2], [1, 1]]
+    assert some.images.tolist() == [2, 1]
+    with pytest.raises(MlimagesError, match="rose: named twice among sources or targets"):
+        Cooccurrence.count(tmp_path / "t", predicted, sources=["rose", ROSE])
+
+
+def test_counts_stay_exact_where_a_matrix_is_emptied_in_between(
+    zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paircounter, "_MOST_ROWS", 2)
+    monkeypatch.setattr(paircounting, "_UNIT_ROWS", 1)
+    rows = {str(i): [(ROSE, 1.0)] for i in range(7)}
+    seen = {str(i): [(WATER, 1.0)] for i in range(7)}
+    counted = Cooccurrence.count(annotations_of(rows), predictions_of(seen), hierarchy=zoo, workers=2)
+    assert pairs_in(counted) == ({(ROSE, WATER): 7}, {ROSE: 7})
+    assert counted.total == 7
+
+
+def test_wilson_interval_agrees_with_published_values() -> None:
+    assert wilson_lower(np.array([0, 10]), np.array([10, 10])).tolist() == pytest.approx([0.0, 0.7225], abs=1e-4)
+
+
+# On disk ------------------------------------------------------------------------------------------------------------
+
+
+def test_tables_on_disk_count_alike_in_any_order(zoo: Hierarchy, tmp_path: Path) -> None:
+    rows = {f"{i}.jpg": [(i % 10, 1.0)] for i in range(50)}
+    seen = {f"{i}.jpg": [(i * 7 % 10, 0.99), ((i * 7 + 1) % 10, 0.5)] for i in range(50)}
+    annotated = table_of(rows, zoo, tmp_path / "annotations", "none")
+    table = predictions_of(seen)
+    same = write_predictions(table.to_batches(), tmp_path / "same", zoo, outputs=range(10))
+    order = np.random.default_rng(1).permutation(50)
+    write_predictions(table.take(pa.array(order)).to_batches(), tmp_path / "shuffled", zoo, outputs=range(10))
+    steps: list[tuple[int, int]] = []
+    counted = Cooccurrence.count(annotated, same, progress=lambda *step: steps.append(step))
+    assert steps == [(50, 50)]
+    assert pairs_in(counted) == brute_force(rows, seen, 0.95)
+    assert Cooccurrence.count(tmp_path / "annotations", tmp_path / "shuffled", hierarchy=zoo) == counted
+
+
+def test_pairs_among_the_categories_of_a_teacher(zoo: Hierarchy, tmp_path: Path) -> None:
+    seen = {"a": [(ROSE, 1.0), (WATER, 0.99)], "b": [(ROSE, 0.98), (DOG, 0.5)]}
+    write_predictions(predictions_of(seen).to_batches(), tmp_path / "p", zoo, outputs=[ROSE, WATER, DOG])
+    counted = Cooccurrence.among_predictions(tmp_path / "p")
+    assert counted.counts.toarray().tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert counted.rules()[["source", "target", "p"]].values.tolist() == [["water", "rose", 1.0]]
+
+
+@pytest.mark.parametrize("name", ["counts.parquet", "counts.npz"])
+def test_counts_come_back_as_they_were_saved(zoo: Hierarchy, tmp_path: Path, name: str) -> None:
+    counted = published_example(zoo)
+    counted.save(tmp_path / name)
+    assert Cooccurrence.load(tmp_path / name, hierarchy=zoo) == counted
+    before = (tmp_path / name).read_bytes()
+    counted.save(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
+    if name.endswith("npz"):
+        assert (scipy.sparse.load_npz(tmp_path / name) != counted.counts).nnz == 0
+    with pytest.raises(TableError, match="counted with the hierarchy"):
+        Cooccurrence.load(tmp_path / name, hierarchy=zoo.subtree("thing"))
+    (tmp_path / name).write_bytes(before[:100])
+    with pytest.raises(FormatError, match=f"{name}: no co-occurrence counts"):
+        Cooccurrence.load(tmp_path / name, hierarchy=zoo)
+
+
+def test_a_table_of_predictions_comes_back_as_it_was_written(zoo: Hierarchy, tmp_path: Path) -> None:
+    table = predictions_of({"a": [(ROSE, 1.0), (WATER, 0.5)], "b": []})
+    written = write_predictions(
+        [batch for i in range(2) for batch in table.slice(i, 1).to_batches()],
+        tmp_path / "p",
+        zoo,
+        outputs=["water", "rose"],
+        threshold=0.25,
+        top=5,
+        teacher={"name": "test"},
+    )
+    assert PredictionTable.open(tmp_path / "p", hierarchy=zoo).outputs.tolist() == [WATER, ROSE]
+    assert (written.threshold, written.top, len(written)) == (0.25, 5, 2)
+    assert written.to_table().to_pylist() == table.to_pylist()
+    assert written.schema.field("labels").type == pa.list_(pa.int16())
+    with pytest.raises(TableError, match="holds predictions, expected an annotation table"):
+        Cooccurrence.count(tmp_path / "p", tmp_path / "p")
+    with pytest.raises(TableError, match=r"holds only scores above 0.25, and teacher_threshold is 0.1"):
+        Cooccurrence.among_predictions(tmp_path / "p", teacher_threshold=0.1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([(ROSE, 1.0), (CAT, 1.0)], r"row 1 \('b'\): found the label 5, expected one of the 2 outputs"),
+        ([(77, 1.0)], r"row 1 \('b'\): found the label 77, expected one of the 2 outputs"),
+        ([(ROSE, 1.5)], r"row 1 \('b'\): found the score 1.5 of label 8, expected 0 to 1"),
+        ([(ROSE, 0.5), (WATER, 0.5), (ROSE, 0.25)], r"row 1 \('b'\): found the label 8 twice, expected each once"),
+    ],
+)
+def test_bad_predictions_are_not_written(
+    zoo: Hierarchy, tmp_path: Path, row: list[tuple[int, float]], message: str
+) -> None:
+    batches = predictions_of({"a": [(ROSE, 1.0)], "b": row}).to_batches()
+    with pytest.raises(LabelError, match=message):
+        write_predictions(batches, tmp_path / "p", zoo, outputs=[ROSE, WATER])
+    assert not list((tmp_path / "p").iterdir())
+
+
+# Mistakes -----------------------------------------------------------------------------------------------------------
+
+
+def test_images_with_several_rows_are_named_where_tables_are_joined(zoo: Hierarchy) -> None:
+    annotated = table([("a", [(ROSE, 1.0)]), ("b", []), ("a", [(CAT, 1.0)])], "confidences")
+    predicted = table([("b", []), ("a", [(WATER, 1.0)]), ("c", [])], "scores")
+    with pytest.raises(TableError, match=r"the annotations: the image 'a' has several rows \(one is row 2\)"):
+        Cooccurrence.count(annotated, predicted, hierarchy=zoo)
+    twice = table([("b", []), ("a", [(WATER, 1.0)]), ("a", [])], "scores")
+    with pytest.raises(TableError, match=r"the predictions: the image 'a' has several rows \(one is row 2\)"):
+        Cooccurrence.count(annotated.slice(0, 2), twice, hierarchy=zoo)
+
+
+def test_what_cannot_be_counted_is_named(zoo: Hierarchy) -> None:
+    good, seen = annotations_of({"a": [(ROSE, 1.0)]}), predictions_of({"a": [(WATER, 1.0)]})
+    with pytest.raises(LabelError, match=r"the annotations, row 0 \('a'\): found the label 99, expected 0 to 9"):
+        Cooccurrence.count(annotations_of({"a": [(99, 1.0)]}), seen, hierarchy=zoo)
+    with pytest.raises(MlimagesError, match="labels in memory do not name their categories: pass hierarchy="):
+        Cooccurrence.count(good, seen)
+    with pytest.raises(MlimagesError, match="the predictions have the columns image, labels, confidences"):
+        Cooccurrence.count(good, good, hierarchy=zoo)
+    with pytest.raises(MlimagesError, match="found a list, expected a table's path, a DataFrame"):
+        Cooccurrence.count([], seen, hierarchy=zoo)
+    with pytest.raises(MlimagesError, match=r"teacher_threshold=1: expected 0 up to less than 1"):
+        Cooccurrence.count(good, seen, hierarchy=zoo, teacher_threshold=1)
+    with pytest.raises(MlimagesError, match="workers=0: expected at least 1"):
+        Cooccurrence.count(good, seen, hierarchy=zoo, workers=0)
+
+
+def test_counts_that_do_not_fit_are_not_added_and_thresholds_are_checked(zoo: Hierarchy) -> None:
+    good, seen = annotations_of({"a": [(ROSE, 1.0)]}), predictions_of({"a": [(WATER, 1.0)]})
+    counted = Cooccurrence.count(good, seen, hierarchy=zoo)
+    for options, message in (
+        ({"teacher_threshold": 0.9}, "the teacher threshold is 0.95 in one and 0.9 in the other"),
+        ({"sources": [ROSE]}, "the number of sources is 10 in one and 1 in the other"),
+        ({"targets": [*range(1, 10), 0]}, "sources or targets are other categories or in another order"),
+    ):
+        with pytest.raises(MlimagesError, match=message):
+            counted + Cooccurrence.count(good, seen, hierarchy=zoo, **options)  # type: ignore[arg-type]
+    with pytest.raises(MlimagesError, match=r"teacher_threshold=0.5: the counts were made with 0.95"):
+        counted.rules(teacher_threshold=0.5)
+    assert len(counted.rules(teacher_threshold=0.95)) == 1
+    with pytest.raises(MlimagesError, match=r"min_probability=1.5: expected 0 to 1"):
+        counted.rules(min_probability=1.5)
+    with pytest.raises(MlimagesError, match="min_images=0: expected at least 1"):
+        counted.rules(min_images=0)

@@ -161,7 +161,7 @@ def test_an_interrupted_job_goes_on_to_the_same_bytes(zoo: Hierarchy, image_list
 def test_another_input_or_other_rules_are_not_gone_on_with(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     interrupted(image_list, zoo, out, after=4)
-    with pytest.raises(JobError, match="begun with other hierarchy, propagation or version"):
+    with pytest.raises(JobError, match="begun with other hierarchy, propagation, rules or version"):
         mlimages.annotate(image_list, zoo, out=out, resume=True, propagation="none")
     with pytest.raises(JobError, match="begun with other options"):
         mlimages.annotate(image_list, zoo, out=out, resume=True, on_error="quarantine")

@@ -321,6 +321,27 @@ def test_descendants_are_shown_without_counts(zoo: Hierarchy, open_page: OpenPag
 # Address -----------------------------------------------------------------------------------------------------------
 
 
+def test_rules_are_shown_with_their_shares_and_lead_to_the_other_category(zoo: Hierarchy, open_page: OpenPage) -> None:
+    rules = {"source": ["rose", "rose", "cat"], "target": ["water", "cat", "water"], "p": [0.6, 0.9, 0.75]}
+    page = open_page(zoo, "#rose", counts=IMAGES, rules=rules)
+    panel = page.get_by_role("region", name="Also on its images")
+    assert panel.locator("h3 .size").text_content() == "2"
+    assert panel.locator("li").all_text_contents() == ["Cat 90%", "Water 60%"]
+    expect(page.get_by_role("region", name="On the images of")).to_have_count(0)
+    panel.get_by_role("link", name="Water").click()
+    assert selected(page) == "Water"
+    panel = page.get_by_role("region", name="On the images of")
+    assert panel.locator("li").all_text_contents() == ["Cat 75%", "Rose 60%"]
+    expect(page.get_by_role("region", name="Also on its images")).to_have_count(0)
+    page = open_page(zoo, "#rose")
+    expect(page.locator("#details .rules")).to_have_count(0)
+
+
+def test_rules_that_do_not_fit_are_an_error(zoo: Hierarchy) -> None:
+    with pytest.raises(MlimagesError, match="unknown category 'rain'"):
+        explorer(zoo, rules={"source": ["rose"], "target": ["rain"], "p": [1.0]})
+
+
 def test_deep_link_opens_at_a_category_and_back_returns(ml_images: Hierarchy, open_page: OpenPage) -> None:
     page = open_page(ml_images, "#n02084071")
     assert selected(page) == "dog"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mlimages.annotate.pipeline import annotate
 
-collect_ignore = ["tensorflow_reference.py"]
+collect_ignore = ["tensorflow_reference.py", "tensorflow_slim_reference.py"]
 
 
 # threads that wait for each other cost small networks more than they bring, above all beside other tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 
 import numpy as np
@@ -13,10 +14,12 @@ from PIL import Image
 
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import ModelError, TableError
+from mlimages.images.picture import PictureError, decode
 from mlimages.images.store import Row, write_shards
 from mlimages.models import Preprocessing
 from mlimages.models.data import MultiHot, ParquetImages, loader
 from mlimages.models.order import Batches, Ticket
+from mlimages.models.pictures import decode_tensor
 from mlimages.models.preprocess import _brightness, evaluation, normalised, training
 
 SMALL = Preprocessing(size=16)
@@ -194,7 +197,7 @@ def test_name_that_leads_out_of_the_folder_is_a_broken_picture(pictures, zoo, tm
     (tmp_path / "list.txt").write_text(f"{name}\tcat:1\n")
     annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table")
     images = ParquetImages(tmp_path / "table", pictures.images, preprocess=EVALUATION)
-    assert "the name leads out of" in images[Ticket(0, 0, np.arange(1))].broken[0]
+    assert "expected the name of a file below" in images[Ticket(0, 0, np.arange(1))].broken[0]
 
 
 # the matrix -----------------------------------------------------------------------------------------------------------
@@ -290,3 +293,41 @@ def test_training_crop_keeps_seven_tenths_of_the_area():
 def test_normalised_pictures_are_what_the_published_network_takes():
     found = normalised(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2), SMALL)
     assert found.tolist() == [[[[-1.0, 1.0]]] * 3]
+
+
+# decoding -------------------------------------------------------------------------------------------------------------
+
+
+def jpeg(width, height, mode="RGB", **options):
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    coarse.resize((width, height)).convert(mode).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_decodes_to_what_pillow_sees(mode):
+    data = jpeg(90, 60, mode)
+    expected = np.asarray(decode(data)).transpose(2, 0, 1)
+    assert np.array_equal(decode_tensor(data, least_side=50).numpy(), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_large_jpeg_is_decoded_no_smaller_than_is_needed(mode):
+    _, height, width = decode_tensor(jpeg(900, 640, mode), least_side=100).shape
+    assert 100 <= height < 400
+    assert width / height == pytest.approx(900 / 640, rel=0.02)
+    assert decode_tensor(jpeg(900, 640), least_side=330).shape == (3, 640, 900)
+    assert decode(jpeg(900, 640), least_side=100).size == (225, 160)
+
+
+def test_truncated_jpeg_is_broken():
+    data = jpeg(200, 200, quality=95)
+    with pytest.raises(PictureError, match="damaged JPEG"):
+        decode_tensor(data[: len(data) // 2], least_side=50)
+
+
+def test_least_side_lets_no_crop_be_enlarged():
+    assert training(SMALL, least_area=0.75).least_side == 22  # 16 / sqrt(0.75 * 0.75)
+    assert evaluation(SMALL).least_side == 20
+    assert evaluation(SMALL, crop="classifier").least_side == 18

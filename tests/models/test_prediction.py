@@ -254,6 +254,16 @@ def test_picture_that_a_table_names_and_the_folder_lacks_is_broken(teacher, pict
     assert (tmp_path / "out" / BROKEN).read_text() == "059.png\tno such file or directory\n"
 
 
+def test_name_that_leads_out_of_the_folder_is_broken(teacher, pictures, zoo, tmp_path):
+    from mlimages.annotate.pipeline import annotate
+
+    (tmp_path / "list.txt").write_text("000.png\tcat:1\n../secret.png\tcat:1\n")
+    annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table")
+    table = predict_images(teacher, tmp_path / "table", tmp_path / "out", root=pictures.images, **OPTIONS)
+    assert table.to_table().column("image").to_pylist() == ["000.png"]
+    assert "found the image name '../secret.png'" in (tmp_path / "out" / BROKEN).read_text()
+
+
 def test_select_keeps_the_greatest_and_of_equals_the_first():
     scores = np.float32([[0.1, 0.9, 0.9, 0.2], [0.0, 0.3, 0.1, 0.3], [0.1, 0.1, 0.1, 0.1]])
     offsets, columns, values = select(scores, threshold=0.1, top=2)

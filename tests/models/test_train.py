@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,19 @@ def test_run_that_sigterm_ended_goes_on_bit_for_bit(settings, tmp_path, monkeypa
     assert [[row[name] for name in kept] for row in log_of(whole.parent)] == [
         [row[name] for name in kept] for row in log_of(config.out)
     ]
+
+
+def test_sigterm_to_all_processes_of_a_run_saves_it(settings, tmp_path):
+    values = settings | {"workers": 1, "epochs": 2000}
+    command = [sys.executable, "-m", "mlimages", "train", "--config", str(write_toml(tmp_path / "run.toml", values))]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    log = Path(values["out"]) / "log.csv"
+    deadline = time.monotonic() + 60
+    while not (log.is_file() and len(log.read_text().splitlines()) > 3) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == f"{values['out']}/checkpoint.pt\n"
+    assert process.returncode == 0
 
 
 def test_killed_run_goes_on_from_its_last_checkpoint(settings, tmp_path, monkeypatch):

@@ -48,15 +48,16 @@ function link(path) {
   return made;
 }
 
+const sizeOf = (index) => (counts || descendants[index] ? ` ${format(weights[index])}` : "");
+
 /** Links to categories, each with its number and, by `pathTo`, the place to go to. */
-function linkList(indices, pathTo) {
+function linkList(indices, pathTo, size = sizeOf) {
   const list = element("ul", { class: "links" });
   const more = element("button", { type: "button" });
   const add = () => {
     const from = list.children.length;
     for (const index of indices.slice(from, from + LINKS)) {
-      const size = counts || descendants[index] ? ` ${format(weights[index])}` : "";
-      list.append(element("li", {}, link(pathTo(index)), element("span", { class: "size" }, size)));
+      list.append(element("li", {}, link(pathTo(index)), element("span", { class: "size" }, size(index))));
     }
     const left = indices.length - list.children.length;
     more.textContent = `Show ${format(Math.min(LINKS, left))} more of ${format(left)}`;
@@ -65,6 +66,27 @@ function linkList(indices, pathTo) {
   more.addEventListener("click", add);
   add();
   return [list, more];
+}
+
+// Rules of each category, the strongest first: what is usually on its images, and on whose images it is
+const shares = { targets: new Map(), sources: new Map() };
+(rules?.p ?? []).forEach((p, k) => {
+  for (const [own, other] of [["sources", "targets"], ["targets", "sources"]]) {
+    const at = rules[own][k];
+    if (!shares[other].has(at)) shares[other].set(at, new Map());
+    shares[other].get(at).set(rules[other][k], p);
+  }
+});
+
+/** A heading and links with percentages; nothing where there are no rules. */
+function ruleList(text, side, index) {
+  const found = shares[side].get(index);
+  if (!found) return [];
+  const percent = (other) => ` ${(100 * found.get(other)).toFixed(0)}%`;
+  const heading = element("h3", {}, `${text} `, element("span", { class: "size" }, format(found.size)),
+    element("span", { class: "unit" }, " share of images"));
+  return [element("section", { class: `rules ${side}`, "aria-label": text }, heading,
+    ...linkList([...found.keys()], mainPath, percent))];
 }
 
 function showDetails(node) {
@@ -109,5 +131,6 @@ function showDetails(node) {
   if (above.length) details.append(heading("Parents", above.length), ...linkList(above, pathUp));
   const inside = kids.map((kid) => kid.index), pathDown = (kid) => [...here, kid];
   if (kids.length) details.append(heading("Children", kids.length), ...linkList(inside, pathDown));
+  details.append(...ruleList("Also on its images", "targets", index), ...ruleList("On the images of", "sources", index));
   details.scrollTop = 0;
 }

@@ -1,7 +1,7 @@
 // The explorer: the data, the tree and its keys. The details and the search follow in their own files.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const { keys, names, parents, counts, descendants } = data;
+const { keys, names, parents, counts, descendants, rules } = data;
 const weights = counts ?? descendants; // what is "large"
 const unit = counts ? "images" : "descendants";
 const $ = (id) => document.getElementById(id);

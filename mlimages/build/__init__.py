@@ -1,0 +1,8 @@
+"""The whole data set at once: every step of the published method, from label lists to final tables."""
+
+from __future__ import annotations
+
+from mlimages.build.config import BuildConfig
+from mlimages.build.pipeline import build
+
+__all__ = ["BuildConfig", "build"]

@@ -1,0 +1,106 @@
+"""The steps of the published method, in their order, each of which is skipped where it is done."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mlimages.build.config import BuildConfig
+from mlimages.build.step import MANIFEST, BuildManifest, Step
+from mlimages.build.steps import check_inputs, steps_of
+from mlimages.errors import import_extra
+
+_WAIT = timedelta(days=30)
+_log = logging.getLogger(__name__)
+
+
+def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str, str], None] | None = None) -> Path:
+    """Make a data set by the published method.
+
+    ================  ==============================================================================================
+    step, and folder  what it makes
+    ================  ==============================================================================================
+    open-images       the table of the Open Images lists: labels that the hierarchy lacks removed, ancestors added
+    imagenet          the same of the ImageNet lists
+    teacher           a network trained on the former (not where one is loaded)
+    predictions       what the teacher sees in the images of the latter
+    cooccurrence      the counts of both, ``cooccurrence.parquet``, and the rules they give, ``rules.csv``
+    train             the final table: both lists with ancestors and rules
+    validation        the final table of the validation lists
+    statistics        counts and figures of the final tables
+    ================  ==============================================================================================
+
+    A step is skipped where its inputs (by content), its parameters and what it made are as they were; one that was
+    interrupted goes on where it stopped. ``build.json`` records all that. Under ``torchrun`` training and prediction
+    are shared by all processes.
+
+    Parameters
+    ----------
+    config : BuildConfig or path-like
+        What to make; see ``docs/build.toml``.
+    report : callable, optional
+        Called with the name of each step and what becomes of it: ``skipped``, ``begun``, ``resumed``, ``done``.
+
+    Returns
+    -------
+    pathlib.Path
+        The build's manifest.
+
+    Raises
+    ------
+    MlimagesError
+        What any of the steps raises.
+    """
+    known = config if isinstance(config, BuildConfig) else BuildConfig.from_toml(config)
+    folder = Path(known.out)
+    tell = report or _log_step
+    import_extra("torch", extra="train")
+    from mlimages.models.ranks import joined
+
+    with joined("cpu", backend=_backend(), timeout=_WAIT) as ranks:
+        ranks.share(lambda: check_inputs(known))
+        manifest = ranks.share(lambda: BuildManifest.open(folder, asdict(known)))
+        for step in steps_of(known, folder):
+            resume = ranks.share(_begin(manifest, step))
+            if ranks.first:
+                tell(step.name, "skipped" if resume is None else "resumed" if resume else "begun")
+            if resume is None:
+                continue
+            if step.together:
+                step.run(folder / step.name, resume)
+            else:
+                ranks.share(_run(step, folder / step.name, resume))
+            ranks.share(_finish(manifest, step))
+            if ranks.first:
+                tell(step.name, "done")
+    return folder / MANIFEST
+
+
+def _begin(manifest: BuildManifest, step: Step) -> Callable[[], bool | None]:
+    return lambda: manifest.begin(step)
+
+
+def _run(step: Step, place: Path, resume: bool) -> Callable[[], None]:
+    def run() -> None:
+        step.run(place, resume)  # what it gives is not for the other ranks
+
+    return run
+
+
+def _finish(manifest: BuildManifest, step: Step) -> Callable[[], Any]:
+    return lambda: manifest.finish(step)
+
+
+def _backend() -> str:
+    """Gloo for what ranks tell each other, and NCCL beside it where gradients are on graphics cards."""
+    torch = import_extra("torch", extra="train")
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
+def _log_step(name: str, what: str) -> None:
+    _log.info("%s: %s", name, what)
