@@ -40,6 +40,7 @@ OWN = frozenset(
 )
 #: What the rules are made with: the teacher of the demo is surer than it is often, and support is small.
 TEACHER_THRESHOLD, MIN_PROBABILITY, MIN_IMAGES = 0.5, 0.4, 8
+_WIDTH = 116  # characters of a line of an explanation; the report has them whole
 
 
 def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Results:
@@ -183,7 +184,8 @@ def _explain(results: Results, account: Account) -> None:
     for image in (reached[:2] + plain)[:3]:
         explanation = explain(results.regenerated, image)
         results.explanations.append((image, explanation))
-        account.say(repr(explanation))
+        for line in repr(explanation).splitlines():
+            account.say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}...")
 
 
 def _train(results: Results, opinion: Opinion, out: Path, size: Size, account: Account) -> None:
