@@ -29,7 +29,7 @@ def demo(
     from mlimages.demo.run import run
     from mlimages.demo.world import Size
 
-    size = Size(labelled=90, training=200, held_out=60, seeds=1, epochs=1) if quick else Size()
+    size = Size(labelled=90, training=200, held_out=60, seeds=1, epochs=3) if quick else Size()
     run(out, cache=Path(pooch.os_cache("mlimages")), size=size, pictures=pictures)
 
 

@@ -217,12 +217,14 @@ def _training(results: Results) -> str:
         + table(("on held-out scenes", *map(escape, kinds)), rows)
         + "".join(f"<p>{escape(line)}</p>" for line in verdict(results))
         + f'<div class="charts">{curves}</div>'
-        '<p class="soft">The losses of the two are sums over other labels, so their heights can not be compared.</p>'
+        '<p class="soft">Losses are sums over other labels in each, so their heights can not be compared.</p>'
     )
 
 
 def _curves(results: Results, kind: str) -> str:
-    return line_chart({f"seed {run.seed}": run.curve for run in results.runs if run.labels == kind}, x="step", y="loss")
+    return line_chart(
+        {f"seed {run.seed}": run.curve for run in results.runs if run.labels == kind}, x="epoch", y="loss"
+    )
 
 
 def _hierarchy(results: Results) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,12 +21,26 @@ from mlimages.demo.tables import objects_hierarchy, predictions, true_table, wri
 from mlimages.demo.world import Size, World, choose_cutouts, make_world
 from mlimages.hierarchy.explorer import write_explorer
 
+if TYPE_CHECKING:
+    from mlimages.demo.teacher import Opinion
+
 #: All that the demo writes into its folder.
 OWN = frozenset(
-    ["explorer.html", "images", "index.html", "list.txt", "published", "published.html", "rules.csv", "runs", "tables"]
+    [
+        "explorer.html",
+        "images",
+        "index.html",
+        "list.txt",
+        "published",
+        "published.html",
+        "network",
+        "rules.csv",
+        "tables",
+    ]
 )
 #: What the rules are made with: the teacher of the demo is surer than it is often, and support is small.
 TEACHER_THRESHOLD, MIN_PROBABILITY, MIN_IMAGES = 0.5, 0.4, 8
+_WIDTH = 116  # characters of a line of an explanation; the report has them whole
 
 
 def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Results:
@@ -65,11 +79,11 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
     with account.step("Annotations: single labels and their ancestors"):
         results = _annotate(world, out, account)
     with account.step("The teacher, co-occurrence and rules"):
-        _teach(results, out, account)
+        opinion = _teach(results, out, account)
     with account.step("Why three pictures have their labels"):
         _explain(results, account)
-    with account.step(f"The same network trained on either labels, {size.seeds} seeds"):
-        _train(results, out, size, account)
+    with account.step(f"The same network trained on each kind of labels, {size.seeds} seeds"):
+        _train(results, opinion, out, size, account)
     results.steps = account.steps
     with account.step("A page to look at"):
         _report(results, out, account)
@@ -105,12 +119,12 @@ def _annotate(world: World, out: Path, account: Account) -> Results:
     return results
 
 
-def _teach(results: Results, out: Path, account: Account) -> None:
-    from mlimages.demo.school import take_teacher
+def _teach(results: Results, out: Path, account: Account) -> Opinion:
+    from mlimages.demo.teacher import take_teacher
 
     world = results.world
-    opinion = take_teacher(world, out / "runs" / "teacher", account)
-    results.teacher, results.teacher_scores = opinion.title, opinion.scores_of_teachers
+    opinion = take_teacher(world, out / "network", account)
+    results.teacher, results.teacher_scores = opinion.title, opinion.measured
     rows = np.arange(len(world.training))
     annotated = results.regenerated.multi_hot(rows) > 0
     truth = AnnotationTable.open(out / "tables" / "truth").multi_hot(rows) > 0
@@ -146,6 +160,7 @@ def _teach(results: Results, out: Path, account: Account) -> None:
         for title in ("published labels", "with ancestors", "with ancestors and rules", "truth")
     }
     account.say(repr(regenerated))
+    return opinion
 
 
 def _say_judgements(judgements: list[Judgement], chosen: Judgement, account: Account) -> None:
@@ -169,27 +184,37 @@ def _explain(results: Results, account: Account) -> None:
     for image in (reached[:2] + plain)[:3]:
         explanation = explain(results.regenerated, image)
         results.explanations.append((image, explanation))
-        account.say(repr(explanation))
+        for line in repr(explanation).splitlines():
+            account.say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}...")
 
 
-def _train(results: Results, out: Path, size: Size, account: Account) -> None:
-    from mlimages.demo.school import student_task
-    from mlimages.demo.training import MEASURES, summary, train_and_judge
-    from mlimages.demo.verdict import REGENERATED, SINGLE, verdict
+def _train(results: Results, opinion: Opinion, out: Path, size: Size, account: Account) -> None:
+    from mlimages.demo.looking import look
+    from mlimages.demo.training import MEASURES, HeldOut, summary, train_and_judge
+    from mlimages.demo.verdict import ANCESTORS, COMPLETE, REGENERATED, SINGLE, verdict
 
-    task = student_task(results.world, AnnotationTable.open(out / "tables" / "held-out"), out / "runs", size)
-    progress = account.progress("networks trained")
-    kinds: dict[str, Any] = {SINGLE: results.single, REGENERATED: results.regenerated}
+    world = results.world
+    place = {key: column for column, key in enumerate(world.collection.keys)}
+    held_out = HeldOut(
+        seen=look(opinion.network, world.images, world.held_out, progress=account.progress("held-out scenes")),
+        table=AnnotationTable.open(out / "tables" / "held-out"),
+        objects=world.hierarchy.index(world.collection.keys),
+        main=np.array([place[scene.published] for scene in world.held_out]),
+    )
+    folders = {SINGLE: "single", ANCESTORS: "ancestors", REGENERATED: "regenerated", COMPLETE: "truth"}
+    progress = account.progress("trainings")
     for seed in range(size.seeds):
-        for labels, table in kinds.items():
-            folder = out / "runs" / f"{table.folder.name}-{seed}"
-            results.runs.append(train_and_judge(task, table, labels=labels, seed=seed, out=folder))
-            progress(len(results.runs), size.seeds * len(kinds))
-    before, after = summary(results.runs, SINGLE), summary(results.runs, REGENERATED)
-    account.say(f"{'held-out scenes':<16} {SINGLE:>19} {REGENERATED:>19}")
+        for labels, folder in folders.items():
+            table = AnnotationTable.open(out / "tables" / folder)
+            results.runs.append(
+                train_and_judge(opinion.seen, table, held_out, labels=labels, seed=seed, epochs=size.epochs)
+            )
+            progress(len(results.runs), size.seeds * len(folders))
+    account.say(f"{'held-out scenes':<16}" + "".join(f"{labels:>20}" for labels in folders))
+    summaries = [summary(results.runs, labels) for labels in folders]
     for name in MEASURES:
-        shown = [f"{each[name][0]:.3f} ± {each[name][1]:.3f}" for each in (before, after)]
-        account.say(f"{name.replace('_', ' '):<16} {shown[0]:>19} {shown[1]:>19}")
+        shown = (f"{each[name][0]:.3f} ± {each[name][1]:.3f}" for each in summaries)
+        account.say(f"{name.replace('_', ' '):<16}" + "".join(f"{each:>20}" for each in shown))
     for line in verdict(results):
         account.say(line)
 

@@ -21,6 +21,7 @@ SIDE = 144  # pixels, width and height of a scene
 _QUALITY = 90  # of the JPEG
 _BACKGROUNDS = 4  # of each texture
 _MOST_OBJECTS = 5
+_OFTENER = 4  # an object with planted companions is the main one so many times as often as another
 _TRIES = 14  # places that are tried for an object
 _MOST_COVERED = 0.35  # of the smaller of two boxes
 
@@ -62,6 +63,9 @@ class SceneMaker:
     def __init__(self, collection: Collection, *, seed: int = 0) -> None:
         self.collection = collection
         self.seed = seed
+        # what has companions is the main object more often: what is planted then shows in a few thousand scenes
+        accompanied = {each.beside for each in collection.companions}
+        self._mains = [key for key in collection.keys for _ in range(_OFTENER if key in accompanied else 1)]
         self._by_key: dict[str, list[Cutout]] = {}
         for each in collection.cutouts:
             self._by_key.setdefault(each.key, []).append(each)
@@ -110,7 +114,7 @@ class SceneMaker:
     def _objects(self, rng: np.random.Generator) -> list[str]:
         """The synsets of a scene: the main one, its planted companions, and others by chance."""
         keys = self.collection.keys
-        main = keys[rng.integers(len(keys))]
+        main = self._mains[rng.integers(len(self._mains))]
         companions = [each for each in self.collection.companions if each.beside == main]
         chosen = [main, *(each.key for each in companions if rng.random() < each.probability)]
         planted = {each.key for each in companions}

@@ -116,8 +116,8 @@ def synset_of_stamps(descriptions: Mapping[str, str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> synset_of_stamps({"animals/mammals/bat": "A bat."})
-    {'animals/mammals/bat': 'n02139199'}
+    >>> synset_of_stamps({"animals/birds/crane": "A crane.", "vehicles/crane": "A crane."})
+    {'animals/birds/crane': 'n02012849', 'vehicles/crane': 'n03126707'}
     """
     wanted = {stamp: noun_phrase(text) for stamp, text in descriptions.items() if _photograph(stamp)}
     proposals = match_names(sorted(set(filter(None, wanted.values()))))

@@ -1,112 +1,96 @@
-"""The teacher: a network that knows ImageNet, and a new last layer that learned to tell several objects of a scene.
+"""The teacher: learns from scenes whose labels are complete, then says what it sees in all the others.
 
-As the published method's teacher learned from Open Images, where pictures carry several labels, this one learns from
-a part of the scenes whose labels are complete, and then looks at all the others.
+As the published method's teacher learned from Open Images, where pictures carry several labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from mlimages.demo.imagenetweights import projection
+from mlimages.demo.account import Account
+from mlimages.demo.head import learn
+from mlimages.demo.looking import look
+from mlimages.demo.network import imagenet_network, own_network, projected
 from mlimages.demo.scenes import Scene
+from mlimages.demo.world import World
 from mlimages.models.build import TimmModel
-from mlimages.models.preprocess import normalised
 
-SIDE = 160  # pixels of what the teacher sees
-_BATCH = 32
-_EPOCHS = 40
-_LEARNING_RATE = 2e-3
-
-Report = Callable[[int, int], None]
+EPOCHS = 30
+_THRESHOLDS = (0.3, 0.5, 0.8, 0.95)
+_BATCH = 64
 
 
-def _silent(done: int, total: int) -> None:
-    """No report."""
-
-
-class Teacher:
-    """Looks at a scene place by place, and takes for each object the place where it is seen best.
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a teacher says of the training scenes.
 
     Parameters
     ----------
+    title : str
+        Who it is.
     network : TimmModel
-        Trained on ImageNet-1k; its last layer serves :meth:`projected` only.
-    keys : sequence of str
-        The synsets that the teacher can say.
+        What it looks with.
+    seen : float16 tensor [m, places, F]
+        What that saw in the training scenes.
+    scores : float32 array [m, k]
+        How sure the teacher is of each object.
+    measured : list of dict
+        Precision and recall by threshold, of this teacher and of ImageNet's own classes.
     """
 
-    def __init__(self, network: TimmModel, keys: Sequence[str]) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
-        self.keys = list(keys)
-        self.head = nn.Linear(network.num_features, len(self.keys))
-        self._projection = projection(self.keys)
+    title: str
+    network: TimmModel
+    seen: Tensor
+    scores: NDArray[np.float32]
+    measured: list[dict[str, Any]]
 
-    @torch.inference_mode()
-    def look(self, images: Path, scenes: Sequence[Scene]) -> Tensor:
-        """Features of every place of some scenes: float32 [B, places, F]."""
-        pictures = torch.stack([_pixels(images / scene.name) for scene in scenes])
-        inputs = normalised(pictures, self.network.card.preprocessing).contiguous(memory_format=torch.channels_last)
-        maps: Tensor = self.network.backbone.forward_features(inputs)  # (B, F, H, W)
-        return maps.flatten(2).transpose(1, 2).contiguous()
 
-    def learn(self, images: Path, scenes: Sequence[Scene], *, seed: int = 0, progress: Report = _silent) -> None:
-        """Train the last layer on scenes of which all objects are known.
+def take_teacher(world: World, folder: Path, account: Account) -> Opinion:
+    """Train the teacher and let it look at the training scenes.
 
-        A scene's logit for an object is the log-sum-exp over its places: one place where it is seen is enough.
-        """
-        seen = torch.cat([self.look(images, part) for part in _reported(scenes, progress)])
-        truth = torch.from_numpy(truth_of(scenes, self.keys))
-        generator = torch.Generator().manual_seed(seed)
-        nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, -8.0)  # an object is in few scenes, at few places
-        optimizer = torch.optim.AdamW(self.head.parameters(), lr=_LEARNING_RATE, weight_decay=1e-3)
-        steps = _EPOCHS * -(-len(scenes) // _BATCH)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(_EPOCHS):
-            for chosen in torch.split(torch.randperm(len(scenes), generator=generator), _BATCH):
-                logits = self.head(seen[chosen]).logsumexp(dim=1)  # (B, K)
-                loss = nn.functional.binary_cross_entropy_with_logits(logits, truth[chosen], reduction="none")
-                optimizer.zero_grad()
-                loss.sum(dim=1).mean().backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-
-    @torch.inference_mode()
-    def predict(
-        self, images: Path, scenes: Sequence[Scene], *, progress: Report = _silent
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """How sure the teacher is of each object in each scene.
-
-        Returns
-        -------
-        (float32 array [n, K], float32 array [n, K])
-            By the last layer that learned; and, for comparison, by ImageNet's own classes, see :meth:`projected`.
-        """
-        learned, projected = [], []
-        for part in _reported(scenes, progress):
-            seen = self.look(images, part)
-            learned.append(self.head(seen).logsumexp(dim=1).sigmoid())
-            projected.append(self.projected(seen))
-        return torch.cat(learned).numpy(), torch.cat(projected).numpy()
-
-    @torch.inference_mode()
-    def projected(self, seen: Tensor) -> Tensor:
-        """What the network says untaught: float32 [B, K] of features [B, places, F].
-
-        The probability of a synset at a place is the sum over ImageNet's classes that are the synset or below it or,
-        where the synset is below a class, that of this class; the best place counts.
-        """
-        classes = self.network.backbone.get_classifier()(seen).softmax(dim=-1)  # (B, places, 1000)
-        best: Tensor = (classes @ self._projection).amax(dim=1)
-        return best.clamp(max=1.0)
+    Parameters
+    ----------
+    world : World
+        The scenes.
+    folder : pathlib.Path
+        For what is written where a network has to be trained first.
+    account : Account
+        Is told.
+    """
+    keys = world.collection.keys
+    network = imagenet_network()
+    knows_imagenet = network is not None
+    if network is None:
+        network = own_network(world, folder, account)
+    who = "EfficientNet-lite2, which knows the 1,000 classes of ImageNet" if knows_imagenet else "A small network"
+    title = (
+        f"{who}, with a new last layer that learned from {len(world.labelled):,} scenes with complete labels, as the "
+        "published teacher did from Open Images."
+    )
+    account.say(title)
+    seen = look(network, world.images, world.labelled, progress=account.progress("scenes learned from"))
+    head = learn(seen, truth_of(world.labelled, keys), epochs=EPOCHS)
+    seen = look(network, world.images, world.training, progress=account.progress("scenes looked at"))
+    opinions = {"with the last layer that learned": head.probabilities(seen)}
+    if knows_imagenet:
+        parts = (seen[start : start + _BATCH] for start in range(0, len(seen), _BATCH))
+        untaught = torch.cat([projected(network, keys, part) for part in parts])
+        opinions["ImageNet's classes, projected on ours"] = untaught.numpy()
+    truth = truth_of(world.training, keys) > 0
+    measured = [_measured(kind, each, scores, truth) for kind, scores in opinions.items() for each in _THRESHOLDS]
+    for row in measured:
+        account.say(
+            f"{row['teacher']}, above {row['above']:g}: precision {row['precision']:.3f}, recall {row['recall']:.3f}"
+        )
+    return Opinion(title, network, seen, next(iter(opinions.values())), measured)
 
 
 def truth_of(scenes: Sequence[Scene], keys: Sequence[str]) -> NDArray[np.float32]:
@@ -118,15 +102,13 @@ def truth_of(scenes: Sequence[Scene], keys: Sequence[str]) -> NDArray[np.float32
     return found
 
 
-def _pixels(path: Path) -> Tensor:
-    """A picture of `SIDE` pixels: uint8 [3, SIDE, SIDE]."""
-    with Image.open(path) as picture:
-        resized = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)
-
-
-def _reported(scenes: Sequence[Scene], progress: Report):  # type: ignore[no-untyped-def]
-    """Stretches of scenes; tells after each how far it is."""
-    for start in range(0, len(scenes), _BATCH):
-        yield scenes[start : start + _BATCH]
-        progress(min(start + _BATCH, len(scenes)), len(scenes))
+def _measured(kind: str, threshold: float, scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> dict[str, Any]:
+    said = scores > threshold
+    right = int((said & truth).sum())
+    return {
+        "teacher": kind,
+        "above": threshold,
+        "objects said": int(said.sum()),
+        "precision": right / int(said.sum()) if said.any() else float("nan"),
+        "recall": right / int(truth.sum()),
+    }

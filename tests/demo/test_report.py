@@ -42,8 +42,13 @@ def test_judgements_grow_stricter_with_the_threshold(demo_results: Results) -> N
         assert counts == sorted(counts, reverse=True)
 
 
-def test_both_trainings_are_measured(demo_results: Results) -> None:
-    assert [run.labels for run in demo_results.runs] == ["single labels", "regenerated labels"]
+def test_trainings_on_every_kind_of_labels_are_measured(demo_results: Results) -> None:
+    assert [run.labels for run in demo_results.runs] == [
+        "single labels",
+        "with ancestors",
+        "regenerated labels",
+        "complete labels",
+    ]
     for run in demo_results.runs:
         assert set(run.scores) == set(MEASURES)
         assert all(0 <= score <= 1 for score in run.scores.values())
@@ -78,7 +83,7 @@ def test_page_shows_everything_and_asks_for_nothing(demo_results: Results, demo_
     assert headings == ["The pictures", "The labels", "The teacher", "The rules", "Three pictures explained",
                         "Does it help?", "The hierarchy", "How long it took"]  # fmt: skip
     assert widths == [144] * 24
-    assert (explained, charts) == (3, 10)
+    assert (explained, charts) == (3, 12)
     assert overflow <= 0
     assert trouble == []
     assert {url for url in requests if not url.startswith(("data:", "about:"))} == {page_path.as_uri()}
