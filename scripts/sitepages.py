@@ -120,7 +120,9 @@ def public_names(module: str) -> Iterator[str]:
 
 
 def executed(path: Path) -> Any:
-    """The notebook with its outputs; an error in a cell is raised."""
+    """The notebook with its outputs; an error in a cell is raised, and no kernel or socket is left open."""
+    import asyncio
+
     import nbformat
     from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
@@ -136,7 +138,8 @@ def executed(path: Path) -> Any:
             resources={"metadata": {"path": folder}},
             km=AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel"),
         )
-        client.execute(env=env)
+        # a manager of our own is left running, unless told otherwise; so is the event loop of `execute`
+        asyncio.run(client.async_execute(env=env, cleanup_kc=True))
     _EXECUTED.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, _executed_path(path))
     return notebook
