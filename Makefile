@@ -21,9 +21,9 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(JOBS)
 
-# a notebook that the tests have executed is not executed again
+# a notebook that the tests have executed is not executed again; --quiet would hide the warnings that are errors here
 docs: $(VENV)/installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # its own environment, of the core alone: what needs an extra is left out
 OLDEST := $(VENV)-oldest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
 import re
 import tempfile
@@ -21,6 +22,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OFFICIAL = ROOT.parent / "shared" / "ml-images"
 _EXECUTED = ROOT / "build" / "notebooks"
 _SECONDS = 180  # that a notebook may take
+_log = logging.getLogger("mkdocs.hooks.sitepages")
 
 #: A page each: its title, and the modules whose public names it shows, or module:name for a name of it.
 API = {
@@ -76,6 +78,14 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Warn, which ends the strict build, where reStructuredText is left in a page of the reference."""
+    left = re.search(r":(?:attr|class|data|exc|func|meth|mod):<code>.*?</code>|={4,}", html)
+    if left is not None and page.file.src_uri.startswith("reference/"):
+        _log.warning("%s: %s was not made Markdown by scripts/docstrings.py", page.file.src_uri, left[0])
+    return html
+
+
 def commands_page() -> str:
     """Every command with its arguments and options, as ``--help`` has them."""
     from typer.cli import get_docs_for_click
@@ -86,7 +96,15 @@ def commands_page() -> str:
 
     command = get_command(app)
     text = get_docs_for_click(obj=command, ctx=Context(command), name="mlimages", title="Commands")
+    for each in _commands(command):  # what it shortens to some words
+        text = text.replace(f"`: {each.get_short_help_str()}\n", f"`: {each.get_short_help_str(limit=1000)}\n")
     return text.replace("```console\n$ ", "```text\n")
+
+
+def _commands(command: Any) -> Iterator[Any]:
+    for each in getattr(command, "commands", {}).values():
+        yield each
+        yield from _commands(each)
 
 
 def api_page(page: str) -> str:
