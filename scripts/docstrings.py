@@ -46,6 +46,7 @@ def _link(match: re.Match[str], inside: griffe.Object, loader: griffe.GriffeLoad
         if target.lstrip("~").partition(".")[0] == inside.package.name or "." not in target:
             logger.warning("%s: %s names nothing", inside.path, match[0])
         return f"`{name}`"
+    name = " ".join(name.split())  # it may go over the end of a line
     return f'<autoref identifier="{path}" optional><code>{name}</code></autoref>'
 
 

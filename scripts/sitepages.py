@@ -28,7 +28,22 @@ _log = logging.getLogger("mkdocs.hooks.sitepages")
 API = {
     "hierarchy": (
         "Hierarchies",
-        ["mlimages.hierarchy", "mlimages.hierarchy.wordnet:close_upwards", "mlimages.hierarchy.explorer"],
+        [
+            "mlimages.hierarchy",
+            "mlimages.hierarchy.load:ml_images_file",
+            "mlimages.hierarchy.wordnet:from_wordnet",
+            "mlimages.hierarchy.wordnet:imagenet_hierarchy",
+            "mlimages.hierarchy.wordnet:nltk_synset",
+            "mlimages.hierarchy.wordnet:close_upwards",
+            "mlimages.hierarchy.openimages:read_open_images",
+            "mlimages.hierarchy.dictionary:read_dictionary",
+            "mlimages.hierarchy.similarity:wup_similarity",
+            "mlimages.hierarchy.draw:tree",
+            "mlimages.hierarchy.draw:treemap",
+            "mlimages.hierarchy.draw:sunburst",
+            "mlimages.hierarchy.drawrules:draw_rules",
+            "mlimages.hierarchy.explorer",
+        ],
     ),
     "annotate": (
         "Annotations",

@@ -59,7 +59,7 @@ class Propagation:
 
     @classmethod
     def named(cls, name: str) -> Propagation:
-        """The propagation the command calls ``default``, ``published``, ``parent`` or ``none``."""
+        """The propagation of this `name`: ``default``, ``published``, ``parent`` or ``none``, as for the command."""
         known = {
             "default": cls(),
             "published": cls.published(),

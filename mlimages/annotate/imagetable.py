@@ -75,7 +75,7 @@ class ImageTable(ABC):
         return table
 
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:
-        """Raise a TableError where the table was made with another hierarchy."""
+        """Raise a TableError where the table was made with another hierarchy than this `hierarchy`."""
         stated = self.manifest.metadata.get("hierarchy_fingerprint")
         if stated != hierarchy.fingerprint:
             raise TableError(
@@ -108,31 +108,71 @@ class ImageTable(ABC):
     # Reading ------------------------------------------------------------------------------------------------------
 
     def batches(self, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """All images in order, up to `rows` a batch, with all columns or some of them."""
+        """All images in order.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        rows : int
+            Images of a batch, at most.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+        """
         for part in range(len(self.manifest.parts)):
             yield from self.part_batches(part, columns=columns, rows=rows)
 
     def part_batches(
         self, part: int, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
-        """The images of one part, so that several threads can share a table; see :meth:`batches`."""
+        """The images of one `part`, by number, so that several threads can share a table.
+
+        `columns` and `rows` are those of :meth:`batches`.
+        """
         with self.open_part(part) as file:
             yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
 
     def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
-        """The whole table in memory."""
+        """The whole table in memory.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        """
         schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         return pa.Table.from_batches(
             [each.replace_schema_metadata(None) for each in self.batches(columns=columns)], schema
         )
 
     def to_pandas(self, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The whole table as a DataFrame: a numpy array of labels, confidences and origins in each row."""
+        """The whole table as a DataFrame: a numpy array of labels, confidences and origins in each row.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        """
         frame: pd.DataFrame = self.to_table(columns=columns).to_pandas()
         return frame
 
     def take(self, rows: ArrayLike, *, columns: Sequence[str] | None = None) -> pa.Table:
-        """Some images by number, int [m], in the given order; reads only the row groups that hold them."""
+        """Some images by number; reads only the row groups that hold them.
+
+        Parameters
+        ----------
+        rows : int array [m]
+            Numbers of images, in the order they shall have.
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+
+        Raises
+        ------
+        IndexError
+            For a number beyond the table.
+        """
         wanted = np.asarray(rows, np.int64).reshape(-1)
         outside = wanted[(wanted < 0) | (wanted >= len(self))]
         if len(outside):
@@ -156,10 +196,15 @@ class ImageTable(ABC):
     def find(self, image: str) -> int:
         """Number of the first row of an image.
 
+        Parameters
+        ----------
+        image : str
+            Its name, as in the list.
+
         Raises
         ------
         TableError
-            Where the table does not hold it; names the nearest ones that share its beginning.
+            Where the table does not hold it.
         """
         at = 0
         for batch in self.batches(columns=["image"]):
@@ -175,7 +220,7 @@ class ImageTable(ABC):
 
     @contextmanager
     def open_part(self, part: int) -> Iterator[pq.ParquetFile]:
-        """A part to read; what of it cannot be read is a TableError."""
+        """A `part`, by number, to read; what of it cannot be read is a TableError."""
         path = self.folder / self.manifest.parts[part].file
         try:
             with pq.ParquetFile(path) as file:

@@ -20,7 +20,17 @@ from mlimages.errors import FormatError, JobError, LabelError
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: parts done and in all (0 where unknown), input bytes likewise, rows written."""
+    """How far a job is.
+
+    Parameters
+    ----------
+    parts, all_parts : int
+        Parts done, and in all: 0 where that is not known.
+    bytes, all_bytes : int
+        Bytes of the input, likewise.
+    rows : int
+        Rows written.
+    """
 
     parts: int
     all_parts: int

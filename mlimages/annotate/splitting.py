@@ -25,7 +25,13 @@ _MOST_ROWS = 2**31 - 1
 
 
 class Split(NamedTuple):
-    """The two tables that :func:`split` made."""
+    """The two tables that :func:`split` made.
+
+    Attributes
+    ----------
+    train, validation : AnnotationTable
+        No image is in both.
+    """
 
     train: AnnotationTable
     validation: AnnotationTable

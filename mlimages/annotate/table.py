@@ -86,7 +86,18 @@ class AnnotationTable(ImageTable):
         return result
 
     def labels_of(self, image: str) -> list[Label]:
-        """The labels of an image, in their order; see :meth:`find`."""
+        """The labels of an image, in their order.
+
+        Parameters
+        ----------
+        image : str
+            Its name, as in the list.
+
+        Raises
+        ------
+        TableError
+            Where the table does not hold it.
+        """
         row = self.take([self.find(image)])
         columns = (row.column(name)[0].as_py() for name in ("labels", "confidences", "origins"))
         return [

@@ -79,6 +79,11 @@ def audit(hierarchy: Hierarchy) -> Report:
     ``unknown synset``
         The key of the category or of the parent is no noun of WordNet 3.0.
 
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        Whose keys are synset ids.
+
     Returns
     -------
     Report

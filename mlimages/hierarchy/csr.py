@@ -124,12 +124,12 @@ class CSR:
     __hash__ = None  # type: ignore[assignment]
 
     def take(self, rows: NDArray[Any]) -> CSR:
-        """The given rows, int [m], in the given order."""
+        """The given `rows`, int [m], in the given order."""
         positions, indptr = self.positions(rows)
         return CSR(indptr, self.indices[positions]).frozen()
 
     def positions(self, rows: NDArray[Any]) -> tuple[Int64Array, Int64Array]:
-        """Where the entries of the given rows stand in `indices`, and the row pointers of what they make."""
+        """Where the entries of the given `rows` stand in `indices`, and the row pointers of what they make."""
         starts = self.indptr[rows]
         lengths = self.indptr[np.asarray(rows) + 1] - starts
         indptr = np.zeros(len(lengths) + 1, np.int64)
@@ -138,11 +138,11 @@ class CSR:
         return shift + np.arange(indptr[-1], dtype=np.int64), indptr
 
     def transposed(self, columns: int) -> CSR:
-        """Row ``j`` of the result holds, ascending, the rows of self that hold ``j``."""
+        """Row ``j`` of the result, of so many `columns`, holds, ascending, the rows of self that hold ``j``."""
         return CSR.from_pairs(self.indices, self.row_numbers, length=columns)
 
     def to_scipy(self, columns: int) -> scipy.sparse.csr_array:
-        """The same as a boolean scipy matrix [rows, columns], columns ascending in each row."""
+        """The same as a boolean scipy matrix [rows, `columns`], ascending in each row."""
         import scipy.sparse
 
         matrix = scipy.sparse.csr_array(

@@ -127,7 +127,7 @@ class Hierarchy(Relations):
         keys: Iterable[str] = (),
         names: Mapping[str, Sequence[str]] | None = None,
     ) -> Hierarchy:
-        """Build from ``(parent, child)`` pairs of keys.
+        """Build from `pairs` of keys, parent and child, and the `names` of keys that have any.
 
         Indices follow `keys` where given (they may also name categories without any edge), then first appearance.
         The order of a category's parents is that of the pairs.
@@ -138,7 +138,7 @@ class Hierarchy(Relations):
 
     @classmethod
     def from_networkx(cls, graph: networkx.DiGraph[Any]) -> Hierarchy:
-        """Build from a ``DiGraph`` whose edges run from parent to child; reads what :meth:`to_networkx` writes."""
+        """Build from a `graph` whose edges run from parent to child; reads what :meth:`to_networkx` writes."""
         from mlimages.hierarchy.convert import from_networkx
 
         return from_networkx(graph)
@@ -198,7 +198,7 @@ class Hierarchy(Relations):
     @overload
     def index(self, categories: Iterable[CategoryLike] | NDArray[Any]) -> Int32Array: ...
     def index(self, categories: Any) -> Any:
-        """Index of a category, or int32 array [m] of several: of a sequence in its order, of a set ascending.
+        """Index of a category, or int32 array [m] of several `categories`: in their order, of a set ascending.
 
         A :class:`Category` counts by its key, so one of another hierarchy is found here.
 
@@ -261,8 +261,9 @@ class Hierarchy(Relations):
     def find(self, text: str, *, limit: int | None = None) -> list[Category]:
         """Categories by name or key: exact matches first, then prefixes, then substrings; case is ignored.
 
-        Names are not unique, so all that match are returned, by index within each group. Several names joined by a
-        comma and a space, as the published dictionary writes them, match too. An empty text matches nothing.
+        Names are not unique: all that match, or the first `limit`, are returned, by index within each group. Several
+        names joined by a comma and a space, as the published dictionary writes them, match too. An empty `text` matches
+        nothing.
         """
         wanted = text.strip().casefold()
         if not wanted:

@@ -56,6 +56,10 @@ def load_hierarchy(
     multiple_parents : bool
         For the ImageNet class lists: all hypernyms of a synset are its parents, not the first only.
 
+    Returns
+    -------
+    Hierarchy
+
     Raises
     ------
     DataNotFoundError

@@ -55,7 +55,18 @@ class Relations(ABC):
     @overload
     def parents(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def parents(self, categories: Any = None) -> Any:
-        """Parents, the main one first; of all categories where none is given."""
+        """Parents, the main one first.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            All where none is given.
+
+        Returns
+        -------
+        int32 array, or CSR of a row each
+            For one category, and for several.
+        """
         return self._rows(self._parents, categories)
 
     @overload
@@ -63,7 +74,18 @@ class Relations(ABC):
     @overload
     def children(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def children(self, categories: Any = None) -> Any:
-        """Children, ascending; of all categories where none is given."""
+        """Children, ascending.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            All where none is given.
+
+        Returns
+        -------
+        int32 array, or CSR of a row each
+            For one category, and for several.
+        """
         return self._rows(self._children, categories)
 
     @overload
@@ -71,7 +93,18 @@ class Relations(ABC):
     @overload
     def ancestors(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def ancestors(self, categories: Any = None) -> Any:
-        """All proper ancestors, nearest first; of all categories where none is given."""
+        """All proper ancestors, nearest first.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            All where none is given.
+
+        Returns
+        -------
+        int32 array, or CSR of a row each
+            For one category, and for several.
+        """
         return self._rows(self.closure, categories)
 
     @overload
@@ -79,7 +112,18 @@ class Relations(ABC):
     @overload
     def descendants(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def descendants(self, categories: Any = None) -> Any:
-        """All proper descendants, ascending; of all categories where none is given."""
+        """All proper descendants, ascending.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            All where none is given.
+
+        Returns
+        -------
+        int32 array, or CSR of a row each
+            For one category, and for several.
+        """
         return self._rows(self._descendants, categories)
 
     def _rows(self, relation: CSR, categories: Any) -> Any:
@@ -102,7 +146,13 @@ class Relations(ABC):
         return self.closure.transposed(len(self))
 
     def closure_matrix(self, *, include_self: bool = False) -> scipy.sparse.csr_array:
-        """The closure as a boolean scipy matrix [n, n]: true at ``[i, j]`` where ``j`` is an ancestor of ``i``."""
+        """The closure as a boolean scipy matrix [n, n]: true at ``[i, j]`` where ``j`` is an ancestor of ``i``.
+
+        Parameters
+        ----------
+        include_self : bool
+            Whether a category counts as its own ancestor.
+        """
         matrix = self.closure.to_scipy(len(self))
         if include_self:
             import scipy.sparse
@@ -134,7 +184,20 @@ class Relations(ABC):
         self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None, *, longest: bool = False
     ) -> Int32Array: ...
     def depth(self, categories: Any = None, *, longest: bool = False) -> Any:
-        """Edges on the shortest (or longest) path from a root; of all categories where none is given. A root has 0."""
+        """Edges on the shortest path from a root, which has 0 itself.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            All where none is given.
+        longest : bool
+            Of the longest path instead.
+
+        Returns
+        -------
+        int, or int32 array [m]
+            For one category, and for several.
+        """
         depth = self._longest if longest else self._shortest
         if categories is None:
             return depth
@@ -150,7 +213,18 @@ class Relations(ABC):
     @overload
     def path_to_root(self, categories: Iterable[CategoryLike] | NDArray[Any]) -> CSR: ...
     def path_to_root(self, categories: Any) -> Any:
-        """The categories from one up to a root along the main parents, itself first."""
+        """The categories from one up to a root along the main parents, itself first.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them
+            Where to begin.
+
+        Returns
+        -------
+        int32 array, or CSR of a row each
+            For one category, and for several.
+        """
         indices = self.index(categories)
         if isinstance(indices, int):
             return self.path_to_root([indices])[0]
@@ -175,21 +249,39 @@ class Relations(ABC):
     def lowest_common_ancestors(self, a: Any, b: Any) -> Any:
         """Common ancestors (a category counts as its own) that have no common ancestor below them.
 
-        Two categories give an int32 array, ascending: empty in different trees, several in a DAG. Sequences
-        broadcast against each other and give a CSR.
+        Parameters
+        ----------
+        a, b : index, key, Category, or several of them
+            Sequences broadcast against each other.
+
+        Returns
+        -------
+        int32 array, or CSR of a row each
+            For two categories, ascending: empty in different trees, several in a DAG; and for several.
         """
         from mlimages.hierarchy.similarity import lowest_common_ancestors
 
         return lowest_common_ancestors(self, a, b)
 
     def path_similarity(self, a: Any, b: Any) -> Any:
-        """``1 / (1 + d)``, d the edges on the shortest path through a common ancestor; 0 where there is none."""
+        """``1 / (1 + d)``, d the edges on the shortest path through a common ancestor; 0 where there is none.
+
+        Parameters
+        ----------
+        a, b : index, key, Category, or several of them
+            Sequences broadcast against each other.
+
+        Returns
+        -------
+        float, or float64 array
+            For two categories, and for several.
+        """
         from mlimages.hierarchy.similarity import path_similarity
 
         return path_similarity(self, a, b)
 
     def wup_similarity(self, a: Any, b: Any) -> Any:
-        """Wu and Palmer's similarity (1994); see :func:`mlimages.hierarchy.similarity.wup_similarity`."""
+        """Wu and Palmer's similarity (1994) of `a` and `b`: :func:`mlimages.hierarchy.similarity.wup_similarity`."""
         from mlimages.hierarchy.similarity import wup_similarity
 
         return wup_similarity(self, a, b)

@@ -186,7 +186,15 @@ def single_labels(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def trainable_categories(table: str | os.PathLike[str], *, more_than: int = 100) -> NDArray[np.bool_]:
-    """The categories that more images of a training table carry, bool [n]: the published meaning of trainable."""
+    """The categories that more images of a training table carry, bool [n]: the published meaning of trainable.
+
+    Parameters
+    ----------
+    table : path-like
+        The annotation table that the network was trained on.
+    more_than : int
+        Images; 100 as published.
+    """
     return AnnotationTable.open(table).category_counts() > more_than
 
 

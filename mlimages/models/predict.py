@@ -142,6 +142,17 @@ def write_features(
     The columns are ``image`` (string) and ``features`` (a list of as many float32 as the network has features: 2048 in
     the published ones). The file takes its name once it is whole. Broken pictures are left out, and named in the log.
 
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From :func:`mlimages.models.load_model`.
+    images : sequence of path-like
+        See :func:`mlimages.models.files.open_pictures`.
+    out : path-like
+        The Parquet file.
+    how : Inference, optional
+        The middle 0.8 of the picture by default, as the training's own evaluation takes.
+
     Returns
     -------
     int, int
