@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import readonly
+from mlimages.annotate.files import replacing
 from mlimages.annotate.lines import Text, read_texts, shown
-from mlimages.annotate.manifest import replacing
 from mlimages.annotate.part import Stopped
 from mlimages.annotate.source import BATCH_BYTES, BATCH_ROWS, BadRow, OnError, Report, Unit
 from mlimages.errors import FormatError, JobError

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlimages.annotate.files import file_hash, replacing
 from mlimages.annotate.imagetable import ImageTable
 from mlimages.annotate.listcolumns import ScoredLabels
-from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Input, Manifest, Part, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Input, Manifest, Part
 from mlimages.annotate.part import part_path
 from mlimages.annotate.schema import FORMAT_VERSION, encode_metadata, label_type
 from mlimages.annotate.source import BATCH_ROWS

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from mlimages.annotate.manifest import MANIFEST, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import MANIFEST
 from mlimages.annotate.source import expand_paths
 from mlimages.build.config import BuildConfig, LabelledImages
 from mlimages.build.step import Step

@@ -166,7 +166,7 @@ def draw(
 ) -> None:
     """Draw the strongest rules as an interactive page."""
     from mlimages import load_hierarchy
-    from mlimages.annotate.manifest import replacing
+    from mlimages.annotate.files import replacing
     from mlimages.annotate.rules import read_rules
 
     loaded = load_hierarchy(hierarchy)

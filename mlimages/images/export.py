@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mlimages.annotate.files import file_hash, replacing
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.manifest import MANIFEST, Manifest, Part
 from mlimages.annotate.source import OnError
 from mlimages.errors import MlimagesError
 from mlimages.images import tfrecord

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlimages.annotate.files import replacing
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
+from mlimages.annotate.manifest import MANIFEST, Manifest, Part
 from mlimages.annotate.part import part_path
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import JobError, MlimagesError, TableError

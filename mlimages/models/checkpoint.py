@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.errors import DataNotFoundError, FormatError, ModelError, import_extra
 from mlimages.models.build import Network, build_from_card
 from mlimages.models.card import Architecture, ModelCard, Preprocessing

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from mlimages.annotate.manifest import MANIFEST, Manifest, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import MANIFEST, Manifest
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy

@@ -113,7 +113,7 @@ def test_resume_of_a_finished_pack_does_nothing(dataset: Dataset, tmp_path: Path
     before = (tmp_path / "out/part-00000.parquet").stat().st_ino
     assert len(pack(dataset.table, dataset.images, tmp_path / "out", workers=1, resume=True)) == 40
     assert (tmp_path / "out/part-00000.parquet").stat().st_ino == before
-    with pytest.raises(JobError, match="out: holds a finished job; or choose a new folder"):
+    with pytest.raises(JobError, match="out: already holds a table: choose another folder, or remove this one"):
         pack(dataset.table, dataset.images, tmp_path / "out", workers=1)
 
 
