@@ -162,7 +162,7 @@ def test_an_interrupted_job_goes_on_to_the_same_bytes(zoo: Hierarchy, image_list
 def test_another_input_or_other_rules_are_not_gone_on_with(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     interrupted(image_list, zoo, out, after=4)
-    with pytest.raises(JobError, match="begun with propagation .*'all'.* and to be resumed with .*'none'"):
+    with pytest.raises(JobError, match=r"begun with propagation .*'all'.* and to be resumed with .*'none'"):
         mlimages.annotate(image_list, zoo, out=out, resume=True, propagation="none")
     with pytest.raises(JobError, match="begun with on_error raise, and to be resumed with quarantine"):
         mlimages.annotate(image_list, zoo, out=out, resume=True, on_error="quarantine")
