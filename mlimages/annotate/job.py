@@ -21,13 +21,17 @@ from mlimages.errors import FormatError, JobError, LabelError
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: parts done and in all (0 where unknown), input bytes likewise, rows written."""
+    """How far a job is: parts done and in all (0 where unknown), input bytes likewise, rows written.
+
+    `stage` names what goes before the parts, where something does; its bytes count from 0 for themselves.
+    """
 
     parts: int
     all_parts: int
     bytes: int
     all_bytes: int
     rows: int
+    stage: str = ""
 
 
 #: Runs tasks, yields what it made in any order; raises the error of the first task, by number, that failed.

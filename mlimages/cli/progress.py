@@ -51,6 +51,9 @@ def _bar(title: str) -> Iterator[Callable[[Any], None]]:
         task = bar.add_task(title, total=None, rows=0)
 
         def show(at: Any) -> None:
+            description = f"{title}: {at.stage}" if at.stage else title
+            if description != bar.tasks[task].description:
+                bar.reset(task, description=description, rows=0)
             done, total = (at.bytes, at.all_bytes) if at.all_bytes else (at.parts, at.all_parts or None)
             bar.update(task, completed=done, total=total, rows=at.rows)
 
@@ -66,6 +69,6 @@ def _lines(title: str) -> Iterator[Callable[[Any], None]]:
         if time.monotonic() - last >= _EVERY:
             last = time.monotonic()
             share = f", {at.bytes / at.all_bytes:.0%}" if at.all_bytes else ""
-            typer.echo(f"{title}: {at.rows:,} images, {at.parts} parts{share}", err=True)
+            typer.echo(f"{title}: {at.stage or f'{at.rows:,} images, {at.parts} parts'}{share}", err=True)
 
     yield show

@@ -215,7 +215,8 @@ DRIVER = textwrap.dedent(
     from pathlib import Path
     import mlimages
     from mlimages.annotate import source
-    source.UNIT_BYTES = {unit}
+    from mlimages.annotate import openimages
+    source.UNIT_BYTES = openimages.BUCKET_BYTES = {unit}
     zoo = mlimages.Hierarchy([f"c{{i}}" for i in range(10)], [[], *[[i // 2] for i in range(9)]])
     listed, out = Path(sys.argv[1]), Path(sys.argv[2])
     {body}
@@ -226,9 +227,10 @@ KILLS = """
 def content(folder):
     return {{path.name: path.read_bytes() for path in sorted(folder.iterdir())}}
 
-mlimages.annotate(listed, zoo, out=out)  # also loads the kernels
+job = dict(format="{form}")
+mlimages.annotate(listed, zoo, out=out, **job)  # also loads the kernels
 start = time.monotonic()
-mlimages.annotate(listed, zoo, out=out.with_name("timed"))
+mlimages.annotate(listed, zoo, out=out.with_name("timed"), **job)
 seconds = time.monotonic() - start
 random.seed(0)
 kills = 0
@@ -237,20 +239,25 @@ while kills < 20:
     for moment in (random.random(), random.random()):  # killed, resumed and killed again
         child = os.fork()
         if child == 0:
-            mlimages.annotate(listed, zoo, out=again, resume=True, workers=2)
+            mlimages.annotate(listed, zoo, out=again, resume=True, workers=2, **job)
             os._exit(0)
         time.sleep(moment * seconds)
         os.kill(child, signal.SIGKILL)
         kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    mlimages.annotate(listed, zoo, out=again, resume=True)
+    mlimages.annotate(listed, zoo, out=again, resume=True, **job)
     assert content(again) == content(out)
 """
 
 
-def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["list", "open-images"])
+def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(form: str, tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
-    path.write_text("".join(f"image{i:09d}.jpg\t{i % 10}:1\t{i % 7}:0.5\n" for i in range(400_000)))
-    script = DRIVER.format(unit=250_000, body=KILLS.format())
+    if form == "list":
+        path.write_text("".join(f"image{i:09d}.jpg\t{i % 10}:1\t{i % 7}:0.5\n" for i in range(400_000)))
+    else:  # rows of one image are apart, so that they are brought together first
+        rows = (f"{i * 7919 % 200_000:016x},machine,c{i % 10},0.5\n" for i in range(400_000))
+        path.write_text("ImageID,Source,LabelName,Confidence\n" + "".join(rows))
+    script = DRIVER.format(unit=500_000, body=KILLS.format(form=form))
     run = [sys.executable, "-c", script, path, tmp_path / "out"]
     done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
