@@ -269,7 +269,7 @@ def _after_partition(source: OpenImages, engine: Engine, progress: Callable[[Pro
 
     def show(done: int, total: int) -> None:
         if progress is not None:
-            progress(Progress(0, 0, done, total, 0, stage="bringing the rows of each image together"))
+            progress(Progress(0, 0, done, total, 0, stage="sorting rows by image"))
 
     def run(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterator[Made]:
         scratch = maker.folder / _SCRATCH

@@ -51,7 +51,7 @@ def _bar(title: str) -> Iterator[Callable[[Any], None]]:
         task = bar.add_task(title, total=None, rows=0)
 
         def show(at: Any) -> None:
-            description = f"{title}: {at.stage}" if at.stage else title
+            description = at.stage or title
             if description != bar.tasks[task].description:
                 bar.reset(task, description=description, rows=0)
             done, total = (at.bytes, at.all_bytes) if at.all_bytes else (at.parts, at.all_parts or None)

@@ -427,7 +427,7 @@ def test_both_stages_tell_how_far_they_are(zoo: Hierarchy, tmp_path: Path) -> No
     text = HEADER + "".join(f"{i:x},machine,{zoo.keys[i % 10]},0.5\n" for i in range(300))
     seen: list[mlimages.annotate.Progress] = []
     table = annotate(write(tmp_path / "l.csv", text), zoo, tmp_path / "out", progress=seen.append, workers=1)
-    first = [at for at in seen if at.stage == "bringing the rows of each image together"]
+    first = [at for at in seen if at.stage == "sorting rows by image"]
     assert first == seen[: len(first)]
     assert [at.bytes for at in first] == sorted(at.bytes for at in first)
     assert first[-1].bytes == first[-1].all_bytes == len(text)
