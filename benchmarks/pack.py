@@ -27,7 +27,7 @@ import webdataset
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.images.pack import pack
+from mlimages.images import pack
 from mlimages.images.packed import read
 
 RUNS = 3

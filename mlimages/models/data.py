@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mlimages.annotate.manifest import Manifest
 from mlimages.errors import MlimagesError, ModelError, TableError
-from mlimages.images.pack import image_bytes
 from mlimages.images.packed import PackedImages
+from mlimages.images.packer import image_bytes
 from mlimages.images.picture import PictureError
 from mlimages.models.order import Batches, Ticket
 from mlimages.models.pictures import load_pictures, picture_seed

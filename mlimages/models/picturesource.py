@@ -20,8 +20,8 @@ from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.fingerprint import SUFFIXES, image_names
-from mlimages.images.pack import image_bytes
 from mlimages.images.packed import PackedImages, read
+from mlimages.images.packer import image_bytes
 from mlimages.images.picture import PictureError
 from mlimages.images.store import PACKED
 

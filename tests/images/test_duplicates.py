@@ -15,11 +15,10 @@ from mlimages import Hierarchy
 from mlimages.annotate.manifest import verify_parts
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import FormatError, JobError, MlimagesError, TableError
-from mlimages.images import tfrecord
+from mlimages.images import pack, tfrecord
 from mlimages.images.duplicates import find_duplicates
 from mlimages.images.fingerprint import fingerprint, image_names
 from mlimages.images.merge import merge_duplicates
-from mlimages.images.pack import pack
 from mlimages.images.packed import read
 from mlimages.images.picture import PictureError
 from tests.images.pictures import MakeTable, encoded, picture
