@@ -208,16 +208,30 @@ def test_axes_and_origins_restrict_what_is_counted(zoo: Hierarchy, tmp_path: Pat
         Cooccurrence.count(tmp_path / "t", predicted, sources=["rose", ROSE])
 
 
-def test_counts_stay_exact_where_a_matrix_is_emptied_in_between(
-    zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paircounter, "_MOST_ROWS", 2)
-    monkeypatch.setattr(paircounting, "_UNIT_ROWS", 1)
-    rows = {str(i): [(ROSE, 1.0)] for i in range(7)}
-    seen = {str(i): [(WATER, 1.0)] for i in range(7)}
-    counted = Cooccurrence.count(annotations_of(rows), predictions_of(seen), hierarchy=zoo, workers=2)
-    assert pairs_in(counted) == ({(ROSE, WATER): 7}, {ROSE: 7})
-    assert counted.total == 7
+@pytest.mark.parametrize("workers", [1, 2])
+def test_counts_stay_exact_where_cells_carry(zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(paircounting, "_UNIT_ROWS", 1 << 16)
+    rows = 3 << 16  # on all of them a rose, on one more than 2**16 also water, on exactly 2**16 a dog
+    water, dog = np.arange(rows) <= 1 << 16, np.arange(rows) >= 2 << 16
+    images = pa.array([str(i) for i in range(rows)])
+    bounds = np.concatenate([[0], np.cumsum(water.astype(np.int32) + dog)]).astype(np.int32)
+    seen = np.concatenate([np.full(water.sum(), WATER), np.full(dog.sum(), DOG)]).astype(np.int32)
+    annotated = pa.table(
+        {
+            "image": images,
+            "labels": pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), np.full(rows, ROSE, np.int32)),
+        }
+    )
+    predicted = pa.table(
+        {
+            "image": images,
+            "labels": pa.ListArray.from_arrays(bounds, seen),
+            "scores": pa.ListArray.from_arrays(bounds, np.ones(len(seen), np.float32)),
+        }
+    )
+    counted = Cooccurrence.count(annotated, predicted, hierarchy=zoo, workers=workers)
+    assert pairs_in(counted) == ({(ROSE, WATER): (1 << 16) + 1, (ROSE, DOG): 1 << 16}, {ROSE: rows})
+    assert counted.total == rows
 
 
 def test_wilson_interval_agrees_with_published_values() -> None:
