@@ -23,7 +23,7 @@ from mlimages.annotate.rowsource import Rows, same_images
 from mlimages.errors import LabelError, TableError
 
 #: Rows that a thread takes at a time.
-_UNIT_ROWS = 1 << 19
+_UNIT_ROWS = 1 << 18
 
 _SIDE_BY_SIDE = readonly(np.empty(0, np.int32))
 
