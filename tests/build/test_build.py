@@ -14,9 +14,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mlimages import AnnotationTable, Hierarchy
+from mlimages.annotate import PredictionTable
 from mlimages.build import BuildConfig, build
 from mlimages.cli import app
 from mlimages.errors import FormatError, JobError, MlimagesError
+from mlimages.images.pack import pack
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "build.toml"
 
@@ -186,6 +188,27 @@ def test_changed_output_is_made_again(built, world):
     said = run_again(world / "build.toml")
     assert [name for name, what in said if what == "done"] == ["cooccurrence"]
     assert (built / "cooccurrence/rules.csv").read_bytes() == before
+
+
+def test_teacher_learns_from_packed_images_and_looks_at_such(built, world):
+    for name, images in (("open-images", "open-images/images"), ("imagenet", "imagenet/images")):
+        pack(built / name, world / images, world / f"{name}-packed", workers=1)
+    config = changed(
+        world,
+        world / "packed.toml",
+        ('images = "open-images/images"', 'images = "open-images-packed"'),
+        ('images = "imagenet/images"', 'images = "imagenet-packed"'),
+        ('out = "ml-images"', 'out = "from-packed"'),
+        ("pictures = true", "pictures = false"),
+    )
+    build(config)
+    made = world / "from-packed"
+    inputs = json.loads((made / "build.json").read_text())["steps"]["teacher"]["inputs"]
+    assert str(world / "open-images-packed/manifest.json") in [each["path"] for each in inputs]
+    # packed images are what the files are: the same network, the same predictions, the same rules
+    for same in ("teacher/model.safetensors", "predictions/part-00000.parquet", "cooccurrence/rules.csv"):
+        assert (made / same).read_bytes() == (built / same).read_bytes(), same
+    assert len(PredictionTable.open(made / "predictions")) == 60
 
 
 def test_rules_edited_by_hand_are_applied_instead(built, world):
