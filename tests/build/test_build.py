@@ -235,6 +235,11 @@ def test_rules_edited_by_hand_are_applied_instead(built, world):
         (("[teacher]\n", '[teacher]\nclass_file = "x"\n'), r"found teacher\.class_file, which is for a teacher"),
         (('images = "imagenet/images"', ""), r"found no imagenet\.images, which the teacher looks at"),
         (('labels = ["imagenet/list.txt"]', "labels = 3"), r"imagenet\.labels is 3: expected a string or a list"),
+        (
+            ('# unmapped = "ancestor"', 'unmapped = "nearest"'),
+            r"imagenet\.unmapped is 'nearest': expected one of drop, anc",
+        ),
+        (('crop = "classifier"', 'crop = "middle"'), r"teacher\.crop is 'middle': expected one of classifier, central"),
         (('out = "ml-images"', "out = "), "not TOML"),
     ],
 )
@@ -242,6 +247,20 @@ def test_configuration_that_makes_no_sense_names_the_key(world, tmp_path, change
     path = changed(world, tmp_path / "bad.toml", change)
     with pytest.raises(FormatError, match=rf"bad\.toml: .*{message}"):
         BuildConfig.from_toml(path)
+
+
+def test_settings_that_the_example_leaves_out_are_known(world, tmp_path):
+    left_out = re.findall(r"^(# \w+ = .*)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert len(left_out) == 8
+    for line in left_out:
+        path = changed(world, tmp_path / "more.toml", (line, line.removeprefix("# ")))
+        if line.startswith(("# source", "# class_file")):  # for a teacher that is loaded, not one that is trained
+            with pytest.raises(
+                FormatError, match=r"found both teacher\.source and|teacher\.class_file, which is for a"
+            ):
+                BuildConfig.from_toml(path)
+        else:
+            BuildConfig.from_toml(path)
 
 
 @pytest.mark.parametrize(
