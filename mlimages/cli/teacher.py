@@ -13,7 +13,7 @@ def predict(
         str,
         typer.Option(
             help="A .safetensors file, a TensorFlow checkpoint (the path before .index), timm:NAME, or "
-            "python:MODULE:NAME for a callable from pictures to probabilities."
+            "python:MODULE:NAME for a callable from pictures (numpy, B x 3 x H x W, -1 to 1) to probabilities."
         ),
     ],
     images: Annotated[
