@@ -15,6 +15,28 @@ import typer
 _EVERY = 10.0
 
 
+def tell_of_compiling() -> None:
+    """From now on say on standard error, before the first kernel is compiled, that this happens.
+
+    It takes seconds in which nothing else is seen, once for an installation. Call it before the modules of kernels are
+    imported, which is when they are compiled.
+    """
+    from numba.core import event
+
+    class Once(event.Listener):
+        told = False
+
+        def on_start(self, _: Any) -> None:
+            if not self.told:
+                self.told = True
+                typer.echo("compiling kernels, once: later runs find them in a cache", err=True)
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    event.register("numba:compile", Once())  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], None]]:
     """Show the :class:`~mlimages.annotate.job.Progress` of a job on standard error.

@@ -17,6 +17,7 @@ import pytest
 
 from mlimages import Hierarchy
 from mlimages.annotate.manifest import Manifest, verify_parts
+from mlimages.annotate.pipeline import annotate
 from mlimages.errors import JobError, MlimagesError, TableError
 from mlimages.images import packer as packing
 from mlimages.images.packed import read
@@ -64,6 +65,20 @@ def test_packed_rows_are_the_files_with_their_labels(dataset: Dataset, tmp_path:
     assert (row.origins.tolist(), row.origins.dtype) == ([0, 0, 0], np.uint8)
     assert images.hierarchy is not None
     assert images.hierarchy.fingerprint == images.manifest.metadata["hierarchy_fingerprint"]
+
+
+def test_names_without_an_ending_are_those_of_jpegs_and_pngs(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("00ab.jpg", "00cd.png", "00ef"):
+        (tmp_path / "images" / name).write_bytes(name.encode())
+    (tmp_path / "list.txt").write_text("00ab\ta:1\n00cd\ta:1\n00ef\ta:1\n")
+    annotate(tmp_path / "list.txt", Hierarchy(["a"], [[]]), out=tmp_path / "table")
+    images = pack(tmp_path / "table", tmp_path / "images", tmp_path / "packed", workers=1)
+    assert [(row.name, row.image) for row in images] == [
+        ("00ab", b"00ab.jpg"),
+        ("00cd", b"00cd.png"),
+        ("00ef", b"00ef"),
+    ]
 
 
 def test_shards_are_balanced_by_bytes(dataset: Dataset, tmp_path: Path) -> None:
