@@ -176,14 +176,16 @@ def _packages(wanted: dict[str, list[Requirement]]) -> Iterator[Finding]:
 def _extras(wanted: dict[str, list[Requirement]]) -> Iterator[Finding]:
     for extra in sorted(set(wanted) - {_CORE}):
         states = [(each, *_installed(each)) for each in wanted[extra]]
-        wrong = [f"{each.name} {found}" for each, state, found in states if state != "ok"]
+        absent = [each.name for each, state, _ in states if state == "missing"]
+        wrong = ["not installed: " + ", ".join(absent)] if absent else []
+        wrong += [f"{each.name} {found}" for each, state, found in states if state == "old"]
         if not wrong:
             detail = ", ".join(f"{each.name} {found}" for each, _, found in states)
             yield Finding("extras", extra, "ok", detail)
             continue
-        state: State = "missing" if any(state == "missing" for _, state, _ in states) else "old"
+        state: State = "missing" if absent else "old"
         whom = "for developers of mlimages; " if extra in DEVELOPERS else ""
-        yield Finding("extras", extra, state, whom + ", ".join(wrong), f'pip install "mlimages[{extra}]"')
+        yield Finding("extras", extra, state, whom + "; ".join(wrong), f'pip install "mlimages[{extra}]"')
 
 
 def _installed(requirement: Requirement) -> tuple[State, str]:

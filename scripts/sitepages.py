@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
 import re
 import tempfile
@@ -21,6 +22,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OFFICIAL = ROOT.parent / "shared" / "ml-images"
 _EXECUTED = ROOT / "build" / "notebooks"
 _SECONDS = 180  # that a notebook may take
+_log = logging.getLogger("mkdocs.hooks.sitepages")
 
 #: A page each: its title, and the modules whose public names it shows, or module:name for a name of it.
 API = {
@@ -73,6 +75,14 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Warn, which ends the strict build, where reStructuredText is left in a page of the reference."""
+    left = re.search(r":(?:attr|class|data|exc|func|meth|mod):<code>.*?</code>|={4,}", html)
+    if left is not None and page.file.src_uri.startswith("reference/"):
+        _log.warning("%s: %s was not made Markdown by scripts/docstrings.py", page.file.src_uri, left[0])
+    return html
+
+
 def commands_page() -> str:
     """Every command with its arguments and options, as ``--help`` has them."""
     from typer.cli import get_docs_for_click
@@ -83,7 +93,15 @@ def commands_page() -> str:
 
     command = get_command(app)
     text = get_docs_for_click(obj=command, ctx=Context(command), name="mlimages", title="Commands")
+    for each in _commands(command):  # what it shortens to some words
+        text = text.replace(f"`: {each.get_short_help_str()}\n", f"`: {each.get_short_help_str(limit=1000)}\n")
     return text.replace("```console\n$ ", "```text\n")
+
+
+def _commands(command: Any) -> Iterator[Any]:
+    for each in getattr(command, "commands", {}).values():
+        yield each
+        yield from _commands(each)
 
 
 def api_page(page: str) -> str:
@@ -117,7 +135,9 @@ def public_names(module: str) -> Iterator[str]:
 
 
 def executed(path: Path) -> Any:
-    """The notebook with its outputs; an error in a cell is raised."""
+    """The notebook with its outputs; an error in a cell is raised, and no kernel or socket is left open."""
+    import asyncio
+
     import nbformat
     from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
@@ -133,7 +153,8 @@ def executed(path: Path) -> Any:
             resources={"metadata": {"path": folder}},
             km=AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel"),
         )
-        client.execute(env=env)
+        # a manager of our own is left running, unless told otherwise; so is the event loop of `execute`
+        asyncio.run(client.async_execute(env=env, cleanup_kc=True))
     _EXECUTED.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, _executed_path(path))
     return notebook

@@ -69,9 +69,16 @@ def test_an_incomplete_extra_is_no_illness(installed, declared):
     installed.update(numpy="2.0", timm="1.0.9")
     findings = doctor.diagnose()
     (train,) = [each for each in findings if each.section == "extras"]
-    assert (train.name, train.state, train.detail) == ("train", "missing", "torch not installed")
+    assert (train.name, train.state, train.detail) == ("train", "missing", "not installed: torch")
     assert train.fix == 'pip install "mlimages[train]"'
     assert doctor.healthy(findings)
+
+
+def test_an_extra_names_what_is_absent_and_what_is_old(installed, declared):
+    declared("numpy>=1.26", *(f'{each}; extra == "train"' for each in ("torch>=2", "timm>=1", "pillow>=10")))
+    installed.update(numpy="2.0", timm="0.9")
+    (train,) = [each for each in doctor.diagnose() if each.section == "extras"]
+    assert train.detail == "not installed: pillow, torch; timm 0.9, expected >=1"
 
 
 def test_a_prerelease_of_a_version_that_is_new_enough_will_do(installed):

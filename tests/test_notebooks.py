@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import gc
 import importlib.util
 import os
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -47,6 +50,19 @@ def test_notebook_defines_no_function_or_class(path):
 def test_notebook_runs(path):
     notebook = sitepages.executed(path)
     assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("last", ["1", "1 / 0"])
+def test_execution_leaves_no_kernel_and_no_socket(last, tmp_path, monkeypatch, recwarn):
+    code = f"import os, pathlib\npathlib.Path({str(tmp_path / 'kernel')!r}).write_text(str(os.getpid()))\n{last}"
+    cells = [nbformat.v4.new_code_cell(code)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "one.ipynb")
+    monkeypatch.setattr(sitepages, "_EXECUTED", tmp_path / "executed")
+    with pytest.raises(CellExecutionError, match="division by zero") if "/" in last else contextlib.nullcontext():
+        sitepages.executed(tmp_path / "one.ipynb")
+    assert not Path("/proc", (tmp_path / "kernel").read_text()).exists()
+    gc.collect()
+    assert [str(each.message) for each in recwarn if issubclass(each.category, ResourceWarning)] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[:2], ids=by_name)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import mlimages
+
 ROOT = Path(__file__).parents[1]
 
 SMOKE = """
@@ -36,6 +38,14 @@ def run(*command, cwd):
     return done.stdout
 
 
+def _error(*command, cwd):
+    """What a command that fails with exit status 1 prints as error."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(each) for each in command], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Folder of the wheel, made of the source distribution as an installer would, and of that."""
@@ -49,6 +59,10 @@ def test_wheel_holds_types_data_and_licences_and_no_tests(built):
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"mlimages/py.typed", "mlimages/hierarchy/data/wordnet.parquet", "mlimages/build/pipeline.py"} <= names
+    ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mlimages").rglob("*") if path.is_file()}
+    assert {name for name in names if name.startswith("mlimages/")} == {
+        name for name in ours if not name.endswith(".pyc") and "__pycache__" not in name
+    }
     assert any(name.endswith("WORDNET-LICENSE") and ".dist-info/" in name for name in names)
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"mlimages"}
 
@@ -60,15 +74,31 @@ def test_source_distribution_holds_what_the_wheel_is_made_of(built):
     assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "mlimages/py.typed"} <= names
 
 
-def test_wheel_works_in_a_fresh_environment(built, tmp_path):
+def test_wheel_works_in_a_fresh_environment(built, tmp_path, monkeypatch):
     home = tmp_path / "fresh"
     venv.create(home, with_pip=True)
     (wheel,) = built.glob("*.whl")
-    pip = [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     run(*pip, "--constraint", ROOT / "constraints.txt", wheel, cwd=tmp_path)
-    (tmp_path / "list.txt").write_text("dog.jpg\tn02099601:1\n")
+    (tmp_path / "list.txt").write_text("dog.jpg\tn02099601:1\ncat.jpg\tn02123045:1\ntea.jpg\tn04398044:0.5\n")
     assert run(home / "bin" / "python", "-c", SMOKE, cwd=tmp_path).split() == ["16", "False"]
-    assert "annotate" in run(home / "bin" / "mlimages", "--help", cwd=tmp_path)
-    assert "missing  train" in run(home / "bin" / "mlimages", "doctor", cwd=tmp_path)
-    told = run(home / "bin" / "mlimages", "explain", "table", "dog.jpg", cwd=tmp_path)
-    assert "above golden retriever" in told
+    command = home / "bin" / "mlimages"
+    assert run(command, "--version", cwd=tmp_path) == f"mlimages {mlimages.__version__}\n"
+    assert "annotate" in run(command, "--help", cwd=tmp_path)
+    assert "missing  train" in run(command, "doctor", cwd=tmp_path)
+    run(command, "annotate", "list.txt", "--hierarchy", "imagenet-1k", "--out", "again", cwd=tmp_path)
+    assert len(mlimages.AnnotationTable.open(tmp_path / "again")) == 3
+    assert "above golden retriever" in run(command, "explain", "again", "dog.jpg", cwd=tmp_path)
+    assert _error(command, "train", "--table", "again", "--out", "run", cwd=tmp_path) == (
+        'mlimages: error: torch is not installed: run pip install "mlimages[train]"\n'
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    run(command, "--install-completion", "bash", cwd=tmp_path)
+    assert ".bash_completions/mlimages.sh" in (tmp_path / ".bashrc").read_text()
+    completed = (
+        'source "$0" && COMP_WORDS=(mlimages hier) COMP_CWORD=1 && _mlimages_completion "$1" && echo "${COMPREPLY[@]}"'
+    )
+    script = tmp_path / ".bash_completions" / "mlimages.sh"
+    assert run("bash", "-c", completed, script, command, cwd=tmp_path).split() == ["hierarchy"]

@@ -12,18 +12,16 @@ def convert(
     ckpt: str = typer.Argument(help="A TensorFlow V2 checkpoint: the path before .index."),
     out: str = typer.Option(..., "--out", "-o", help="The .safetensors file to write."),
     hierarchy: str | None = typer.Option(
-        None, "--hierarchy", help="The hierarchy that the outputs are categories of: a dictionary, or a Parquet file."
+        None,
+        "--hierarchy",
+        help="The categories that the outputs are: a name such as ml-images, or a path.",
     ),
 ) -> None:
     """Convert a published TensorFlow checkpoint to safetensors, without TensorFlow."""
+    from mlimages import load_hierarchy
     from mlimages.models import convert, save_model
 
-    categories = None
-    if hierarchy is not None:
-        from mlimages import Hierarchy
-
-        read = Hierarchy.from_parquet if hierarchy.endswith(".parquet") else Hierarchy.from_dictionary
-        categories = read(hierarchy)
+    categories = None if hierarchy is None else load_hierarchy(hierarchy)
     model = convert(ckpt.removesuffix(".index"))
     save_model(model, out, hierarchy=categories)
     typer.echo(f"{out}: {model.card.name}, {model.card.num_classes} classes")

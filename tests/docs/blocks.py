@@ -7,6 +7,9 @@ their variables. Comments on the line above a block, which a reader does not see
     The block is not run.
 ``<!-- needs: ml-images -->``
     It is run where the official files are, and not elsewhere.
+``<!-- given: NAME, NAME; added: COMMAND OPTIONS -->``
+    It is run on small things that stand where it speaks of large ones: see :mod:`tests.docs.standins`. The options are
+    added to ``mlimages COMMAND`` in it; they may be left out.
 ``<!-- output -->``
     The block is what the block before it prints, checked word for word.
 
@@ -22,7 +25,7 @@ _FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)(?P=fence) *$",
     re.DOTALL | re.MULTILINE,
 )
-_COMMENT = re.compile(r"<!-- *(?P<kind>skip|needs|output)(?:: *(?P<text>.*?))? *-->\s*\Z")
+_COMMENT = re.compile(r"<!-- *(?P<kind>skip|needs|given|output)(?:: *(?P<text>.*?))? *-->\s*\Z")
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
