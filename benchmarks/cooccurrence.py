@@ -130,7 +130,7 @@ def ours_counting_alone(folder: Path) -> Callable[[], object]:
 
         with ThreadPoolExecutor(len(counting)) as pool:
             list(pool.map(add, range(len(counting))))
-        return int(total(counting).counts.sum())
+            return int(total(counting, pool).counts.sum())
 
     return run
 

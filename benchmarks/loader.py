@@ -36,7 +36,7 @@ from torchvision.transforms import v2
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.images.pack import pack
+from mlimages.images import pack
 from mlimages.images.picture import decode
 from mlimages.models.card import Preprocessing
 from mlimages.models.data import Batch, MultiHot, ParquetImages, loader

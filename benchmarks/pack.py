@@ -27,7 +27,7 @@ import webdataset
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.images.pack import pack
+from mlimages.images import pack
 from mlimages.images.packed import read
 
 RUNS = 3
@@ -148,7 +148,7 @@ def read_labels(table: Path) -> list[pa.RecordBatch]:
 
 def hash_tars(folder: Path) -> None:
     """What mlimages does of each shard while it writes."""
-    from mlimages.annotate.parquet import file_hash
+    from mlimages.annotate.files import file_hash
 
     for path in sorted((folder / "tars").glob("*.tar")):
         file_hash(path)

@@ -28,7 +28,7 @@ from PIL import Image
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.images.pack import pack
+from mlimages.images import pack
 from mlimages.models import TrainConfig, train
 from mlimages.models.ranks import Ranks
 from mlimages.models.run import Run

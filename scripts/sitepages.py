@@ -60,9 +60,6 @@ API = {
         "Pixels",
         [
             "mlimages.images",
-            "mlimages.images.pack:pack",
-            "mlimages.images.packed",
-            "mlimages.images.export:export_tfrecord",
             "mlimages.images.tfrecord:Record",
             "mlimages.images.tfrecord:read",
             "mlimages.images.tfrecord:write",

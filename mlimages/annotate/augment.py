@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.listcolumns import as_list, entries_of, list_offsets
+from mlimages.annotate.listcolumns import as_list, entries_of, image_names, list_offsets
 from mlimages.annotate.listcolumns import readonly as readonly  # most who need it need this module as well
 from mlimages.annotate.schema import table_schema
 from mlimages.errors import LabelError, MlimagesError
@@ -269,13 +269,7 @@ class GivenLabels(NamedTuple):
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> GivenLabels:
         """Look into a batch, without a copy where its types are those of a table."""
-        names = batch.schema.names
-        for name in ("image", "labels"):
-            if name not in names:
-                raise LabelError(f"found the columns {', '.join(names)}, expected {name} among them")
-        image = batch.column("image")
-        if image.null_count:
-            raise LabelError("found a null in the column image, expected a name in every row")
+        image = image_names(batch)
         lists = as_list(batch.column("labels"), "labels", pa.int32())
         offsets = list_offsets(lists)
         labels = readonly(lists.values.to_numpy())
@@ -284,7 +278,7 @@ class GivenLabels(NamedTuple):
             confidences = readonly(np.ones(len(labels), np.float32))
         origins = entries_of(batch, "origins", pa.uint8(), offsets)
         return cls(
-            image if image.type == pa.string() else image.cast(pa.string()),
+            image,
             offsets,
             labels,
             confidences,

@@ -129,7 +129,12 @@ class Cooccurrence:
         columns = ["image", "labels", "confidences", *(["origins"] if origins is not None else [])]
         allowed = sum({1 << int(each) for each in origins}) if origins is not None else None
         annotated = (rows_of(annotations, columns), "confidences", 0.0, allowed)
-        predicted = (rows_of(predictions, ["image", "labels", "scores"]), "scores", teacher_threshold, None)
+        seen = ["image", "labels", "scores"]
+        if isinstance(predictions, PredictionTable) and np.float32(predictions.threshold) >= np.float32(
+            teacher_threshold
+        ):
+            seen.remove("scores")  # the table holds only such as are above it: no need to read by how much
+        predicted = (rows_of(predictions, seen), "scores", teacher_threshold, None)
         if isinstance(annotations, PredictionTable):
             annotated = (predicted[0], "scores", teacher_threshold, None)
         sides = tuple(

@@ -16,7 +16,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence import Cooccurrence
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.annotate.schema import METADATA_KEY
 from mlimages.errors import FormatError, TableError
 from mlimages.hierarchy import Hierarchy

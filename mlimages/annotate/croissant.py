@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mlimages.annotate.manifest import CATEGORIES, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import CATEGORIES
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import TableError
 

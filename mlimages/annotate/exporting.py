@@ -19,9 +19,9 @@ import pyarrow.csv as pacsv
 from mlimages.annotate.augment import GivenLabels, readonly
 from mlimages.annotate.compiled import load_kernels
 from mlimages.annotate.derive import TableLike, as_table
+from mlimages.annotate.files import replacing
 from mlimages.annotate.firstrows import text_of
 from mlimages.annotate.lines import COMPRESSION
-from mlimages.annotate.manifest import replacing
 from mlimages.annotate.schema import Origin
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import LabelError, MlimagesError

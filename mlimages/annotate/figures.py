@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.errors import import_extra
 
 if TYPE_CHECKING:

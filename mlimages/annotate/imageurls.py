@@ -14,7 +14,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import readonly
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.annotate.part import Stopped
 from mlimages.annotate.source import BadRow, OnError, Report
 from mlimages.errors import FormatError

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlimages.annotate.manifest import CATEGORIES, JOB, MANIFEST, Input, Manifest, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.files import file_hash, replacing
+from mlimages.annotate.jobfolder import begin_job
+from mlimages.annotate.manifest import CATEGORIES, JOB, MANIFEST, Input, Manifest
 from mlimages.annotate.part import Made, PartMaker, Stopped, Task
 from mlimages.annotate.rules import RULES_FILE
 from mlimages.errors import FormatError, JobError, LabelError
@@ -27,9 +28,11 @@ class Progress:
     parts, all_parts : int
         Parts done, and in all: 0 where that is not known.
     bytes, all_bytes : int
-        Bytes of the input, likewise.
+        Bytes of the input, likewise; of a stage, they count from 0 for themselves.
     rows : int
         Rows written.
+    stage : str
+        What goes before the parts, where something does.
     """
 
     parts: int
@@ -37,6 +40,7 @@ class Progress:
     bytes: int
     all_bytes: int
     rows: int
+    stage: str = ""
 
 
 #: Runs tasks, yields what it made in any order; raises the error of the first task, by number, that failed.
@@ -120,46 +124,10 @@ class Job:
     def _begin(self, *, resume: bool) -> bool:
         """Prepare the folder; return whether there is anything left to do."""
         folder = self.maker.folder
-        if (folder / MANIFEST).exists():
-            if not resume:
-                raise JobError(f"{folder}: already holds a table: choose another folder, or remove this one")
-            self._check_same(Manifest.read(folder))
-            (folder / JOB).unlink(missing_ok=True)
-            return False
-        if (folder / JOB).exists():
-            if not resume:
-                raise JobError(f"{folder}: holds an unfinished job: continue it with --resume, or remove the folder")
-            self._check_same(Manifest.load(folder / JOB))
-            for left in [*folder.glob("*.tmp"), *folder.glob("quarantine/*.tmp")]:
-                left.unlink()
-            return True
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._manifest([Input.of(path) for path in self.inputs]).write(folder / JOB)
-        return True
-
-    def _check_same(self, begun: Manifest) -> None:
-        """Refuse to go on with another input or other options than the job was begun with."""
-        now = self._manifest([Input.of(path) for path in self.inputs])
-        folder = self.maker.folder
-        compared: tuple[tuple[str, object, object], ...] = (
-            ("input files", [each.path for each in begun.inputs], [each.path for each in now.inputs]),
-            ("options", begun.options, now.options),
-            ("hierarchy, propagation, rules or version", begun.metadata, now.metadata),
-        )
-        for name, before, after in compared:
-            if before != after:
-                raise JobError(
-                    f"{folder}: was begun with other {name}: found {after}, expected {before}; use those, or start "
-                    "again in a new folder"
-                )
-        for then, file in zip(begun.inputs, now.inputs, strict=True):
-            if (then.bytes, then.modified) != (file.bytes, file.modified):
-                raise JobError(
-                    f"{file.path}: changed since the job in {folder} was begun (found {file.bytes} bytes of "
-                    f"{file.modified}, expected {then.bytes} of {then.modified}): start again in a new folder"
-                )
+        left = begin_job(folder, self._manifest([Input.of(path) for path in self.inputs]), resume=resume)
+        for half in [*folder.glob("*.tmp"), *folder.glob("quarantine/*.tmp")]:
+            half.unlink()
+        return left
 
     def _finish(self, made: list[Made], inputs: list[Input]) -> Manifest:
         """Write the categories and, last of all, the manifest; remove what only an unfinished job needs."""

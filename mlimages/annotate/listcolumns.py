@@ -29,13 +29,7 @@ class ScoredLabels(NamedTuple):
         LabelError
             For a missing column, a null, or lists of different lengths.
         """
-        names = batch.schema.names
-        for name in ("image", "labels"):
-            if name not in names:
-                raise LabelError(f"found the columns {', '.join(names)}, expected {name} among them")
-        image = batch.column("image")
-        if image.null_count:
-            raise LabelError("found a null in the column image, expected a name in every row")
+        image = image_names(batch)
         column = batch.column("labels")
         kept = pa.int16() if column.type == pa.list_(pa.int16()) else pa.int32()
         lists = as_list(column, "labels", kept)
@@ -43,12 +37,30 @@ class ScoredLabels(NamedTuple):
         given = entries_of(batch, values, pa.float32(), offsets)
         origins = entries_of(batch, "origins", pa.uint8(), offsets)
         return cls(
-            image if image.type == pa.string() else image.cast(pa.string()),
+            image,
             offsets,
             readonly(lists.values.to_numpy()),
             given if given is not None else readonly(np.empty(0, np.float32)),
             origins if origins is not None else readonly(np.empty(0, np.uint8)),
         )
+
+
+def image_names(batch: pa.RecordBatch) -> pa.StringArray:
+    """The names of the images of a batch.
+
+    Raises
+    ------
+    LabelError
+        For a missing column, or a null among the names.
+    """
+    names = batch.schema.names
+    for name in ("image", "labels"):
+        if name not in names:
+            raise LabelError(f"found the columns {', '.join(names)}, expected {name} among them")
+    image = batch.column("image")
+    if image.null_count:
+        raise LabelError("found a null in the column image, expected a name in every row")
+    return image if image.type == pa.string() else image.cast(pa.string())
 
 
 def entries_of(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDArray[np.int32]) -> Any:

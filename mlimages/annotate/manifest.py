@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.files import file_hash, replacing
 from mlimages.annotate.schema import FORMAT_VERSION
 from mlimages.errors import FormatError, TableError
 
@@ -169,19 +167,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FormatError(f"found a JSON {type(content).__name__}, expected an object", path=path)
     return cast(dict[str, Any], content)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path` once it is whole; nothing is left behind where writing fails."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def verify_parts(folder: str | os.PathLike[str]) -> list[str]:

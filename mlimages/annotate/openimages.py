@@ -32,6 +32,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -119,10 +120,13 @@ class OpenImages:
             scratch, count=max(1, -(-self._bytes // BUCKET_BYTES)), size=self._bytes, urls=bool(self._images)
         )
 
-    def partition(self, scratch: Path, *, on_error: OnError, workers: int) -> None:
+    def partition(
+        self, scratch: Path, *, on_error: OnError, workers: int, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
         """Divide all rows among the buckets; what an earlier, interrupted run finished is kept.
 
-        Writes ``removed_labels.csv`` beside the scratch folder.
+        Writes ``removed_labels.csv`` beside the scratch folder, and calls `progress` with the bytes that were read and
+        those that there are.
 
         Raises
         ------
@@ -139,7 +143,7 @@ class OpenImages:
             table=self._table,
             images=self._images,
             on_error=on_error,
-        ).run(workers=workers, names=self._names)
+        ).run(workers=workers, names=self._names, progress=progress)
 
     def _units(self) -> list[Unit]:
         can_split = [not is_compressed(path) for path in self._labels]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,12 +16,14 @@ from numpy.typing import NDArray
 from mlimages.annotate import cooccurrencekernels as kernels
 from mlimages.annotate.listcolumns import readonly
 
-#: What the dense matrices of all threads together may take.
-DENSE_BYTES = 256 << 20
+#: What the dense matrices of all threads together may take, 6 bytes a cell.
+DENSE_BYTES = 384 << 20
 #: Pairs that are listed before they are sorted.
 _RUN_PAIRS = 4 << 20
-#: Rows after which a cell of a dense matrix might no longer fit 32 bits.
-_MOST_ROWS = 2**31 - 1
+#: A cell of 16 bits that counted so many carries; it counts no more than the images of its source, or of its target.
+CARRIES_AT = 1 << 16
+#: Lines of a dense matrix that a thread turns into sparse ones at a time.
+_BAND = 1024
 
 Run = tuple[NDArray[np.uint64], NDArray[np.int64]]
 
@@ -58,80 +64,89 @@ class PairCounts:
 
 
 class PairCounter(Protocol):
-    """Counts pairs; one belongs to one thread."""
+    """Counts pairs; one belongs to one thread, and :func:`total` says what several counted."""
 
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
         """Count rows; `match` names each row's partner, -1 for none; empty where the rows stand side by side."""
 
-    def result(self) -> PairCounts:
-        """All that was added."""
-
 
 def counters(sources: int, targets: int, threads: int) -> list[PairCounter]:
     """A counter for each thread; fewer where only so many matrices fit."""
-    size = sources * targets * 4
+    size = sources * targets * 6
     if size > DENSE_BYTES:
         return [RunCounter(sources, targets) for _ in range(threads)]
     return [DenseCounter(sources, targets) for _ in range(max(1, min(threads, DENSE_BYTES // max(1, size))))]
 
 
 class DenseCounter:
-    """Counts into a matrix of 32 bits a cell."""
+    """Counts into a matrix of 16 bits a cell, which carry into one of 32 bits.
+
+    Few cells ever carry, and memory that nothing is written to takes no room: so half as much of it is fetched and
+    written for each pair.
+    """
 
     def __init__(self, sources: int, targets: int) -> None:
-        self._matrix = np.zeros((sources, targets), np.int32)
+        self._low = np.zeros((sources, targets), np.uint16)
+        self._high = np.zeros((sources, targets), np.int32)
         self._images = np.zeros(sources, np.int64)
         self._target_images = np.zeros(targets, np.int64)
         self._rows = 0
-        self._added = 0
-        self._earlier: PairCounts | None = None
 
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
         """Count rows; see :class:`PairCounter`."""
-        rows = len(sources.offsets) - 1
-        if self._added + rows > _MOST_ROWS:
-            self._earlier = self.result()
-            for array in (self._matrix, self._images, self._target_images):
-                array[:] = 0
-            self._rows = self._added = 0
-        self._added += rows
         self._rows += kernels.count_dense(
             readonly(sources.offsets),
             readonly(sources.positions),
             readonly(targets.offsets),
             readonly(targets.positions),
             readonly(match),
-            self._matrix.shape[1],
-            self._matrix.reshape(-1),
+            self._low.shape[1],
+            self._low.reshape(-1),
+            self._high.reshape(-1),
             self._images,
             self._target_images,
         )
 
-    def result(self) -> PairCounts:
-        """All that was added."""
-        sources, targets = self._matrix.shape
-        indptr = np.empty(sources + 1, np.int64)
-        kernels.count_nonzero(self._matrix, indptr)
+    def result(self, pool: Executor) -> PairCounts:
+        """All that was added; a pool shares the work."""
+        sources, targets = self._low.shape
+        found, indptr = np.empty(sources, np.int64), np.zeros(sources + 1, np.int32)
+        bands = self._bands()
+        list(pool.map(lambda band: kernels.count_nonzero(self._low[band], self._carried(band), found[band]), bands))
+        np.cumsum(found, out=indptr[1:])
         columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64)
-        kernels.take_nonzero(self._matrix, columns, data)
-        found = PairCounts(
-            scipy.sparse.csr_array((data, columns, indptr.astype(np.int32)), shape=(sources, targets)),
+
+        def take(band: slice) -> None:
+            kernels.take_nonzero(self._low[band], self._carried(band), columns, data, int(indptr[band.start]))
+
+        list(pool.map(take, bands))
+        return PairCounts(
+            scipy.sparse.csr_array((data, columns, indptr), shape=(sources, targets)),
             self._images.copy(),
             self._target_images.copy(),
             self._rows,
         )
-        return found if self._earlier is None else self._earlier + found
 
-    def absorb(self, other: DenseCounter) -> bool:
-        """Take over what another counted, if a cell surely holds it; dense matrices add up faster than sparse ones."""
-        if self._earlier is not None or other._earlier is not None or self._added + other._added > _MOST_ROWS:
-            return False
-        self._matrix += other._matrix
+    def absorb(self, other: DenseCounter, pool: Executor) -> None:
+        """Take over what another counted: dense matrices add up faster than sparse ones."""
+
+        def add(band: slice) -> None:
+            cells = self._low[band], self._high[band], other._low[band], other._carried(band)
+            kernels.add_cells(*(each.reshape(-1) for each in cells))
+
+        list(pool.map(add, self._bands()))
         self._images += other._images
         self._target_images += other._target_images
         self._rows += other._rows
-        self._added += other._added
-        return True
+
+    def _carried(self, band: slice) -> NDArray[np.int32]:
+        """What cells carried; without lines where none can have, so that nobody reads the memory."""
+        possible = min(self._images[band].max(initial=0), self._target_images.max(initial=0)) >= CARRIES_AT
+        return self._high[band] if possible else self._high[:0]
+
+    def _bands(self) -> list[slice]:
+        rows = len(self._low)
+        return [slice(start, min(rows, start + _BAND)) for start in range(0, rows, _BAND)]
 
 
 class RunCounter:
@@ -194,15 +209,13 @@ def _merged(a: Run, b: Run) -> Run:
     return keys[:length].copy(), counts[:length].copy()
 
 
-def total(counted: list[PairCounter]) -> PairCounts:
-    """What several counters counted together."""
+def total(counted: Sequence[PairCounter], pool: Executor) -> PairCounts:
+    """What several counters of one kind counted together; the pool, which must be idle, shares the work."""
     first, *others = counted
-    left = [
-        each
-        for each in others
-        if not (isinstance(first, DenseCounter) and isinstance(each, DenseCounter) and first.absorb(each))
-    ]
-    result = first.result()
-    for each in left:
-        result += each.result()
-    return result
+    if isinstance(first, DenseCounter):
+        for each in others:
+            assert isinstance(each, DenseCounter)
+            first.absorb(each, pool)
+        return first.result(pool)
+    runs = [each.result() for each in counted if isinstance(each, RunCounter)]
+    return reduce(add, runs)

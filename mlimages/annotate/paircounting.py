@@ -23,7 +23,7 @@ from mlimages.annotate.rowsource import Rows, same_images
 from mlimages.errors import LabelError, TableError
 
 #: Rows that a thread takes at a time.
-_UNIT_ROWS = 1 << 19
+_UNIT_ROWS = 1 << 18
 
 _SIDE_BY_SIDE = readonly(np.empty(0, np.int32))
 
@@ -123,7 +123,7 @@ def count_pairs(
             if progress is not None:
                 progress(unit[1], units[-1][1])
         unmatched = run.join(pool, left) if left or len(sides[0].rows) != len(sides[1].rows) else (0, 0)
-    return Counted(total(counting), unmatched)
+        return Counted(total(counting, pool), unmatched)
 
 
 def _each(pool: ThreadPoolExecutor, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]:

@@ -10,7 +10,6 @@ would make, since the chains of ancestors repeat as bytes. Every reader of Parqu
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -308,12 +307,3 @@ def _text(strings: pa.StringArray) -> tuple[ByteArray, NDArray[np.int32]]:
     data = strings.buffers()[2]
     text = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
     return text[offsets[0] : offsets[-1]], offsets
-
-
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """The xxh3-128 hash of a file's content, in hexadecimal: what ``xxhsum -H2`` prints."""
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:  # noqa: PTH123  (a plain path is all this needs)
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()

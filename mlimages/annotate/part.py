@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.annotate.augment import Augmenter, Propagation
-from mlimages.annotate.manifest import Part, replacing
-from mlimages.annotate.parquet import TableWriter, file_hash
+from mlimages.annotate.files import file_hash, replacing
+from mlimages.annotate.manifest import Part
+from mlimages.annotate.parquet import TableWriter
 from mlimages.annotate.schema import encode_metadata, table_metadata
 from mlimages.annotate.source import OnError, Report
 from mlimages.errors import JobError

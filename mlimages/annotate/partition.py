@@ -18,7 +18,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlimages.annotate.augment import readonly
+from mlimages.annotate.files import replacing
 from mlimages.annotate.lines import Text, read_texts, shown
-from mlimages.annotate.manifest import replacing
 from mlimages.annotate.part import Stopped
 from mlimages.annotate.source import BATCH_BYTES, BATCH_ROWS, BadRow, OnError, Report, Unit
 from mlimages.errors import FormatError, JobError
@@ -151,8 +151,13 @@ class Partition:
     on_error: OnError
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, *, workers: int, names: dict[str, str]) -> None:
-        """Partition all that is not yet, and write ``removed_labels.csv``, with the names of labels where known."""
+    def run(
+        self, *, workers: int, names: dict[str, str], progress: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        """Partition all that is not yet, and write ``removed_labels.csv``, with the names of labels where known.
+
+        `progress` is called with the bytes that were read, and those that there are.
+        """
         from mlimages.annotate.imageurls import partition_urls
 
         self.scratch.mkdir(exist_ok=True)
@@ -165,8 +170,12 @@ class Partition:
                 )
                 for i, path in enumerate(self.images)
             ]
-            for each in waiting:  # in order: of several errors the first of the input is raised
+            sizes = [unit.stop - unit.start for unit in self.units] + [path.stat().st_size for path in self.images]
+            done = 0
+            for each, size in zip(waiting, sizes, strict=True):  # in order: of several errors the first is raised
                 each.result()
+                done += size
+                progress(done, sum(sizes))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise JobError(

@@ -140,7 +140,7 @@ def annotate(
         state = reader.state if isinstance(reader, ImageNetTree) else {}
         job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options), **state})
         if isinstance(reader, OpenImages):
-            run = _after_partition(reader, run)
+            run = _after_partition(reader, run, progress)
             reader = reader.buckets(maker.folder / _SCRATCH)
         tasks = [UnitTask(unit, reader) for unit in reader.units()]
     job.run(tasks, engine=run, workers=workers, resume=resume, progress=progress)
@@ -261,18 +261,22 @@ def _read(source: Source | OpenImages) -> Iterator[pa.RecordBatch]:
             yield from source.read(unit, report)
 
 
-def _after_partition(source: OpenImages, engine: Engine) -> Engine:
+def _after_partition(source: OpenImages, engine: Engine, progress: Callable[[Progress], None] | None) -> Engine:
     """The engine, but that the rows are partitioned before it begins; what that leaves is removed at the end.
 
     After a bad row there is nothing to resume, so then too; otherwise an interrupted job goes on with it.
     """
+
+    def show(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(0, 0, done, total, 0, stage="sorting rows by image"))
 
     def run(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterator[Made]:
         scratch = maker.folder / _SCRATCH
         waiting = list(tasks)
         try:
             if waiting:
-                source.partition(scratch, on_error=maker.on_error, workers=workers)
+                source.partition(scratch, on_error=maker.on_error, workers=workers, progress=show)
                 yield from engine(maker, waiting, workers)
         except FormatError:
             shutil.rmtree(scratch)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlimages.annotate.files import file_hash, replacing
 from mlimages.annotate.imagetable import ImageTable
 from mlimages.annotate.listcolumns import ScoredLabels
-from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Input, Manifest, Part, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Input, Manifest, Part
 from mlimages.annotate.part import part_path
 from mlimages.annotate.schema import FORMAT_VERSION, encode_metadata, label_type
 from mlimages.annotate.source import BATCH_ROWS
@@ -125,7 +125,7 @@ class PredictionWriter:
         Raises
         ------
         LabelError
-            For a label that is no output, that stands twice in a row, or a score outside [0, 1].
+            For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
         """
         from mlimages.annotate.derive import rebatched
 
@@ -142,7 +142,7 @@ class PredictionWriter:
         }
         rows = 0
         with replacing(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
-            for batch in rebatched(_checked(batch, schema, is_output) for batch in batches):
+            for batch in rebatched(_checked(batch, schema, is_output, self.threshold) for batch in batches):
                 writer.write_table(pa.Table.from_batches([batch]), row_group_size=BATCH_ROWS)
                 rows += batch.num_rows
         return Part(path.name, rows, path.stat().st_size, file_hash(path))
@@ -219,7 +219,7 @@ def write_predictions(
     JobError
         Where `out` is not empty.
     LabelError
-        For a label that is no output, that stands twice in a row, or a score outside [0, 1].
+        For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
     """
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -255,7 +255,9 @@ def _grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]
         yield kept
 
 
-def _checked(batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.bool_]) -> pa.RecordBatch:
+def _checked(
+    batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.bool_], threshold: float
+) -> pa.RecordBatch:
     """The batch as a table holds it, its labels and scores checked."""
     image, offsets, labels, scores, _ = ScoredLabels.of(batch, "scores")
     if len(scores) < len(labels):
@@ -277,6 +279,13 @@ def _checked(batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.boo
     if wrong.any():
         at = int(wrong.argmax())
         raise LabelError(f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected 0 to 1")
+    wrong = ~(scores > np.float32(threshold))  # whoever counts above the threshold does not look at them again
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise LabelError(
+            f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected one above the threshold "
+            f"{threshold:g}"
+        )
     flat = rows * n + labels
     order = np.argsort(flat, kind="stable")
     again = order[1:][flat[order][1:] == flat[order][:-1]]

@@ -32,7 +32,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 

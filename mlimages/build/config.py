@@ -20,6 +20,9 @@ _CHOICES = {
     "on_error": ("raise", "quarantine"),
     "rule_confidence": ("one", "p"),
     "propagation": ("default", "published", "parent", "none"),
+    "unmapped": ("drop", "ancestor"),
+    "crop": ("classifier", "central"),
+    "activation": ("sigmoid", "softmax"),
 }
 
 
@@ -40,7 +43,7 @@ class LabelledImages:
     class_descriptions: str | None = None
     """For open-images: the names of labels, for ``removed_labels.csv``."""
     unmapped: str | None = None
-    """For imagenet: drop, or nearest."""
+    """For imagenet: what becomes of a synset that the hierarchy lacks: drop, or its nearest ancestor."""
     classes: str | None = None
     """For imagenet: the order of class numbers."""
 

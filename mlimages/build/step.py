@@ -12,8 +12,8 @@ from typing import Any
 
 import xxhash
 
-from mlimages.annotate.manifest import Input, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.files import file_hash, replacing
+from mlimages.annotate.manifest import Input
 from mlimages.errors import FormatError, JobError
 
 MANIFEST = "build.json"

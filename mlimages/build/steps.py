@@ -9,7 +9,8 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from mlimages.annotate.manifest import MANIFEST, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import MANIFEST
 from mlimages.annotate.source import expand_paths
 from mlimages.build.config import BuildConfig, LabelledImages
 from mlimages.build.step import Step
@@ -148,10 +149,6 @@ class _Steps:
         assert source is not None
         assert source.images is not None
         packed = self._packed(source.images)
-        if packed is not None:
-            raise MlimagesError(
-                f"{source.images}: holds packed images: the teacher is trained on files, name their folder"
-            )
         values = section.train | {
             "table": os.fspath(self.folder / "open-images"),
             "images": source.images,
@@ -164,7 +161,7 @@ class _Steps:
             if train(chosen, resume=resume) != place / MODEL:
                 raise JobError(f"{place}: training was stopped by a signal: run the build again to go on")
 
-        files = [self.folder / "open-images" / MANIFEST]
+        files = [self.folder / "open-images" / MANIFEST, *([packed] if packed is not None else [])]
         files += [Path(path) for path in (section.categories, chosen.start) if path is not None]
         settings = {name: value for name, value in section.train.items() if name != "start"}  # a file, by its content
         parameters = {"train": settings, "images": self._relative(source.images)}
@@ -289,12 +286,9 @@ class _Steps:
     @staticmethod
     def _packed(images: str) -> Path | None:
         """The manifest of packed images, None for a folder of files."""
-        from mlimages.images.store import PACKED
+        from mlimages.images.packed import is_packed
 
-        path = Path(images) / MANIFEST
-        if not path.is_file():
-            return None
-        return path if json.loads(path.read_bytes()).get("content") == PACKED else None
+        return Path(images) / MANIFEST if is_packed(images) else None
 
 
 def _is_tree(source: LabelledImages) -> bool:

@@ -53,9 +53,11 @@ def annotate(
     """Regenerate annotations: add to every image what its labels bring."""
     from dataclasses import replace
 
+    from mlimages.cli.progress import job_progress, tell_of_compiling
+
+    tell_of_compiling()
     from mlimages.annotate import Propagation
     from mlimages.annotate.pipeline import annotate as run
-    from mlimages.cli.progress import job_progress
 
     with job_progress(f"annotate to {out}", resumable=True) as progress:
         table = run(

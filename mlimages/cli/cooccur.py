@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mlimages.cli.progress import tell_of_compiling
+
 app = typer.Typer(help="Count which categories a teacher sees together, and make rules of it.", no_args_is_help=True)
 
 _Hierarchy = Annotated[
@@ -35,6 +37,7 @@ def count(
     workers: _Workers = None,
 ) -> None:
     """Count over a table of annotations and one of predictions, joined by image."""
+    tell_of_compiling()
     from mlimages.annotate import Origin
     from mlimages.annotate.cooccurrence import Cooccurrence
     from mlimages.annotate.predictions import PredictionTable
@@ -75,6 +78,7 @@ def merge(
     from functools import reduce
     from operator import add
 
+    tell_of_compiling()
     from mlimages import load_hierarchy
     from mlimages.annotate.cooccurrence import Cooccurrence
 
@@ -95,6 +99,7 @@ def rules(
     top: Annotated[int, typer.Option(min=0, help="Print so many of the strongest.")] = 10,
 ) -> None:
     """Write the rules of counts: i -> j where the teacher sees j on most images of i."""
+    tell_of_compiling()
     from mlimages import load_hierarchy
     from mlimages.annotate.cooccurrence import Cooccurrence
     from mlimages.annotate.rules import write_rules
@@ -125,6 +130,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Judge what rules add by threshold: precision and recall, so that 0.5 is a choice."""
+    tell_of_compiling()
     from mlimages.annotate import AnnotationTable
     from mlimages.annotate.cooccurrence import Cooccurrence
     from mlimages.annotate.rulejudging import evaluate_rules
@@ -165,8 +171,9 @@ def draw(
     top: Annotated[int, typer.Option(min=1, help="Rules to draw, at most.")] = 40,
 ) -> None:
     """Draw the strongest rules as an interactive page."""
+    tell_of_compiling()
     from mlimages import load_hierarchy
-    from mlimages.annotate.manifest import replacing
+    from mlimages.annotate.files import replacing
     from mlimages.annotate.rules import read_rules
 
     loaded = load_hierarchy(hierarchy)

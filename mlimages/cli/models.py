@@ -53,7 +53,7 @@ def show(
 def train(
     config: str | None = typer.Option(None, help="A TOML file of settings; options given here win over it."),
     table: str | None = typer.Option(None, help="The annotation table, or packed images."),
-    images: str | None = typer.Option(None, help="Folder of the images of an annotation table."),
+    images: str | None = typer.Option(None, help="Folder of the images of an annotation table, or packed images."),
     out: str | None = typer.Option(None, "--out", "-o", help="Folder of the run."),
     model: str | None = typer.Option(None, help="resnet50-mlimages, resnet101-mlimages, resnet152-mlimages or timm's."),
     start: str | None = typer.Option(None, help="A model to begin with."),
@@ -89,7 +89,7 @@ def finetune(
     start: str | None = typer.Option(None, help="The model to begin with: .safetensors, or a checkpoint prefix."),
     config: str | None = typer.Option(None, help="A TOML file of settings; options given here win over it."),
     table: str | None = typer.Option(None, help="The annotation table, or packed images."),
-    images: str | None = typer.Option(None, help="Folder of the images of an annotation table."),
+    images: str | None = typer.Option(None, help="Folder of the images of an annotation table, or packed images."),
     out: str | None = typer.Option(None, "--out", "-o", help="Folder of the run."),
     categories: str | None = typer.Option(None, help="A file of keys, one a line; by default imagenet-1k."),
     epochs: int | None = typer.Option(None, help="How many times every image is seen; 120 by default."),

@@ -90,7 +90,7 @@ def pack(
     resume: _Resume = False,
 ) -> None:
     """Pack images beside their labels, in Parquet that Hugging Face datasets reads."""
-    from mlimages.images.pack import pack as pack_images
+    from mlimages.images import pack as pack_images
 
     with job_progress("packing", resumable=True) as show:
         packed = pack_images(

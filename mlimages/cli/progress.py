@@ -15,6 +15,28 @@ import typer
 _EVERY = 10.0
 
 
+def tell_of_compiling() -> None:
+    """From now on say on standard error, before the first kernel is compiled, that this happens.
+
+    It takes seconds in which nothing else is seen, once for an installation. Call it before the modules of kernels are
+    imported, which is when they are compiled.
+    """
+    from numba.core import event
+
+    class Once(event.Listener):
+        told = False
+
+        def on_start(self, _: Any) -> None:
+            if not self.told:
+                self.told = True
+                typer.echo("compiling kernels, once: later runs find them in a cache", err=True)
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    event.register("numba:compile", Once())  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], None]]:
     """Show the :class:`~mlimages.annotate.job.Progress` of a job on standard error.
@@ -51,6 +73,9 @@ def _bar(title: str) -> Iterator[Callable[[Any], None]]:
         task = bar.add_task(title, total=None, rows=0)
 
         def show(at: Any) -> None:
+            description = at.stage or title
+            if description != bar.tasks[task].description:
+                bar.reset(task, description=description, rows=0)
             done, total = (at.bytes, at.all_bytes) if at.all_bytes else (at.parts, at.all_parts or None)
             bar.update(task, completed=done, total=total, rows=at.rows)
 
@@ -66,6 +91,6 @@ def _lines(title: str) -> Iterator[Callable[[Any], None]]:
         if time.monotonic() - last >= _EVERY:
             last = time.monotonic()
             share = f", {at.bytes / at.all_bytes:.0%}" if at.all_bytes else ""
-            typer.echo(f"{title}: {at.rows:,} images, {at.parts} parts{share}", err=True)
+            typer.echo(f"{title}: {at.stage or f'{at.rows:,} images, {at.parts} parts'}{share}", err=True)
 
     yield show

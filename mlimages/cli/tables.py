@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlimages.cli.output import print_json, print_table
-from mlimages.cli.progress import job_progress
+from mlimages.cli.progress import job_progress, tell_of_compiling
 
 if TYPE_CHECKING:
     from mlimages import AnnotationTable
@@ -35,6 +35,7 @@ def stats(
     as_json: _Json = False,
 ) -> None:
     """Count images, categories and labels; write the figures beside the table."""
+    tell_of_compiling()
     from mlimages.annotate import statistics
     from mlimages.errors import MlimagesError
 
@@ -70,6 +71,7 @@ def explain(
     as_json: _Json = False,
 ) -> None:
     """Tell each label of an image, and the label or rule that brought it."""
+    tell_of_compiling()
     from mlimages.annotate import explain as explain_image
 
     explanation = explain_image(table, image)
@@ -94,6 +96,7 @@ def audit_labels(
     as_json: _Json = False,
 ) -> None:
     """Find labels that are not closed, not monotone, unknown or there twice."""
+    tell_of_compiling()
     from mlimages.annotate import audit_labels as audit
 
     found = audit(source[0] if len(source) == 1 else list(source), hierarchy, examples=max(examples, 1000))
@@ -119,6 +122,7 @@ def merge(
     resume: _Resume = False,
 ) -> None:
     """Make one table of several; an image that several hold gets the labels of all."""
+    tell_of_compiling()
     from mlimages.annotate import merge as merge_tables
 
     with job_progress(f"merge to {out}", resumable=True) as progress:
@@ -135,6 +139,7 @@ def split(
     resume: _Resume = False,
 ) -> None:
     """Deal images to training and validation, every category in proportion."""
+    tell_of_compiling()
     from mlimages.annotate import split as split_table
     from mlimages.errors import MlimagesError
 
@@ -169,6 +174,8 @@ def filter_(
 ) -> None:
     """Keep some labels, and the images that carry certain categories."""
     from mlimages import AnnotationTable
+
+    tell_of_compiling()
     from mlimages.annotate import filter as filter_table
     from mlimages.errors import MlimagesError
 
@@ -201,6 +208,7 @@ def subset(
     resume: _Resume = False,
 ) -> None:
     """Keep the images that a file names."""
+    tell_of_compiling()
     from mlimages.annotate import subset as subset_table
 
     with job_progress(f"subset to {out}", resumable=True) as progress:
@@ -222,6 +230,7 @@ def export(
     workers: _Workers = None,
 ) -> None:
     """Write a table as the published text list, as CSV or as Croissant metadata."""
+    tell_of_compiling()
     from mlimages.annotate import export as export_table
 
     written = export_table(table, out, format=form, keys=keys, workers=workers)

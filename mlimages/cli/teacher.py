@@ -13,7 +13,7 @@ def predict(
         str,
         typer.Option(
             help="A .safetensors file, a TensorFlow checkpoint (the path before .index), timm:NAME, or "
-            "python:MODULE:NAME for a callable from pictures to probabilities."
+            "python:MODULE:NAME for a callable from pictures (numpy, B x 3 x H x W, -1 to 1) to probabilities."
         ),
     ],
     images: Annotated[
@@ -56,8 +56,10 @@ def predict(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
 ) -> None:
     """Predict what is in pictures; torchrun -m mlimages predict ... shares them over several processes."""
+    from mlimages.cli.progress import job_progress, tell_of_compiling
+
+    tell_of_compiling()
     from mlimages import load_hierarchy
-    from mlimages.cli.progress import job_progress
     from mlimages.errors import MlimagesError
     from mlimages.models import load_teacher, predict_images
     from mlimages.models.picturesource import open_pictures
@@ -105,9 +107,11 @@ def build(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make of what; see docs/build.toml.")],
 ) -> None:
     """Make the whole data set; steps that are done are skipped. torchrun -m mlimages build ... shares the teacher."""
+    from mlimages.cli.progress import job_progress, tell_of_compiling
+
+    tell_of_compiling()
     from mlimages.build import BuildConfig
     from mlimages.build import build as run
-    from mlimages.cli.progress import job_progress
 
     known = BuildConfig.from_toml(config)
     with job_progress(f"build {known.out}", resumable=False):

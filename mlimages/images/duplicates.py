@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlimages.annotate.files import replacing
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import Manifest, replacing
+from mlimages.annotate.manifest import Manifest
 from mlimages.errors import MlimagesError
 from mlimages.images.fingerprint import fingerprint_images
 from mlimages.images.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups

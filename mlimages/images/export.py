@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mlimages.annotate.files import file_hash, replacing
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.manifest import MANIFEST, Manifest, Part
 from mlimages.annotate.source import OnError
 from mlimages.errors import MlimagesError
 from mlimages.images import tfrecord
-from mlimages.images.pack import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_missing
+from mlimages.images.packer import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_missing
 from mlimages.images.picture import PictureError, decode, probe, to_jpeg
 from mlimages.images.shardjob import ShardJob, ShardTask, plan
 from mlimages.images.store import Row, finish_packed

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from mlimages.annotate.files import file_hash, replacing
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.manifest import MANIFEST, Manifest, Part
 from mlimages.annotate.part import part_path
 from mlimages.annotate.schema import encode_metadata
 from mlimages.errors import MlimagesError, import_extra

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import MANIFEST, Manifest, Part
 from mlimages.annotate.parquet import TableWriter
 from mlimages.annotate.part import part_path
 from mlimages.annotate.schema import encode_metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from mlimages.annotate.manifest import CATEGORIES, Manifest
+from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Manifest
 from mlimages.errors import TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.store import OFFSETS_KEY, PACKED, Row
@@ -40,6 +41,15 @@ def read(folder: str | os.PathLike[str]) -> PackedImages:
     if content != PACKED:
         raise TableError(f"{path}: holds {content}, expected packed images: make them with mlimages pack")
     return PackedImages(path, manifest)
+
+
+def is_packed(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds packed images, rather than files or another table."""
+    try:
+        content = json.loads((Path(folder) / MANIFEST).read_bytes())
+        return bool(content["content"] == PACKED)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return False
 
 
 class PackedImages(Sequence[Row]):

@@ -19,8 +19,8 @@ JPEG_QUALITY = 100
 #: Formats that are opened; the other plug-ins of Pillow run programs, or are seldom looked after.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
-# what Pillow raises on bytes that are not what they say they are
-_BROKEN = (
+#: What Pillow raises on bytes that are not what they say they are.
+BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
     ZeroDivisionError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
@@ -58,7 +58,7 @@ def decode(data: bytes, *, least_side: int | None = None) -> Image.Image:
                 image.draft(image.mode, _drafted(image.size, least_side))
             image.load()
             return _eight_bits(image)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise PictureError(f"damaged {image.format} ({_first_line(error)})") from error
 
 
@@ -97,7 +97,7 @@ def _opened(data: bytes) -> Image.Image:
         raise PictureError(
             f"found {data[:8]!r}..., {len(data)} bytes, expected a {', '.join(FORMATS)} picture"
         ) from None
-    except (*_BROKEN, image_module.DecompressionBombError) as error:
+    except (*BROKEN, image_module.DecompressionBombError) as error:
         raise PictureError(_first_line(error)) from error
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlimages.annotate.files import file_hash
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import JOB, MANIFEST, Input, Manifest, Part
-from mlimages.annotate.parquet import file_hash
+from mlimages.annotate.jobfolder import begin_job
+from mlimages.annotate.manifest import JOB, Input, Manifest, Part
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.workers import in_order
 
@@ -116,33 +117,7 @@ class ShardJob:
         JobError
             As :meth:`run`.
         """
-        for name, finished in ((MANIFEST, True), (JOB, False)):
-            if (self.folder / name).is_file():
-                if not resume:
-                    done = "a finished job" if finished else "an unfinished job: continue it with --resume"
-                    raise JobError(f"{self.folder}: holds {done}; or choose a new folder")
-                self._check_same(Manifest.load(self.folder / name))
-                return not finished
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise JobError(f"{self.folder}: exists and is not an empty folder: choose a new one")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._manifest().write(self.folder / JOB)
-        return True
-
-    def _check_same(self, begun: Manifest) -> None:
-        now = self._manifest()
-        before = {**begun.metadata, **begun.options}
-        after = {**now.metadata, **now.options}
-        for each in begun.inputs:
-            before[each.path] = (each.bytes, each.modified)
-        for each in now.inputs:
-            after[each.path] = (each.bytes, each.modified)
-        for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name):
-                raise JobError(
-                    f"{self.folder}: begun with {name} {before.get(name)}, and to be resumed with {after.get(name)}: "
-                    "use the same, or start again in a new folder"
-                )
+        return begin_job(self.folder, self._manifest(), resume=resume)
 
 
 def plan(sizes: NDArray[np.int64], *, shard_mib: int) -> list[ShardTask]:

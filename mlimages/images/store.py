@@ -31,7 +31,8 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Manifest, Part, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import CATEGORIES, MANIFEST, Manifest, Part
 from mlimages.annotate.part import part_path
 from mlimages.annotate.schema import FORMAT_VERSION, encode_metadata, table_schema
 from mlimages.errors import JobError, MlimagesError

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.errors import FormatError, import_extra
 from mlimages.images.example import Feature, decode_example, encode_example
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlimages.images.name import EXTENSIONS
 from mlimages.images.options import DownloadOptions
+from mlimages.images.picture import BROKEN
 from mlimages.images.reason import Reason
 
 if TYPE_CHECKING:
@@ -28,12 +27,6 @@ _FLICKR_UNAVAILABLE = (2051, "880a7a58e05d3e83797f27573bb6d35c")
 
 _SMALL_BYTES = 1 << 16
 _SMALL_PIXELS = 1 << 18
-
-# What Pillow raises on bytes that are not what they say they are.
-_BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
-    ZeroDivisionError, NotImplementedError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,7 @@ def keep_image(body: bytes | Path, stem: str, *, folder: Path, partial: Path, op
             image = Image.open(file, formats=list(EXTENSIONS))
         except UnidentifiedImageError:
             return Verdict(Reason.NOT_AN_IMAGE, size)
-        except _BROKEN as error:
+        except BROKEN as error:
             return Verdict(_word(error), size)
         with image:
             reason = _flaw(image, options.max_pixels)
@@ -106,7 +99,7 @@ def is_small(body: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(body), formats=list(EXTENSIONS)) as image:
             return image.width * image.height <= _SMALL_PIXELS
-    except _BROKEN:
+    except BROKEN:
         return True  # it ends there
 
 
@@ -118,7 +111,7 @@ def _flaw(image: PIL.Image.Image, max_pixels: int) -> Reason | None:
         if image.format != "MPO" and getattr(image, "is_animated", False):
             return Reason.ANIMATED
         image.load()
-    except _BROKEN as error:
+    except BROKEN as error:
         return _word(error)
     return None
 

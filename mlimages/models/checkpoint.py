@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.errors import DataNotFoundError, FormatError, ModelError, import_extra
 from mlimages.models.build import Network, build_from_card
 from mlimages.models.card import Architecture, ModelCard, Preprocessing
@@ -103,7 +104,17 @@ def save_model(model: Network, path: str | os.PathLike[str], *, hierarchy: Hiera
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as file:
-        file.write(safetensors.save(state, metadata=card.to_metadata()))
+        file.write(_ordered(safetensors.save(state, metadata=card.to_metadata())))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same file with its metadata in the order of their names: safetensors writes them in any, anew each time."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, as the format says
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

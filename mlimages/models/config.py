@@ -42,7 +42,7 @@ class TrainConfig:
     out: str
     """Folder of the run: its checkpoint, its log, in the end its model."""
     images: str | None = None
-    """Folder of the images of an annotation table."""
+    """Folder of the images of an annotation table, or packed images that hold them."""
     model: str = "resnet101-mlimages"
     """What :func:`mlimages.models.build_model` builds."""
     start: str | None = None
@@ -118,7 +118,7 @@ class TrainConfig:
     valid_table: str | None = None
     """A table on which the model is evaluated now and then."""
     valid_images: str | None = None
-    """Folder of its images."""
+    """Folder of its images, or packed images."""
     valid_every: int = 1
     """Epochs between evaluations; the last epoch ends with one."""
     log_every: int = 20

@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from mlimages.annotate.manifest import Manifest
 from mlimages.errors import MlimagesError, ModelError, TableError
-from mlimages.images.pack import image_bytes
-from mlimages.images.packed import PackedImages
+from mlimages.images.packed import PackedImages, is_packed, read
+from mlimages.images.packer import image_bytes
 from mlimages.images.picture import PictureError
 from mlimages.models.order import Batches, Ticket
+from mlimages.models.packedbyname import PackedByName
 from mlimages.models.pictures import load_pictures, picture_seed
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class ParquetImages(Dataset[Batch]):
     table : path-like
         An annotation table, or packed images.
     images : path-like, optional
-        The folder that the names of an annotation table start from; packed images hold their own.
+        Of an annotation table: the folder that its names start from, or packed images in which they are found by name.
+        Packed images hold their own.
     preprocess : callable
         From an RGB picture to a uint8 tensor [3, H, W]: see :mod:`mlimages.models.preprocess`.
     categories : sequence of int, optional
@@ -145,7 +147,8 @@ class ParquetImages(Dataset[Batch]):
     Raises
     ------
     TableError
-        Where there is no table, or an annotation table comes without a folder of images.
+        Where there is no table, an annotation table comes without a folder of images, or with packed images that hold
+        none of its.
     """
 
     def __init__(
@@ -166,6 +169,9 @@ class ParquetImages(Dataset[Batch]):
         if self.packed is None and images is None:
             raise TableError(f"{self.folder}: an annotation table holds no pixels: give the folder of its images")
         self.images = None if images is None else Path(images)
+        self._by_name: PackedByName | None = None
+        if self.packed is None and self.images is not None and is_packed(self.images):
+            self._by_name = PackedByName(read(self.images), self._names())
         known = int(self.manifest.metadata["categories"])
         self._column_of = _columns(known, categories)
         self.num_classes = known if categories is None else len(categories)
@@ -234,6 +240,8 @@ class ParquetImages(Dataset[Batch]):
     def _bytes(self, name: str, row: int) -> bytes:
         if self.packed is not None:
             return self.packed.image(row)
+        if self._by_name is not None:
+            return self._by_name.image(row, name)
         assert self.images is not None
         try:
             return image_bytes(self.images, name)
@@ -254,6 +262,12 @@ class ParquetImages(Dataset[Batch]):
             raise TableError(f"{self.folder}: holds no images")
         with self._open(0) as file:
             return bool(pa.types.is_struct(file.schema_arrow.field("image").type))
+
+    def _names(self) -> Iterator[Any]:
+        for part in range(len(self.manifest.parts)):
+            with self._open(part) as file:
+                for batch in file.iter_batches(columns=["image"]):
+                    yield batch.column(0)
 
     def _group_rows(self, part: int) -> Iterator[tuple[int, int]]:
         with self._open(part) as file:

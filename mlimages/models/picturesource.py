@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from mlimages.annotate.manifest import MANIFEST, Manifest, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import MANIFEST, Manifest
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.fingerprint import SUFFIXES, image_names
-from mlimages.images.pack import image_bytes
 from mlimages.images.packed import PackedImages, read
+from mlimages.images.packer import image_bytes
 from mlimages.images.picture import PictureError
 from mlimages.images.store import PACKED
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlimages.annotate.manifest import replacing
+from mlimages.annotate.files import replacing
 from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.build import Network

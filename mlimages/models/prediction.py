@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from mlimages.annotate.files import file_hash
 from mlimages.annotate.job import Progress
 from mlimages.annotate.manifest import JOB, Input, Part
-from mlimages.annotate.parquet import file_hash
 from mlimages.annotate.predictions import PREDICTIONS, PredictionTable, PredictionWriter
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.shardjob import ShardJob

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from mlimages.annotate.derive import list_column
-from mlimages.annotate.manifest import Part, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import Part
 from mlimages.annotate.predictions import PredictionWriter, prediction_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.picture import PictureError, decode

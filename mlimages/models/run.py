@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mlimages.annotate.manifest import CATEGORIES, replacing
+from mlimages.annotate.files import replacing
+from mlimages.annotate.manifest import CATEGORIES
 from mlimages.errors import DataNotFoundError, FormatError, ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlimages import Hierarchy, MlimagesError
-from mlimages.annotate import paircounter, paircounting
+from mlimages.annotate import cooccurrence, paircounter, paircounting
 from mlimages.annotate.cooccurrence import Cooccurrence, wilson_lower
 from mlimages.annotate.predictions import PredictionTable, write_predictions
 from mlimages.annotate.schema import Origin
@@ -208,16 +208,30 @@ def test_axes_and_origins_restrict_what_is_counted(zoo: Hierarchy, tmp_path: Pat
         Cooccurrence.count(tmp_path / "t", predicted, sources=["rose", ROSE])
 
 
-def test_counts_stay_exact_where_a_matrix_is_emptied_in_between(
-    zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paircounter, "_MOST_ROWS", 2)
-    monkeypatch.setattr(paircounting, "_UNIT_ROWS", 1)
-    rows = {str(i): [(ROSE, 1.0)] for i in range(7)}
-    seen = {str(i): [(WATER, 1.0)] for i in range(7)}
-    counted = Cooccurrence.count(annotations_of(rows), predictions_of(seen), hierarchy=zoo, workers=2)
-    assert pairs_in(counted) == ({(ROSE, WATER): 7}, {ROSE: 7})
-    assert counted.total == 7
+@pytest.mark.parametrize("workers", [1, 2])
+def test_counts_stay_exact_where_cells_carry(zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(paircounting, "_UNIT_ROWS", 1 << 16)
+    rows = 3 << 16  # on all of them a rose, on one more than 2**16 also water, on exactly 2**16 a dog
+    water, dog = np.arange(rows) <= 1 << 16, np.arange(rows) >= 2 << 16
+    images = pa.array([str(i) for i in range(rows)])
+    bounds = np.concatenate([[0], np.cumsum(water.astype(np.int32) + dog)]).astype(np.int32)
+    seen = np.concatenate([np.full(water.sum(), WATER), np.full(dog.sum(), DOG)]).astype(np.int32)
+    annotated = pa.table(
+        {
+            "image": images,
+            "labels": pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), np.full(rows, ROSE, np.int32)),
+        }
+    )
+    predicted = pa.table(
+        {
+            "image": images,
+            "labels": pa.ListArray.from_arrays(bounds, seen),
+            "scores": pa.ListArray.from_arrays(bounds, np.ones(len(seen), np.float32)),
+        }
+    )
+    counted = Cooccurrence.count(annotated, predicted, hierarchy=zoo, workers=workers)
+    assert pairs_in(counted) == ({(ROSE, WATER): (1 << 16) + 1, (ROSE, DOG): 1 << 16}, {ROSE: rows})
+    assert counted.total == rows
 
 
 def test_wilson_interval_agrees_with_published_values() -> None:
@@ -240,6 +254,19 @@ def test_tables_on_disk_count_alike_in_any_order(zoo: Hierarchy, tmp_path: Path)
     assert steps == [(50, 50)]
     assert pairs_in(counted) == brute_force(rows, seen, 0.95)
     assert Cooccurrence.count(tmp_path / "annotations", tmp_path / "shuffled", hierarchy=zoo) == counted
+
+
+def test_scores_are_not_read_where_a_table_holds_only_such_as_count(zoo: Hierarchy, tmp_path: Path) -> None:
+    annotated = annotations_of({"a": [(ROSE, 1.0)], "b": [(ROSE, 1.0)]})
+    seen = predictions_of({"a": [(WATER, 0.96)], "b": [(DOG, 0.97)]})
+    table = write_predictions(seen.to_batches(), tmp_path / "p", zoo, outputs=[WATER, DOG], threshold=0.95)
+    with patch.object(cooccurrence, "rows_of", wraps=cooccurrence.rows_of) as rows_of:
+        counted = Cooccurrence.count(annotated, table, teacher_threshold=0.95)
+        assert rows_of.call_args_list[1].args[1] == ["image", "labels"]
+        higher = Cooccurrence.count(annotated, table, teacher_threshold=0.965)
+        assert rows_of.call_args_list[3].args[1] == ["image", "labels", "scores"]
+    assert pairs_in(counted) == ({(ROSE, WATER): 1, (ROSE, DOG): 1}, {ROSE: 2})
+    assert pairs_in(higher) == ({(ROSE, DOG): 1}, {ROSE: 2})
 
 
 def test_pairs_among_the_categories_of_a_teacher(zoo: Hierarchy, tmp_path: Path) -> None:
@@ -294,7 +321,8 @@ def test_a_table_of_predictions_comes_back_as_it_was_written(zoo: Hierarchy, tmp
         ([(ROSE, 1.0), (CAT, 1.0)], r"row 1 \('b'\): found the label 5, expected one of the 2 outputs"),
         ([(77, 1.0)], r"row 1 \('b'\): found the label 77, expected one of the 2 outputs"),
         ([(ROSE, 1.5)], r"row 1 \('b'\): found the score 1.5 of label 8, expected 0 to 1"),
-        ([(ROSE, 0.5), (WATER, 0.5), (ROSE, 0.25)], r"row 1 \('b'\): found the label 8 twice, expected each once"),
+        ([(ROSE, 0.25)], r"row 1 \('b'\): found the score 0.25 of label 8, expected one above the threshold 0.25"),
+        ([(ROSE, 0.5), (WATER, 0.5), (ROSE, 0.75)], r"row 1 \('b'\): found the label 8 twice, expected each once"),
     ],
 )
 def test_bad_predictions_are_not_written(
@@ -302,7 +330,7 @@ def test_bad_predictions_are_not_written(
 ) -> None:
     batches = predictions_of({"a": [(ROSE, 1.0)], "b": row}).to_batches()
     with pytest.raises(LabelError, match=message):
-        write_predictions(batches, tmp_path / "p", zoo, outputs=[ROSE, WATER])
+        write_predictions(batches, tmp_path / "p", zoo, outputs=[ROSE, WATER], threshold=0.25)
     assert not list((tmp_path / "p").iterdir())
 
 

@@ -423,6 +423,18 @@ def test_a_partition_that_was_killed_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.usefixtures("small_buckets")
+def test_both_stages_tell_how_far_they_are(zoo: Hierarchy, tmp_path: Path) -> None:
+    text = HEADER + "".join(f"{i:x},machine,{zoo.keys[i % 10]},0.5\n" for i in range(300))
+    seen: list[mlimages.annotate.Progress] = []
+    table = annotate(write(tmp_path / "l.csv", text), zoo, tmp_path / "out", progress=seen.append, workers=1)
+    first = [at for at in seen if at.stage == "sorting rows by image"]
+    assert first == seen[: len(first)]
+    assert [at.bytes for at in first] == sorted(at.bytes for at in first)
+    assert first[-1].bytes == first[-1].all_bytes == len(text)
+    assert [at.parts for at in seen[len(first) :]] == list(range(1, len(table.manifest.parts) + 1))
+
+
+@pytest.mark.usefixtures("small_buckets")
 def test_a_job_interrupted_between_parts_goes_on_to_the_same_bytes(zoo: Hierarchy, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass

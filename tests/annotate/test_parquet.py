@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlimages.annotate import pagekernels, thrift
-from mlimages.annotate.parquet import TableWriter, file_hash
+from mlimages.annotate.files import file_hash
+from mlimages.annotate.parquet import TableWriter
 from mlimages.annotate.schema import table_schema
 
 

@@ -66,7 +66,7 @@ def test_the_seed_decides_and_the_workers_do_not(table: AnnotationTable, tmp_pat
     assert (stratified(table, 60, seed=1) != stratified(table, 60, seed=0)).any()
     again = split(table, tmp_path / "two", validation=60, resume=True)
     assert again.train.manifest == two.train.manifest
-    with pytest.raises(JobError, match="begun with other options"):
+    with pytest.raises(JobError, match="begun with seed 0, and to be resumed with 1"):
         split(table, tmp_path / "two", validation=60, seed=1, resume=True)
 
 

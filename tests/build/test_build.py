@@ -14,9 +14,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mlimages import AnnotationTable, Hierarchy
+from mlimages.annotate import PredictionTable
 from mlimages.build import BuildConfig, build
 from mlimages.cli import app
 from mlimages.errors import FormatError, JobError, MlimagesError
+from mlimages.images import pack
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "build.toml"
 
@@ -188,6 +190,27 @@ def test_changed_output_is_made_again(built, world):
     assert (built / "cooccurrence/rules.csv").read_bytes() == before
 
 
+def test_teacher_learns_from_packed_images_and_looks_at_such(built, world):
+    for name, images in (("open-images", "open-images/images"), ("imagenet", "imagenet/images")):
+        pack(built / name, world / images, world / f"{name}-packed", workers=1)
+    config = changed(
+        world,
+        world / "packed.toml",
+        ('images = "open-images/images"', 'images = "open-images-packed"'),
+        ('images = "imagenet/images"', 'images = "imagenet-packed"'),
+        ('out = "ml-images"', 'out = "from-packed"'),
+        ("pictures = true", "pictures = false"),
+    )
+    build(config)
+    made = world / "from-packed"
+    inputs = json.loads((made / "build.json").read_text())["steps"]["teacher"]["inputs"]
+    assert str(world / "open-images-packed/manifest.json") in [each["path"] for each in inputs]
+    # packed images are what the files are: the same network, the same predictions, the same rules
+    for same in ("teacher/model.safetensors", "predictions/part-00000.parquet", "cooccurrence/rules.csv"):
+        assert (made / same).read_bytes() == (built / same).read_bytes(), same
+    assert len(PredictionTable.open(made / "predictions")) == 60
+
+
 def test_rules_edited_by_hand_are_applied_instead(built, world):
     (world / "edited.csv").write_text("source,target\nball,sand\n")
     config = changed(world, world / "other.toml", ('# rules = "edited.csv"', 'rules = "edited.csv"'))
@@ -212,6 +235,11 @@ def test_rules_edited_by_hand_are_applied_instead(built, world):
         (("[teacher]\n", '[teacher]\nclass_file = "x"\n'), r"found teacher\.class_file, which is for a teacher"),
         (('images = "imagenet/images"', ""), r"found no imagenet\.images, which the teacher looks at"),
         (('labels = ["imagenet/list.txt"]', "labels = 3"), r"imagenet\.labels is 3: expected a string or a list"),
+        (
+            ('# unmapped = "ancestor"', 'unmapped = "nearest"'),
+            r"imagenet\.unmapped is 'nearest': expected one of drop, anc",
+        ),
+        (('crop = "classifier"', 'crop = "middle"'), r"teacher\.crop is 'middle': expected one of classifier, central"),
         (('out = "ml-images"', "out = "), "not TOML"),
     ],
 )
@@ -219,6 +247,20 @@ def test_configuration_that_makes_no_sense_names_the_key(world, tmp_path, change
     path = changed(world, tmp_path / "bad.toml", change)
     with pytest.raises(FormatError, match=rf"bad\.toml: .*{message}"):
         BuildConfig.from_toml(path)
+
+
+def test_settings_that_the_example_leaves_out_are_known(world, tmp_path):
+    left_out = re.findall(r"^(# \w+ = .*)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert len(left_out) == 8
+    for line in left_out:
+        path = changed(world, tmp_path / "more.toml", (line, line.removeprefix("# ")))
+        if line.startswith(("# source", "# class_file")):  # for a teacher that is loaded, not one that is trained
+            with pytest.raises(
+                FormatError, match=r"found both teacher\.source and|teacher\.class_file, which is for a"
+            ):
+                BuildConfig.from_toml(path)
+        else:
+            BuildConfig.from_toml(path)
 
 
 @pytest.mark.parametrize(

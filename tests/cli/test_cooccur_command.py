@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -139,3 +141,15 @@ def test_mistakes_are_named(folder: Path) -> None:
 def _good(folder: Path) -> Path:
     (folder / "good.csv").write_text("source,target\nrose,water\n")
     return folder / "good.csv"
+
+
+def test_compiling_is_told_once_and_before_it_begins(tmp_path: Path) -> None:
+    code = """if True:
+        from mlimages.cli.progress import tell_of_compiling
+        tell_of_compiling()
+        import numba
+        for _ in range(2):
+            numba.njit("int64(int64)")(lambda x: x + 1)
+        """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr == "compiling kernels, once: later runs find them in a cache\n"

@@ -15,11 +15,10 @@ from mlimages import Hierarchy
 from mlimages.annotate.manifest import verify_parts
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import FormatError, JobError, MlimagesError, TableError
-from mlimages.images import tfrecord
+from mlimages.images import pack, tfrecord
 from mlimages.images.duplicates import find_duplicates
 from mlimages.images.fingerprint import fingerprint, image_names
 from mlimages.images.merge import merge_duplicates
-from mlimages.images.pack import pack
 from mlimages.images.packed import read
 from mlimages.images.picture import PictureError
 from tests.images.pictures import MakeTable, encoded, picture
@@ -86,7 +85,7 @@ def test_finished_fingerprints_are_grouped_anew_with_another_threshold(folder: P
     before = (tmp_path / "out/part-00000.parquet").stat().st_ino
     assert find_duplicates(folder, tmp_path / "out", threshold=4, workers=1, resume=True).surplus == 3
     assert (tmp_path / "out/part-00000.parquet").stat().st_ino == before
-    with pytest.raises(JobError, match="holds a finished job"):
+    with pytest.raises(JobError, match="already holds a table"):
         find_duplicates(folder, tmp_path / "out", workers=1)
     (folder / "new.jpg").write_bytes(encoded(picture(9)))
     with pytest.raises(JobError, match="begun with images 8, and to be resumed with 9"):
@@ -248,7 +247,7 @@ def test_merge_resumes_and_refuses_other_tables(
     assert merge_duplicates(
         table, tmp_path / "found" / "groups.parquet", tmp_path / "out", resume=True
     ).rows_after == 3  # fmt: skip
-    with pytest.raises(JobError, match="holds a finished job"):
+    with pytest.raises(JobError, match="already holds a table"):
         merge_duplicates(table, tmp_path / "found", tmp_path / "out")
     with pytest.raises(TableError, match="was made with another hierarchy"):
         merge_duplicates(table, tmp_path / "found", tmp_path / "x", hierarchy=zoo.subtree("animal"))

@@ -11,9 +11,8 @@ from PIL import Image
 
 from mlimages.annotate.manifest import Manifest
 from mlimages.errors import JobError, MlimagesError
-from mlimages.images import tfrecord
+from mlimages.images import pack, tfrecord
 from mlimages.images.export import export_tfrecord
-from mlimages.images.pack import pack
 from mlimages.images.picture import PictureError
 from tests.images.pictures import Dataset, MakeTable, encoded, picture
 

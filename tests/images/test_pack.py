@@ -17,10 +17,11 @@ import pytest
 
 from mlimages import Hierarchy
 from mlimages.annotate.manifest import Manifest, verify_parts
+from mlimages.annotate.pipeline import annotate
 from mlimages.errors import JobError, MlimagesError, TableError
-from mlimages.images import pack as packing
-from mlimages.images.pack import image_path, pack
+from mlimages.images import packer as packing
 from mlimages.images.packed import read
+from mlimages.images.packer import image_path, pack
 from mlimages.images.shardjob import plan
 from mlimages.images.store import OFFSETS_KEY, Row, write_shards
 from tests.images.pictures import Dataset
@@ -66,6 +67,20 @@ def test_packed_rows_are_the_files_with_their_labels(dataset: Dataset, tmp_path:
     assert images.hierarchy.fingerprint == images.manifest.metadata["hierarchy_fingerprint"]
 
 
+def test_names_without_an_ending_are_those_of_jpegs_and_pngs(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("00ab.jpg", "00cd.png", "00ef"):
+        (tmp_path / "images" / name).write_bytes(name.encode())
+    (tmp_path / "list.txt").write_text("00ab\ta:1\n00cd\ta:1\n00ef\ta:1\n")
+    annotate(tmp_path / "list.txt", Hierarchy(["a"], [[]]), out=tmp_path / "table")
+    images = pack(tmp_path / "table", tmp_path / "images", tmp_path / "packed", workers=1)
+    assert [(row.name, row.image) for row in images] == [
+        ("00ab", b"00ab.jpg"),
+        ("00cd", b"00cd.png"),
+        ("00ef", b"00ef"),
+    ]
+
+
 def test_shards_are_balanced_by_bytes(dataset: Dataset, tmp_path: Path) -> None:
     images = pack(dataset.table, dataset.images, tmp_path / "out", workers=1, **SMALL)
     sizes = [part.bytes for part in images.manifest.parts]
@@ -88,7 +103,7 @@ def test_pack_that_was_killed_ends_byte_identical(dataset: Dataset, tmp_path: Pa
     big.write_bytes(np.random.default_rng(0).bytes(6 << 20))  # eight shards
     pack(dataset.table, dataset.images, tmp_path / "whole", workers=1, **SMALL)
     script = (
-        "import sys, time; from mlimages.images import pack as p; make = p.write_shard\n"
+        "import sys, time; from mlimages.images import packer as p; make = p.write_shard\n"
         "p.write_shard = lambda *a, **k: (time.sleep(0.2), make(*a, **k))[1]\n"
         "p.pack(*sys.argv[1:4], row_group_mib=1, shard_mib=1, workers=1, resume=True)"
     )
@@ -113,7 +128,7 @@ def test_resume_of_a_finished_pack_does_nothing(dataset: Dataset, tmp_path: Path
     before = (tmp_path / "out/part-00000.parquet").stat().st_ino
     assert len(pack(dataset.table, dataset.images, tmp_path / "out", workers=1, resume=True)) == 40
     assert (tmp_path / "out/part-00000.parquet").stat().st_ino == before
-    with pytest.raises(JobError, match="out: holds a finished job; or choose a new folder"):
+    with pytest.raises(JobError, match="out: already holds a table: choose another folder, or remove this one"):
         pack(dataset.table, dataset.images, tmp_path / "out", workers=1)
 
 

@@ -114,6 +114,18 @@ def test_network_comes_back_from_safetensors(tmp_path, zoo):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["m.safetensors"]
 
 
+def test_the_same_network_is_saved_as_the_same_bytes(tmp_path):
+    model = build_model("test_vit", num_classes=3)
+    for number in range(3):
+        save_model(model, tmp_path / f"{number}.safetensors")
+    first, *others = ((tmp_path / f"{number}.safetensors").read_bytes() for number in range(3))
+    assert others == [first, first]
+    length = int.from_bytes(first[:8], "little")
+    assert length % 8 == 0
+    metadata = json.loads(first[8 : 8 + length])["__metadata__"]
+    assert list(metadata) == sorted(metadata)
+
+
 def test_timm_network_comes_back_from_safetensors(tmp_path):
     model = build_model("test_vit", num_classes=3).eval()
     save_model(model, tmp_path / "m.safetensors")

@@ -149,6 +149,43 @@ def test_packed_images_give_the_same_batch(pictures, images, zoo, tmp_path):
     assert torch.equal(MultiHot(10)(found), MultiHot(10)(expected))
 
 
+def packed_pictures(pictures, zoo, folder, names):
+    rows = (
+        Row(
+            name,
+            (pictures.images / name).read_bytes(),
+            *(np.zeros(0, kind) for kind in (np.int16, np.float32, np.uint8)),
+        )
+        for name in names
+    )
+    write_shards(rows, folder, hierarchy=zoo)
+    return folder
+
+
+def test_images_of_a_table_are_found_by_name_among_packed_ones(pictures, images, zoo, tmp_path):
+    names = [f"{number:03d}.png" for number in range(59, -1, -1) if number != 17]
+    packed = packed_pictures(pictures, zoo, tmp_path / "packed", names)
+    found = pickle.loads(pickle.dumps(ParquetImages(pictures.table, packed, preprocess=EVALUATION)))
+    ticket = Ticket(0, 0, np.array([3, 50, 17, 0]))
+    batch, expected = found[ticket], images[ticket]
+    assert batch.names == expected.names
+    assert torch.equal(batch.pictures[[0, 1, 3]], expected.pictures[[0, 1, 3]])
+    assert batch.broken == {2: f"017.png: not among the packed images of {packed}"}
+    kept = expected.rows != 2
+    assert (batch.rows.tolist(), batch.columns.tolist()) == (
+        expected.rows[kept].tolist(),
+        expected.columns[kept].tolist(),
+    )
+
+
+def test_packed_images_of_other_names_are_refused(pictures, zoo, tmp_path):
+    (pictures.images / "other.png").write_bytes((pictures.images / "000.png").read_bytes())
+    packed = packed_pictures(pictures, zoo, tmp_path / "packed", ["other.png"])
+    (pictures.images / "other.png").unlink()
+    with pytest.raises(TableError, match="packed: holds none of the 60 images of the table, by their names"):
+        ParquetImages(pictures.table, packed, preprocess=EVALUATION)
+
+
 def test_dataset_can_be_sent_to_another_process(images):
     images[Ticket(0, 0, np.arange(2))]
     again = pickle.loads(pickle.dumps(images))

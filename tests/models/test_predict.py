@@ -275,7 +275,7 @@ def test_features_go_to_parquet_in_order_without_broken_pictures(model, pictures
 
 
 def test_features_take_packed_images(model, pictures, tmp_path):
-    from mlimages.images.pack import pack
+    from mlimages.images import pack
 
     pack(pictures.table, pictures.images, tmp_path / "packed")
     assert write_features(model, [tmp_path / "packed"], tmp_path / "f.parquet", how=HOW) == (60, 0)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from mlimages.annotate.predictions import PredictionTable
 from mlimages.cli import app
 from mlimages.errors import JobError, MlimagesError, ModelError
-from mlimages.images.pack import pack
+from mlimages.images import pack
 from mlimages.models import Teacher, build_model, load_teacher, predict_images, save_model
 from mlimages.models.prediction import BROKEN
 from mlimages.models.predictionunit import select

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlimages.annotate.files import replacing
 from mlimages.annotate.job import Progress
-from mlimages.annotate.manifest import MANIFEST, Manifest, Part, replacing
+from mlimages.annotate.manifest import MANIFEST, Manifest, Part
 from mlimages.annotate.part import part_path
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import JobError, MlimagesError, TableError
@@ -91,7 +92,7 @@ class TableWithImages:
 
     def sizes(self) -> NDArray[np.int64]:
         """Bytes of every file, int64 [n]; -1 where there is none."""
-        return np.fromiter((_size(image_path(self.images, name)) for name in self.names()), np.int64, len(self._table))
+        return np.fromiter((_size(image_file(self.images, name)) for name in self.names()), np.int64, len(self._table))
 
     def names(self) -> Iterator[str]:
         """The names of all images."""
@@ -105,7 +106,7 @@ class TableWithImages:
         lists = [_list_parts(taken.column(name)) for name in ("labels", "confidences", "origins")]
         for number, name in enumerate(names):
             try:
-                data = image_path(self.images, name).read_bytes()
+                data = image_bytes(self.images, name)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 continue
             yield Row(name, data, *(values[offsets[number] : offsets[number + 1]] for offsets, values in lists))
@@ -264,8 +265,24 @@ def image_path(folder: Path, name: str) -> Path:
     return folder / path
 
 
+def image_file(folder: Path, name: str) -> Path:
+    """The file of an image; a name without an ending, as an id of Open Images, is one of a JPEG or PNG.
+
+    Where there is no such file, it is the path without an ending.
+
+    Raises
+    ------
+    MlimagesError
+        Where the name is no path below the folder.
+    """
+    path = image_path(folder, name)
+    if path.suffix or path.is_file():
+        return path
+    return next((each for each in (path.with_suffix(ending) for ending in _ENDINGS) if each.is_file()), path)
+
+
 def image_bytes(folder: Path, name: str) -> bytes:
-    """The content of the file of an image; a name without an ending, as an id of Open Images, is one of a JPEG or PNG.
+    """The content of :func:`image_file`.
 
     Raises
     ------
@@ -274,14 +291,7 @@ def image_bytes(folder: Path, name: str) -> bytes:
     OSError
         Where there is no such file, or it cannot be read.
     """
-    path = image_path(folder, name)
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        if path.suffix:
-            raise
-        found = next((each for each in (path.with_suffix(ending) for ending in _ENDINGS) if each.is_file()), path)
-        return found.read_bytes()
+    return image_file(folder, name).read_bytes()
 
 
 def _size(path: Path) -> int:
