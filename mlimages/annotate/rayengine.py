@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +88,8 @@ def _run(data: Any, options: dict[str, str], described: pa.Table, indices: list[
         concurrency=min(workers, described.num_rows),
         num_cpus=1,
     )
-    yield from until_first_error((pickle.loads(row["made"]) for row in parts.iter_rows()), indices)
+    with closing(iter(parts.iter_rows())) as rows:  # ends what still runs before Ray itself is ended
+        yield from until_first_error((pickle.loads(row["made"]) for row in rows), indices)
 
 
 def until_first_error(results: Iterable[tuple[int, Any]], indices: Iterable[int]) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +51,8 @@ def run_on_ray(maker: UnitMaker, waiting: list[int], *, device: str, workers: in
                 num_cpus=1,
                 num_gpus=1 if device == "cuda" else 0,
             )
-            yield from until_first_error((pickle.loads(row["made"]) for row in made.iter_rows()), waiting)
+            with closing(iter(made.iter_rows())) as rows:  # ends what still runs before Ray itself is ended
+                yield from until_first_error((pickle.loads(row["made"]) for row in rows), waiting)
     finally:
         if begun_here:
             ray.shutdown()
