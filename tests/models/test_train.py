@@ -1,9 +1,7 @@
-"""The trainer: it learns, it logs, it stops and goes on, and it does the same on two ranks as on one."""
+"""The trainer: it learns, it logs, it stops and goes on."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 import signal
@@ -15,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mlimages.cli import app
@@ -26,6 +23,7 @@ from mlimages.models.order import Ticket
 from mlimages.models.preprocess import evaluation, normalised
 from mlimages.models.runlog import RunLog
 from mlimages.models.schedule import cosine, published, staircase
+from tests.models.runs import log_of, weights, write_toml
 
 
 @pytest.fixture
@@ -45,19 +43,10 @@ def settings(pictures, tmp_path):
     }
 
 
-def weights(path):
-    return {name: value.clone() for name, value in load_file(path).items()}
-
-
 def assert_same(one, other):
     assert one.keys() == other.keys()
     for name in one:
         assert torch.equal(one[name], other[name]), name
-
-
-def log_of(folder):
-    with (Path(folder) / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def stop_at(monkeypatch, step):
@@ -163,43 +152,6 @@ def test_accumulated_batches_equal_one_of_their_size(settings, tmp_path):
     parts = train(TrainConfig(**settings | changes | {"batch": 4, "accumulate": 3, "out": str(tmp_path / "parts")}))
     one, other = weights(whole), weights(parts)
     assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
-
-
-def ranks_of(config, port, world=2):
-    """Processes as torchrun would start them."""
-    place = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mlimages", "train", "--config", str(config)]
-    return [
-        subprocess.Popen(command, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(world)
-    ]
-
-
-def write_toml(path, settings):
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
-    return path
-
-
-def test_two_processes_equal_one_with_twice_the_batch(settings, tmp_path, unused_port):
-    changes = {"loss": "ml-images", "neg_select": 0.5, "epochs": 1}
-    whole = train(TrainConfig(**settings | changes))
-    values = settings | changes | {"batch": 6, "out": str(tmp_path / "two")}
-    ranks = ranks_of(write_toml(tmp_path / "run.toml", values), unused_port)
-    assert [rank.wait(120) for rank in ranks] == [0, 0]
-    one, other = weights(whole), weights(tmp_path / "two" / "model.safetensors")
-    assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
-    assert [float(row["loss"]) for row in log_of(tmp_path / "two")] == [
-        pytest.approx(float(row["loss"]), rel=1e-4) for row in log_of(whole.parent)
-    ]
-
-
-@pytest.fixture
-def unused_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("loss", ["asymmetric", "max-constraint", "softmax"])

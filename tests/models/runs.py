@@ -1,0 +1,23 @@
+"""Runs of the trainer in tests: their settings as a file, their processes, and what they leave."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+
+def weights(path):
+    return {name: value.clone() for name, value in load_file(path).items()}
+
+
+def log_of(folder):
+    with (Path(folder) / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_toml(path, settings):
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return path
