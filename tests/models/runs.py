@@ -1,4 +1,4 @@
-"""Runs of the trainer in tests: their settings as a file, their processes, and what they leave."""
+"""Commands and runs of the trainer in tests: their settings as a file, and what they leave."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 
 from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from mlimages.cli import app
 
 
 def weights(path):
@@ -21,3 +24,8 @@ def log_of(folder):
 def write_toml(path, settings):
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
     return path
+
+
+def run(*arguments):
+    """A command, in this process."""
+    return CliRunner().invoke(app, [str(each) for each in arguments])

@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from mlimages.cli import app
 from mlimages.errors import FormatError, ModelError
 from mlimages.models import BinaryCrossEntropy, TrainConfig, load_model, train
 from mlimages.models.data import MultiHot, ParquetImages
@@ -23,7 +21,7 @@ from mlimages.models.order import Ticket
 from mlimages.models.preprocess import evaluation, normalised
 from mlimages.models.runlog import RunLog
 from mlimages.models.schedule import cosine, published, staircase
-from tests.models.runs import log_of, weights, write_toml
+from tests.models.runs import log_of, run, weights, write_toml
 
 
 @pytest.fixture
@@ -303,24 +301,20 @@ def test_staircase_needs_a_step():
 # the command ----------------------------------------------------------------------------------------------------------
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, ["train", *map(str, arguments)])
-
-
 def test_command_trains_from_options_and_resumes(settings):
     arguments = [
         f"--{name.replace('_', '-')}={settings[name]}" for name in settings if name not in ("size", "log_every")
     ]
     arguments += ["--set", "size=32", "--set", "log_every=1", "--set", "channels_last=false"]
     model = f"{settings['out']}/model.safetensors"
-    assert run(*arguments).stdout == f"{model}\n"
+    assert run("train", *arguments).stdout == f"{model}\n"
     assert len(log_of(settings["out"])) == 10
-    assert "holds a run already" in str(run(*arguments).exception)
-    assert run(*arguments, "--resume").stdout == f"{model}\n"
+    assert "holds a run already" in str(run("train", *arguments).exception)
+    assert run("train", *arguments, "--resume").stdout == f"{model}\n"
 
 
 def test_command_reads_toml_and_options_win(settings, tmp_path):
-    result = run("--config", write_toml(tmp_path / "run.toml", settings), "--epochs", 1, "--batch", 20)
+    result = run("train", "--config", write_toml(tmp_path / "run.toml", settings), "--epochs", 1, "--batch", 20)
     assert result.exit_code == 0, result.exception
     assert len(log_of(settings["out"])) == 3
 
@@ -336,4 +330,4 @@ def test_command_reads_toml_and_options_win(settings, tmp_path):
     ],
 )
 def test_command_refuses_what_makes_no_sense(arguments, message):
-    assert message in str(run(*arguments).exception)
+    assert message in str(run("train", *arguments).exception)
