@@ -99,6 +99,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
                     log.line(position, loss=shown, learning_rate=rate(position.step - 1), rate=clock(position.images))
                 if validation and ended and _is_due(position.epoch, config):
                     log.validated(position, validation())
+                    clock(position.images)  # the time that took is not the training's
                 if ranks.first and (stop or ended or position.step % config.save_every == 0):
                     run.save(checkpoint, position)
                 if position.broken > config.most_broken * max(position.images, _LEAST_READ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib
@@ -19,6 +20,8 @@ from mlimages.models.predict import Inference
 from mlimages.models.ranks import Ranks
 from mlimages.models.run import Run
 from mlimages.models.schedule import cosine, published, staircase
+from mlimages.models.validation import Validation
+from tests.models.runs import log_of
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -133,6 +136,26 @@ def test_validation_is_logged_and_changes_nothing(settings, pictures, tmp_path):
     header, *lines = (tmp_path / "watched" / "validation.csv").read_text().splitlines()
     assert header.startswith("step,epoch,images,classes,map,")
     assert [line.split(",")[:3] for line in lines] == [["3", "1", "60.0"], ["6", "2", "60.0"]]
+
+
+def test_images_per_second_do_not_count_the_time_of_validation(settings, pictures, monkeypatch):
+    class Time:
+        now = 0
+
+        @classmethod
+        def perf_counter(cls):
+            cls.now += 1
+            return cls.now
+
+    def validation(self):
+        Time.now += 1000
+        return {"map": 0.5}
+
+    monkeypatch.setattr(import_module("mlimages.models.train"), "time", Time)
+    monkeypatch.setattr(Validation, "__call__", validation)
+    watched = {"valid_table": str(pictures.table), "valid_images": str(pictures.images)}
+    path = train(TrainConfig(**settings | watched | {"epochs": 2, "log_every": 1}))
+    assert [float(row["images_per_second"]) for row in log_of(path.parent)] == [20.0] * 6
 
 
 def test_overfits_a_few_real_photographs(zoo, tmp_path):
