@@ -41,7 +41,7 @@ from mlimages.images.picture import decode
 from mlimages.models.card import Preprocessing
 from mlimages.models.data import Batch, MultiHot, ParquetImages, loader
 from mlimages.models.order import Batches
-from mlimages.models.preprocess import evaluation, training
+from mlimages.models.preprocess import RandomCrop, evaluation, training
 
 BATCH = 32
 CLASSES, ROWS, LABELS = 11_166, 512, 9
@@ -137,7 +137,7 @@ class CentralCrop:
 def training_crop(card: Preprocessing) -> Any:
     """Ours of the published training without its jitter and rotation."""
     full = training(card)
-    return replace(full, change=full.change.args[0])
+    return replace(full, change=RandomCrop(card.size, v2.InterpolationMode(card.interpolation), 0.7))
 
 
 def speed(batches: Iterable[Any], images: int, clock: Callable[[], float]) -> float:

@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -88,15 +88,31 @@ def _run(data: Any, options: dict[str, str], described: pa.Table, indices: list[
         concurrency=min(workers, described.num_rows),
         num_cpus=1,
     )
+    with closing(iter(parts.iter_rows())) as rows:  # ends what still runs before Ray itself is ended
+        yield from until_first_error((pickle.loads(row["made"]) for row in rows), indices)
+
+
+def until_first_error(results: Iterable[tuple[int, Any]], indices: Iterable[int]) -> Iterator[Any]:
+    """Results as they come, each after its number; after an error only those of lower numbers, and then it is raised.
+
+    So the error that is told is that of the lowest number, however fast the others came.
+
+    Examples
+    --------
+    >>> for each in until_first_error([(2, ValueError("of 2")), (0, "a"), (1, ValueError("of 1"))], range(4)):
+    ...     print(each)
+    Traceback (most recent call last):
+    ...
+    ValueError: of 1
+    """
     failed: dict[int, BaseException] = {}
     waiting = set(indices)
-    for row in parts.iter_rows():
-        index, result = pickle.loads(row["made"])
+    for index, result in results:
         waiting.remove(index)
-        if isinstance(result, Made):
-            yield result
-        else:
+        if isinstance(result, BaseException):
             failed[index] = result
+        else:
+            yield result
         if failed and not any(each < min(failed) for each in waiting):
             raise failed[min(failed)]
 

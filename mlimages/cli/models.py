@@ -82,7 +82,7 @@ def train(
     from mlimages.models import train as train_network
 
     chosen = TrainConfig.of(changes) if config is None else TrainConfig.from_toml(config, **changes)
-    typer.echo(train_network(chosen, resume=resume))
+    _print_once(train_network(chosen, resume=resume))
 
 
 def finetune(
@@ -117,7 +117,15 @@ def finetune(
     from mlimages.models import train as train_network
     from mlimages.models.config import read_toml
 
-    typer.echo(train_network(finetuning((read_toml(config) if config else {}) | changes), resume=resume))
+    _print_once(train_network(finetuning((read_toml(config) if config else {}) | changes), resume=resume))
+
+
+def _print_once(path: object) -> None:
+    """Print the path of a run's outcome, on the first of the processes that torchrun started."""
+    import os
+
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(path)
 
 
 def _setting(text: str) -> tuple[str, object]:

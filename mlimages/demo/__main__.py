@@ -24,24 +24,25 @@ def demo(
         raise MlimagesError(f"--pictures {pictures}: expected auto, stamps or shapes")
     # threads that wait spin by default, and cost the loader its core; read when torch is first imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import pooch
+    try:
+        import pooch
 
-    from mlimages.demo.run import run
-    from mlimages.demo.world import Size
+        from mlimages.demo.run import run
+        from mlimages.demo.world import Size
 
-    size = Size(labelled=90, training=200, held_out=60, seeds=1, epochs=3) if quick else Size()
-    run(out, cache=Path(pooch.os_cache("mlimages")), size=size, pictures=pictures)
+        size = Size(labelled=90, training=200, held_out=60, seeds=1) if quick else Size()
+        run(out, cache=Path(pooch.os_cache("mlimages")), size=size, pictures=pictures)
+    except KeyboardInterrupt:
+        typer.echo("\nmlimages demo: interrupted; run it again to start anew", err=True)
+        raise typer.Exit(130) from None
 
 
 def main() -> None:
-    """Run the demo; an error that a user can cause is one line, and Ctrl-C one word."""
+    """Run the demo; an error that a user can cause is one line."""
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(demo)
     try:
-        app(standalone_mode=False, prog_name="python -m mlimages.demo")
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("\nmlimages demo: interrupted; run it again to start anew", err=True)
-        sys.exit(130)
+        app(prog_name="python -m mlimages.demo")
     except (MlimagesError, OSError) as error:
         typer.echo(f"mlimages demo: error: {' '.join(str(error).splitlines())}", err=True)
         sys.exit(1)

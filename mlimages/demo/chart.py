@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 14, 44
+_LEFT, _RIGHT, _BOTTOM = 48, 12, 44
 _COLORS = 4
-_TICKS = 5
+_TICKS, _MOST_TICKS = 5, 8
+_NAMES_A_ROW, _ROW = 3, 16  # of the legend, above the lines
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # between ticks, times a power of ten
 
 Points = Sequence[tuple[float, float]]
 
@@ -26,54 +28,70 @@ def line_chart(
     x, y : str
         What the axes show.
     top : float, optional
-        Upper end of the y axis, which begins at 0; by default the greatest value.
+        Upper end of the y axis, which begins at 0; by default a round number above the greatest value.
     colors : mapping of str to int, optional
         Which of four colours a series has; in turn by default. Series of one colour are named once, the first of them.
     """
     kept = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in series.items()}
     everything = [point for points in kept.values() for point in points]
     low, high = _range([at for at, _ in everything])
-    greatest = top if top is not None else max([value for _, value in everything], default=1.0) or 1.0
+    greatest = top if top is not None else _round_above(max([value for _, value in everything], default=1.0) or 1.0)
+    chosen = {name: (colors[name] if colors else number) % _COLORS for number, name in enumerate(kept)}
+    named = {color: name for name, color in reversed(chosen.items())}
+    head = 14 + _ROW * -(-len(named) // _NAMES_A_ROW)
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         across = (point[0] - low) / (high - low)
         up = min(point[1] / greatest, 1.0)
-        return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
+        return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - head - _BOTTOM)
 
     parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" aria-label="{escape(f"{y} by {x}")}">']
-    parts += _axes(place, low, high, greatest, x, y)
-    named: set[int] = set()
-    for number, (name, points) in enumerate(kept.items()):
-        color = (colors[name] if colors else number) % _COLORS
+    parts += _axes(place, _ticks([at for at, _ in everything], low, high), greatest, x, y)
+    for number, (color, name) in enumerate(sorted(named.items())):
+        row, column = divmod(number, _NAMES_A_ROW)
+        across = _LEFT + column * (_WIDTH - _LEFT - _RIGHT) / _NAMES_A_ROW
+        parts.append(f'<text class="s{color}" x="{across:.0f}" y="{_ROW * (row + 1) - 3}">{escape(name)}</text>')
+    for name, points in kept.items():
         line = " ".join(f"{across:.1f},{down:.1f}" for across, down in map(place, points))
-        parts.append(f'<polyline class="s{color}" points="{line}"/>')
-        if color not in named:
-            parts.append(
-                f'<text class="s{color}" x="{_WIDTH - _RIGHT}" y="{_TOP + 14 * (len(named) + 1)}" text-anchor="end">'
-                f"{escape(name)}</text>"
-            )
-            named.add(color)
+        parts.append(f'<polyline class="s{chosen[name]}" points="{line}"/>')
     return "".join([*parts, "</svg>"])
 
 
-def _axes(place, low: float, high: float, greatest: float, x: str, y: str) -> list[str]:  # type: ignore[no-untyped-def]
-    left, bottom = place((low, 0.0))
-    right, _ = place((high, 0.0))
-    parts = [f'<path class="axis" d="M{left},{_TOP}V{bottom}H{right}"/>']
-    for tick in range(_TICKS):
-        share = tick / (_TICKS - 1)
-        across, _ = place((low + share * (high - low), 0.0))
-        _, down = place((low, share * greatest))
+def _axes(place, across: Sequence[float], greatest: float, x: str, y: str) -> list[str]:  # type: ignore[no-untyped-def]
+    left, bottom = place((across[0], 0.0))
+    right, _ = place((across[-1], 0.0))
+    _, top = place((across[0], greatest))
+    parts = [f'<path class="axis" d="M{left},{top:.1f}V{bottom}H{right}"/>']
+    parts += [
+        f'<text x="{place((tick, 0.0))[0]:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>'
+        for tick in across
+    ]
+    for number in range(_TICKS):
+        value = number / (_TICKS - 1) * greatest
         parts.append(
-            f'<text x="{across:.1f}" y="{bottom + 16}" text-anchor="middle">{low + share * (high - low):g}</text>'
+            f'<text x="{left - 6}" y="{place((across[0], value))[1] + 4:.1f}" text-anchor="end">{value:.3g}</text>'
         )
-        parts.append(f'<text x="{left - 6}" y="{down + 4:.1f}" text-anchor="end">{share * greatest:.3g}</text>')
     parts.append(f'<text x="{(left + right) / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>')
-    middle = (_TOP + bottom) / 2
+    middle = (top + bottom) / 2
     parts.append(
         f'<text x="12" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 12 {middle:.0f})">{escape(y)}</text>'
     )
     return parts
+
+
+def _ticks(values: Sequence[float], low: float, high: float) -> list[float]:
+    """Where there are points, if these are few; else evenly from one end to the other."""
+    points = sorted(set(values))
+    if 2 <= len(points) <= _MOST_TICKS:
+        return points
+    return [low + tick / (_TICKS - 1) * (high - low) for tick in range(_TICKS)]
+
+
+def _round_above(value: float) -> float:
+    """The least round number that is not below a value, such that ticks are round as well."""
+    step = value / (_TICKS - 1)
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(each for each in _STEPS if each * power >= step) * power * (_TICKS - 1)
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

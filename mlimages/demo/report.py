@@ -10,11 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from mlimages import __version__
+from mlimages.annotate import Origin
+from mlimages.annotate.explanation import Explanation
 from mlimages.demo.chart import line_chart
 from mlimages.demo.results import Results
 from mlimages.demo.scenes import Scene
-from mlimages.demo.training import MEASURES, summary
-from mlimages.demo.verdict import verdict
+from mlimages.demo.training import MEASURES, Trained, count_seeds, shown, summary
+from mlimages.demo.verdict import layer_verdict, network_verdict
 from mlimages.hierarchy.explorer import explorer
 
 _EXAMPLES = 24
@@ -72,17 +74,42 @@ def _facts(results: Results) -> str:
 
 def _pictures(results: Results) -> str:
     world = results.world
-    shown = "".join(
+    added = _added_objects(results)
+    figures = "".join(
         f'<figure><img src="{_picture(world.images / scene.name)}" alt=""><figcaption>'
-        f'<b class="given">{_name(results, scene.published)}</b>'
-        f"{''.join(f', {_name(results, key)}' for key in scene.objects[1:])}</figcaption></figure>"
+        f"{', '.join(_labelled(results, scene, added.get(scene.name, [])))}</figcaption></figure>"
         for scene in world.training[:_EXAMPLES]
     )
     return (
         f'<h2 id="pictures">The pictures</h2><p>{escape(world.collection.title)}, placed on generated backgrounds: one '
         "to five in a scene. What is truly in each is known. Published is, as in ImageNet, one label only: that of the "
-        f'largest object, in <b class="given">bold</b>.</p><div class="grid">{shown}</div>'
+        f'largest object, <b class="given">bold</b>. What a rule added is <b class="cooccurrence">orange</b>, and '
+        '<s class="cooccurrence">struck out</s> where it is not there. Plain objects are there, and no label says so.'
+        f'</p><div class="grid">{figures}</div>'
     )
+
+
+def _added_objects(results: Results) -> dict[str, list[str]]:
+    """The objects that rules added to the first images, by image."""
+    objects = set(results.world.collection.keys)
+    found = {}
+    for row in range(min(_EXAMPLES, len(results.regenerated))):
+        image = results.world.training[row].name
+        labels = results.regenerated.labels_of(image)
+        found[image] = [
+            each.category.key for each in labels if each.origin == Origin.COOCCURRENCE and each.category.key in objects
+        ]
+    return found
+
+
+def _labelled(results: Results, scene: Scene, added: Sequence[str]) -> list[str]:
+    """The names of what is in a scene, or is said to be, each marked by where its label comes from."""
+    there = [f'<b class="given">{_name(results, scene.published)}</b>']
+    for key in scene.objects[1:]:
+        name = _name(results, key)
+        there.append(f'<b class="cooccurrence">{name}</b>' if key in added else name)
+    wrong = (key for key in added if key not in scene.objects)
+    return there + [f'<s class="cooccurrence">{_name(results, key)}</s>' for key in wrong]
 
 
 def _labels(results: Results) -> str:
@@ -173,52 +200,90 @@ def _why(results: Results, source: str, target: str) -> str:
 
 
 def _explained(results: Results) -> str:
-    h = results.world.hierarchy
     true_objects = {scene.name: scene for scene in results.world.training}
     parts = []
-    for image, explanation in results.explanations:
+    for kind, image, explanation in results.explanations:
         scene = true_objects[image]
-        true = {index for key in scene.objects for index in (h.index(key), *h.ancestors(key).tolist())}
-        rows = [
-            (
-                escape(row.category.name),
-                f'<span class="origin {row.origin.name.lower()}">{row.origin.name.lower()}</span>',
-                escape(row.because),
-                '<span class="right">true</span>' if row.category.index in true else '<span class="wrong">false</span>',
-            )
-            for row in explanation.rows
-        ]
         parts.append(
             f'<div class="explained"><figure><img src="{_picture(results.world.images / image)}" alt="">'
-            f"<figcaption>{escape(image)}; truly in it: {_objects(results, scene)}</figcaption></figure>"
-            f"{table(('label', 'origin', 'because', 'in truth'), rows)}</div>"
+            f"<figcaption>{escape(image)}, {escape(kind)}; truly in it: {_objects(results, scene)}</figcaption>"
+            f"</figure><div>{_by_origin(results, scene, explanation)}</div></div>"
         )
     return (
-        '<h2 id="explained">Three pictures explained</h2><p>Every label of a table says where it came from; '
+        '<h2 id="explained">Three pictures explained</h2><p>Every label of a table says where it came from: '
+        f"{_mark(Origin.GIVEN)} in the list, an {_mark(Origin.ANCESTOR)} of another label, or brought by a rule of "
+        f'{_mark(Origin.COOCCURRENCE)}. Labels that are <s class="wrong">struck out</s> are not true. '
         "<code>mlimages explain TABLE IMAGE</code> tells the same of any image.</p>" + "".join(parts)
     )
 
 
+def _by_origin(results: Results, scene: Scene, explanation: Explanation) -> str:
+    """The labels of an image in the order of their origins; below, what brought each."""
+    h = results.world.hierarchy
+    true = {index for key in scene.objects for index in (h.index(key), *h.ancestors(key).tolist())}
+    lines = []
+    for origin in dict.fromkeys(row.origin for row in explanation.rows):
+        names = [
+            f'<span class="right">{escape(row.category.name)}</span>'
+            if row.category.index in true
+            else f'<s class="wrong">{escape(row.category.name)}</s>'
+            for row in explanation.rows
+            if row.origin == origin
+        ]
+        lines.append(f"<p>{_mark(origin)} {', '.join(names)}</p>")
+    rows = [(escape(row.category.name), _mark(row.origin), escape(row.because)) for row in explanation.rows]
+    return (
+        "".join(lines)
+        + "<details><summary>What brought each</summary>"
+        + table(("label", "origin", "because"), rows)
+        + "</details>"
+    )
+
+
+def _mark(origin: Origin) -> str:
+    name = origin.name.lower()
+    return f'<span class="origin {name}">{name}</span>'
+
+
 def _training(results: Results) -> str:
     kinds = list(dict.fromkeys(run.labels for run in results.runs))
-    summaries = {kind: summary(results.runs, kind) for kind in kinds}
-    rows = [
-        (escape(text), *(f"{summaries[kind][name][0]:.3f} ± {summaries[kind][name][1]:.3f}" for kind in kinds))
-        for name, text in MEASURES.items()
-    ]
     curves = "".join(
         f"<figure>{_curves(results, kind)}<figcaption>{escape(kind)}</figcaption></figure>" for kind in kinds
     )
-    seeds = len({run.seed for run in results.runs})
+    seeds = count_seeds(results.runs)
     return (
-        '<h2 id="training">Does it help?</h2><p>The same small network is trained on either labels and judged on '
+        f'<h2 id="training">Does it help?</h2><p>{escape(results.network)}. It is trained from the Parquet tables with '
+        "<code>mlimages.models.train</code>, once on single labels and once on the regenerated ones, and judged on "
         f"{len(results.world.held_out):,} held-out scenes by what is truly in them. Mean and spread (standard "
-        f"deviation) over {seeds} seeds; from 0 to 1, more is better.</p>"
-        + table(("on held-out scenes", *map(escape, kinds)), rows)
-        + "".join(f"<p>{escape(line)}</p>" for line in verdict(results))
+        f"deviation) over {seeds} {'seed' if seeds == 1 else 'seeds'}; from 0 to 1, more is better.</p>"
+        + _scores(results.runs)
+        + "".join(f"<p>{escape(line)}</p>" for line in network_verdict(results))
         + f'<div class="charts">{curves}</div>'
-        '<p class="soft">Losses are sums over other labels in each, so their heights can not be compared.</p>'
+        '<p class="soft">The loss is the sum of the binary cross-entropies of all categories, the mean over scenes: '
+        "more labels give greater losses, so the heights of the two charts can not be compared.</p>"
+        "<h3>What would help more</h3><p>A last layer over the teacher's network, which itself is not trained any "
+        "more, learns each kind of labels in seconds. So two more kinds can be tried: ancestors without rules, and all "
+        "that is truly there.</p>"
+        + _scores(results.layers)
+        + "".join(f"<p>{escape(line)}</p>" for line in layer_verdict(results))
     )
+
+
+def _scores(runs: Sequence[Trained]) -> str:
+    kinds = list(dict.fromkeys(run.labels for run in runs))
+    summaries = {kind: summary(runs, kind) for kind in kinds}
+    rows = [
+        (
+            escape(text),
+            *(_unbroken(shown(summaries[kind][name], seeds=count_seeds(runs))) for kind in kinds),
+        )
+        for name, text in MEASURES.items()
+    ]
+    return table(("on held-out scenes", *map(escape, kinds)), rows)
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "&nbsp;")
 
 
 def _curves(results: Results, kind: str) -> str:
@@ -232,8 +297,28 @@ def _hierarchy(results: Results) -> str:
         results.world.hierarchy, counts=results.regenerated.category_counts(), title="Categories of the demo"
     )
     return (
-        '<h2 id="hierarchy">The hierarchy</h2><p>Counts are images of the regenerated training table.</p>'
-        f'<iframe title="Hierarchy explorer" srcdoc="{escape(page)}"></iframe>'
+        '<h2 id="hierarchy">The hierarchy</h2><p>The objects and all that WordNet has above them. Counts are images of '
+        "the regenerated training table.</p>"
+        f'<iframe title="Hierarchy explorer" srcdoc="{escape(page)}"></iframe>' + _placement(results)
+    )
+
+
+def _placement(results: Results) -> str:
+    placement = results.placement
+    if placement is None:
+        return "<p>The published dictionary is not at hand, so these are not looked up in it.</p>"
+    rows = [
+        (
+            f"{escape(each.name)} ({each.key})",
+            "none" if each.below is None else f"{escape(placement.name(each.below))} ({each.below})",
+        )
+        for each in placement.others
+    ]
+    return (
+        f"<p>In the published hierarchy of {len(placement.published):,} categories are {placement.categories:,} of "
+        f"these {len(results.world.hierarchy):,}, and {placement.objects:,} of the "
+        f"{len(results.world.collection.keys):,} objects.</p><details><summary>The others, and the nearest published "
+        "category above each</summary>" + table(("category", "nearest published"), rows) + "</details>"
     )
 
 

@@ -9,6 +9,7 @@ from mlimages import AnnotationTable
 from mlimages.annotate.explanation import Explanation
 from mlimages.annotate.tablestatistics import TableStatistics
 from mlimages.demo.judging import Judgement
+from mlimages.demo.placement import Placement
 from mlimages.demo.training import Trained
 from mlimages.demo.world import World
 
@@ -38,10 +39,14 @@ class Results:
         Of the rules that were taken.
     rules : pandas.DataFrame
         Those.
-    explanations : list of (str, Explanation)
-        Of some images.
-    runs : list of Trained
-        All training runs.
+    explanations : list of (str, str, Explanation)
+        Of some images: which kind of image it is, its name.
+    network : str
+        What the small network is, in a few words.
+    runs, layers : list of Trained
+        All trainings of the small network, and of the last layer over the teacher's.
+    placement : Placement or None
+        Where the categories lie in the published hierarchy, where that is at hand.
     steps : list of (str, float)
         Title and seconds of each step.
     """
@@ -55,6 +60,9 @@ class Results:
     judgements: list[Judgement] = field(default_factory=list)
     chosen: Judgement | None = None
     rules: pd.DataFrame | None = None
-    explanations: list[tuple[str, Explanation]] = field(default_factory=list)
+    explanations: list[tuple[str, str, Explanation]] = field(default_factory=list)
+    network: str = ""
     runs: list[Trained] = field(default_factory=list)
+    layers: list[Trained] = field(default_factory=list)
+    placement: Placement | None = None
     steps: list[tuple[str, float]] = field(default_factory=list)

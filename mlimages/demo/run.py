@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlimages import AnnotationTable
+from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate import Origin, explain, statistics
 from mlimages.annotate.cooccurrence import Cooccurrence
 from mlimages.annotate.pipeline import annotate
@@ -15,6 +16,7 @@ from mlimages.annotate.rules import write_rules
 from mlimages.demo.account import Account
 from mlimages.demo.judging import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
 from mlimages.demo.outfolder import prepare_folder
+from mlimages.demo.placement import Placement, place
 from mlimages.demo.publishedlist import LIST_FILE, published_folder, regenerate_published
 from mlimages.demo.results import Results
 from mlimages.demo.tables import objects_hierarchy, predictions, true_table, write_list
@@ -23,6 +25,7 @@ from mlimages.hierarchy.explorer import write_explorer
 
 if TYPE_CHECKING:
     from mlimages.demo.teacher import Opinion
+    from mlimages.demo.training import HeldOut, Trained
 
 #: All that the demo writes into its folder.
 OWN = frozenset(
@@ -40,6 +43,10 @@ OWN = frozenset(
 )
 #: What the rules are made with: the teacher of the demo is surer than it is often, and support is small.
 TEACHER_THRESHOLD, MIN_PROBABILITY, MIN_IMAGES = 0.5, 0.4, 8
+#: The pictures that are explained.
+RIGHT, WRONG, UNREACHED = "where a rule was right", "where a rule was wrong", "where no rule applied"
+_BY_RULE = Origin.COOCCURRENCE.value
+_PLACED_SHOWN = 5  # on the terminal; the report has them all
 _WIDTH = 116  # characters of a line of an explanation; the report has them whole
 
 
@@ -60,7 +67,7 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
     account = Account()
     prepare_folder(out, own=OWN)
     with account.step("The published list of ML-Images"):
-        _published(out, account)
+        published = _published(out, account)
     with account.step("The hierarchy, from the embedded WordNet"):
         collection = choose_cutouts(cache, account, pictures=pictures)
         hierarchy = objects_hierarchy(collection.keys)
@@ -69,6 +76,9 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
             f"{collection.title}; with all their hypernyms {shape['categories']:,} categories, longest path "
             f"{shape['max_depth']}"
         )
+        placement = None if published is None else place(hierarchy, collection.keys, published)
+        if placement is not None:
+            _say_placement(placement, len(hierarchy), len(collection.keys), account)
     with account.step("Scenes of one to five objects"):
         world = make_world(collection, hierarchy, out / "images", size, account)
         objects = [len(scene.objects) for scene in world.training]
@@ -78,26 +88,41 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
         )
     with account.step("Annotations: single labels and their ancestors"):
         results = _annotate(world, out, account)
+        results.placement = placement
     with account.step("The teacher, co-occurrence and rules"):
         opinion = _teach(results, out, account)
     with account.step("Why three pictures have their labels"):
         _explain(results, account)
-    with account.step(f"The same network trained on each kind of labels, {size.seeds} seeds"):
-        _train(results, opinion, out, size, account)
+    with account.step(f"A small network trained on single and on regenerated labels, {_counted(size.seeds, 'seed')}"):
+        held_out = _train(results, out, size, account)
+    with account.step(f"The teacher's last layer learned from four kinds of labels, {_counted(size.seeds, 'seed')}"):
+        _learn_layers(results, opinion, held_out, size, account)
     results.steps = account.steps
     with account.step("A page to look at"):
         _report(results, out, account)
     return results
 
 
-def _published(out: Path, account: Account) -> None:
+def _published(out: Path, account: Account) -> Hierarchy | None:
+    """Regenerate the published list; its hierarchy, or None where it is not at hand."""
     folder = published_folder()
     if folder is None:
         account.say(f"{LIST_FILE} is not at hand: set MLIMAGES_DATA to the folder with it and its dictionary")
-        return
+        return None
     published = regenerate_published(folder, out / "published", account)
     title = "ML-Images, with the counts of the published list"
     write_explorer(published.hierarchy, out / "published.html", counts=published.category_counts(), title=title)
+    return published.hierarchy
+
+
+def _say_placement(placement: Placement, categories: int, objects: int, account: Account) -> None:
+    account.say(
+        f"{placement.categories} of these {categories}, and {placement.objects} of the {objects} objects, are among "
+        f"the {len(placement.published):,} of ML-Images"
+    )
+    for each in placement.others[:_PLACED_SHOWN]:
+        where = "below none of them" if each.below is None else f"is published as its {placement.name(each.below)}"
+        account.say(f"  {each.name} ({each.key}) {where}")
 
 
 def _annotate(world: World, out: Path, account: Account) -> Results:
@@ -175,48 +200,66 @@ def _say_judgements(judgements: list[Judgement], chosen: Judgement, account: Acc
 
 
 def _explain(results: Results, account: Account) -> None:
-    """Explain two pictures that a rule reached, where there are as many, and one that none did."""
-    reached: list[str] = []
-    plain: list[str] = []
-    for batch in results.regenerated.batches(columns=["image", "origins"]):
-        for image, origins in zip(batch.column("image").to_pylist(), batch.column("origins").to_pylist(), strict=True):
-            (reached if Origin.COOCCURRENCE in origins else plain).append(image)
-    for image in (reached[:2] + plain)[:3]:
-        explanation = explain(results.regenerated, image)
-        results.explanations.append((image, explanation))
+    """Explain a picture on which a rule was right, one on which a rule was wrong, and one that no rule reached."""
+    true_objects = {scene.name: scene.objects for scene in results.world.training}
+    found: dict[str, str] = {}
+    for batch in results.regenerated.batches(columns=["image", "labels", "origins"]):
+        columns = (batch.column(name).to_pylist() for name in ("image", "labels", "origins"))
+        for image, labels, origins in zip(*columns, strict=True):
+            true = {int(i) for key in true_objects[image] for i in results.world.hierarchy.ancestors(key)}
+            true.update(results.world.hierarchy.index(true_objects[image]).tolist())
+            added = [label in true for label, origin in zip(labels, origins, strict=True) if origin == _BY_RULE]
+            found.setdefault(WRONG if not all(added) else RIGHT if added else UNREACHED, image)
+    for kind in (RIGHT, WRONG, UNREACHED):
+        if kind not in found:
+            continue
+        explanation = explain(results.regenerated, found[kind])
+        results.explanations.append((kind, found[kind], explanation))
+        account.say(f"{kind}, {', '.join(_names(results, true_objects[found[kind]]))}:")
         for line in repr(explanation).splitlines():
             account.say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}...")
 
 
-def _train(results: Results, opinion: Opinion, out: Path, size: Size, account: Account) -> None:
-    from mlimages.demo.looking import look
-    from mlimages.demo.training import MEASURES, HeldOut, summary, train_and_judge
-    from mlimages.demo.verdict import ANCESTORS, COMPLETE, REGENERATED, SINGLE, verdict
+def _names(results: Results, keys: Sequence[str]) -> list[str]:
+    return [results.world.hierarchy[key].name for key in keys]
 
-    world = results.world
-    place = {key: column for column, key in enumerate(world.collection.keys)}
-    held_out = HeldOut(
-        seen=look(opinion.network, world.images, world.held_out, progress=account.progress("held-out scenes")),
-        table=AnnotationTable.open(out / "tables" / "held-out"),
-        objects=world.hierarchy.index(world.collection.keys),
-        main=np.array([place[scene.published] for scene in world.held_out]),
-    )
-    folders = {SINGLE: "single", ANCESTORS: "ancestors", REGENERATED: "regenerated", COMPLETE: "truth"}
-    progress = account.progress("trainings")
-    for seed in range(size.seeds):
-        for labels, folder in folders.items():
-            table = AnnotationTable.open(out / "tables" / folder)
-            results.runs.append(
-                train_and_judge(opinion.seen, table, held_out, labels=labels, seed=seed, epochs=size.epochs)
-            )
-            progress(len(results.runs), size.seeds * len(folders))
-    account.say(f"{'held-out scenes':<16}" + "".join(f"{labels:>20}" for labels in folders))
-    summaries = [summary(results.runs, labels) for labels in folders]
-    for name in MEASURES:
-        shown = (f"{each[name][0]:.3f} ± {each[name][1]:.3f}" for each in summaries)
-        account.say(f"{name.replace('_', ' '):<16}" + "".join(f"{each:>20}" for each in shown))
-    for line in verdict(results):
+
+def _train(results: Results, out: Path, size: Size, account: Account) -> HeldOut:
+    from mlimages.demo.comparison import compare_networks, make_held_out
+    from mlimages.demo.verdict import network_verdict
+
+    held_out = make_held_out(results.world, out / "tables")
+    results.network, results.runs = compare_networks(results.world, out, held_out, size, account)
+    account.say(f"{results.network}:")
+    _say_scores(results.runs, account)
+    for line in network_verdict(results):
         account.say(line)
+    return held_out
+
+
+def _learn_layers(results: Results, opinion: Opinion, held_out: HeldOut, size: Size, account: Account) -> None:
+    from mlimages.demo.comparison import compare_layers
+    from mlimages.demo.verdict import layer_verdict
+
+    results.layers = compare_layers(results.world, opinion, held_out, size, account)
+    _say_scores(results.layers, account)
+    for line in layer_verdict(results):
+        account.say(line)
+
+
+def _say_scores(runs: list[Trained], account: Account) -> None:
+    from mlimages.demo.training import MEASURES, count_seeds, shown, summary
+
+    kinds = list(dict.fromkeys(run.labels for run in runs))
+    account.say(f"{'held-out scenes':<16}" + "".join(f"{kind:>20}" for kind in kinds))
+    summaries = [summary(runs, kind) for kind in kinds]
+    for name in MEASURES:
+        cells = (shown(each[name], seeds=count_seeds(runs)) for each in summaries)
+        account.say(f"{name.replace('_', ' '):<16}" + "".join(f"{each:>20}" for each in cells))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _report(results: Results, out: Path, account: Account) -> None:

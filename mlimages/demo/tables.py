@@ -19,8 +19,8 @@ LEAST_SCORE = 0.05
 
 
 def objects_hierarchy(keys: Iterable[str]) -> Hierarchy:
-    """The synsets of the objects and all their hypernyms, out of the embedded WordNet."""
-    return Hierarchy.from_wordnet(close_upwards(keys))
+    """The synsets of the objects and all their hypernyms, each with all its parents, out of the embedded WordNet."""
+    return Hierarchy.from_wordnet(close_upwards(keys), multiple_parents=True)
 
 
 def write_list(scenes: Sequence[Scene], hierarchy: Hierarchy, path: Path) -> None:

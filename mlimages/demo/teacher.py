@@ -18,7 +18,7 @@ from torch import Tensor
 from mlimages.demo.account import Account
 from mlimages.demo.head import learn
 from mlimages.demo.looking import look
-from mlimages.demo.network import imagenet_network, own_network, projected
+from mlimages.demo.network import TEACHER, imagenet_network, own_network, projected
 from mlimages.demo.scenes import Scene
 from mlimages.demo.world import World
 from mlimages.models.build import TimmModel
@@ -66,7 +66,7 @@ def take_teacher(world: World, folder: Path, account: Account) -> Opinion:
         Is told.
     """
     keys = world.collection.keys
-    network = imagenet_network()
+    network = imagenet_network(TEACHER)
     knows_imagenet = network is not None
     if network is None:
         network = own_network(world, folder, account)

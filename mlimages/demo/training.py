@@ -1,4 +1,4 @@
-"""The same layer learned from single labels and from regenerated ones, and both judged on held-out scenes."""
+"""What trainings are judged by: what is truly in held-out scenes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from statistics import mean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mlimages import AnnotationTable
-from mlimages.demo.head import learn
 from mlimages.models import MultiLabelMetrics, consistent
 
 #: What is measured: the name in the tables, and what it says.
@@ -36,14 +34,14 @@ class Trained:
         Of the training.
     scores : dict of str to float
         Each of `MEASURES`, from 0 to 1.
-    curve : tuple of (int, float)
-        Epoch and mean loss.
+    curve : tuple of (float, float)
+        Epochs so far and mean loss since the last.
     """
 
     labels: str
     seed: int
     scores: dict[str, float]
-    curve: tuple[tuple[int, float], ...]
+    curve: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +50,6 @@ class HeldOut:
 
     Parameters
     ----------
-    seen : float16 tensor [m, places, F]
-        What the network sees in the held-out scenes.
     table : AnnotationTable
         What is truly in them.
     objects : int32 array [k]
@@ -62,21 +58,9 @@ class HeldOut:
         The main object of each scene, as position in `objects`.
     """
 
-    seen: Tensor
     table: AnnotationTable
     objects: NDArray[np.int32]
     main: NDArray[np.int64]
-
-
-def train_and_judge(
-    seen: Tensor, table: AnnotationTable, held_out: HeldOut, *, labels: str, seed: int, epochs: int
-) -> Trained:
-    """Learn the labels of a table, of scenes in which a network saw something, and judge the outcome.
-
-    What a row of the table does not list is taken as absent.
-    """
-    head = learn(seen, (table.multi_hot(np.arange(len(table))) > 0).astype(np.float32), epochs=epochs, seed=seed)
-    return Trained(labels, seed, judge_scores(head.probabilities(held_out.seen), held_out), head.curve)
 
 
 def judge_scores(probabilities: NDArray[np.float32], held_out: HeldOut) -> dict[str, float]:
@@ -109,3 +93,13 @@ def summary(runs: Sequence[Trained], labels: str) -> dict[str, tuple[float, floa
         name: (mean(each[name] for each in scores), stdev([each[name] for each in scores]) if len(scores) > 1 else 0.0)
         for name in MEASURES
     }
+
+
+def shown(found: tuple[float, float], *, seeds: int) -> str:
+    """Mean and spread; the mean alone of a single run."""
+    return f"{found[0]:.3f}" + (f" ± {found[1]:.3f}" if seeds > 1 else "")
+
+
+def count_seeds(runs: Sequence[Trained]) -> int:
+    """How many seeds there are."""
+    return len({run.seed for run in runs})

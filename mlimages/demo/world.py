@@ -22,14 +22,14 @@ class Size:
     labelled, training, held_out : int
         Scenes that the teacher learns from, that are annotated and trained on, and that judge.
     seeds, epochs : int
-        Trainings on each kind of labels, and how often each sees every scene.
+        Trainings on each kind of labels, and how often the small network sees every scene in each.
     """
 
     labelled: int = 900
     training: int = 2000
     held_out: int = 600
     seeds: int = 3
-    epochs: int = 8
+    epochs: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

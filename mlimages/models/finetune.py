@@ -51,7 +51,9 @@ def finetuning(values: Mapping[str, Any]) -> TrainConfig:
     """
     given = {name: value for name, value in values.items() if value is not None}
     if not given.get("start") and not given.get("pretrained"):
-        raise ModelError("fine-tuning begins with a trained model: give --start, or --set pretrained=true and --model")
+        raise ModelError(
+            "fine-tuning begins with a trained model: give --start, or --set pretrained=true --set model=NAME"
+        )
     if given.get("start"):
         given.setdefault("model", load_card(given["start"]).name)
     defaults = TrainConfig.of(_RECIPE | {"epochs": _EPOCHS} | given)  # checks the types of what is computed with

@@ -18,16 +18,19 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision
 
 from mlimages.errors import ModelError
 from mlimages.models.card import Preprocessing
+from mlimages.models.colourkernels import contrast_last, contrast_second
+from mlimages.models.turnkernels import turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_BRIGHTNESS = 32  # of 255, added
-_HUE = 0.2
-_LEAST, _GREATEST = 0.5, 1.5  # factors of saturation and contrast
-_DEGREES = 45.0
+_BRIGHTNESS = (-32, 32)  # of 255, added
+_HUE = (-0.2, 0.2)  # turns
+_FACTOR = (0.5, 1.5)  # of saturation and contrast
+_DEGREES = (-45, 45)
 _CENTRAL = 0.8  # of height and width, for evaluation
 _NARROWEST, _WIDEST = 0.75, 1.33  # width over height of random crops
+_TRIES = 10  # of a random crop, before the middle is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,49 @@ class Preprocess:
         return self.change(picture if isinstance(picture, Tensor) else F.pil_to_tensor(picture))
 
 
+@dataclass(frozen=True, slots=True)
+class RandomCrop:
+    """A random part of a picture, resized to a square and flipped in half of the cases.
+
+    What torchvision's RandomResizedCrop and RandomHorizontalFlip do, with all draws made at once.
+
+    Attributes
+    ----------
+    size : int
+        Height and width of the square.
+    interpolation : InterpolationMode
+    least_area : float
+        The least part of the area.
+    """
+
+    size: int
+    interpolation: v2.InterpolationMode
+    least_area: float
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Crop, resize and perhaps flip uint8 [3, H, W]."""
+        flip, *draws = torch.rand(1 + 4 * _TRIES, dtype=torch.float64).tolist()
+        top, left, height, width = self.window(picture.shape[-2], picture.shape[-1], draws)
+        square = F.resized_crop(
+            picture, top, left, height, width, [self.size, self.size], interpolation=self.interpolation
+        )
+        tensor: Tensor = F.hflip(square) if flip < 0.5 else square
+        return tensor
+
+    def window(self, height: int, width: int, draws: list[float]) -> tuple[int, int, int, int]:
+        """Top, left, height and width of a part of a picture, from 40 `draws` from [0, 1)."""
+        logs = math.log(_NARROWEST), math.log(_WIDEST)
+        for at in range(0, 4 * _TRIES, 4):
+            area = height * width * between(self.least_area, 1.0, draws[at])
+            aspect = math.exp(between(*logs, draws[at + 1]))
+            high, wide = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+            if 0 < high <= height and 0 < wide <= width:
+                return int(draws[at + 2] * (height - high + 1)), int(draws[at + 3] * (width - wide + 1)), high, wide
+        high = min(height, max(1, round(width / _NARROWEST)))
+        wide = min(width, max(1, round(height * _WIDEST)))
+        return (height - high) // 2, (width - wide) // 2, high, wide
+
+
 def training(preprocessing: Preprocessing, *, size: int | None = None, least_area: float = 0.7) -> Preprocess:
     """What the published training did to a picture: crop, flip, and one of three fates drawn evenly.
 
@@ -69,19 +115,8 @@ def training(preprocessing: Preprocessing, *, size: int | None = None, least_are
     least_area : float, optional
         0.7 in pre-training; 0.05 where the network is then fine-tuned on ImageNet.
     """
-    size = size or preprocessing.size
-    crop = v2.Compose(
-        [
-            v2.RandomResizedCrop(
-                size,
-                scale=(least_area, 1.0),
-                ratio=(_NARROWEST, _WIDEST),
-                interpolation=v2.InterpolationMode(preprocessing.interpolation),
-            ),
-            v2.RandomHorizontalFlip(),
-        ]
-    )
-    return Preprocess(partial(_train, crop), math.ceil(size / math.sqrt(least_area * _NARROWEST)))
+    crop = RandomCrop(size or preprocessing.size, v2.InterpolationMode(preprocessing.interpolation), least_area)
+    return Preprocess(partial(_train, crop), math.ceil(crop.size / math.sqrt(least_area * _NARROWEST)))
 
 
 def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: str = "central") -> Preprocess:
@@ -134,38 +169,25 @@ def _classifier(crop: v2.Transform, picture: Tensor) -> Tensor:
     return tensor
 
 
-def _train(crop: v2.Transform, picture: Tensor) -> Tensor:
-    cropped: Tensor = crop(picture)
-    fate = int(torch.randint(3, ()))
-    if fate == 0:
+def _train(crop: RandomCrop, picture: Tensor) -> Tensor:
+    cropped = crop(picture)
+    fate, *draws = torch.rand(6, dtype=torch.float64).tolist()
+    if fate >= 2 / 3:
+        return cropped
+    angle, shift, saturation, hue, contrast = (
+        between(low, high, draw)
+        for (low, high), draw in zip((_DEGREES, _BRIGHTNESS, _FACTOR, _HUE, _FACTOR), draws, strict=True)
+    )
+    pixels = cropped.clone(memory_format=torch.contiguous_format)  # a picture of that size already is not copied
+    if fate < 1 / 3:
         # TensorFlow's own rotation took the nearest pixel and left the corners black
-        turned = F.rotate(cropped, _uniform(-_DEGREES, _DEGREES), interpolation=v2.InterpolationMode.NEAREST)
-        return _contrast(_hue(_saturation(_brightness(turned))))
-    if fate == 1:
-        return _hue(_saturation(_contrast(_brightness(cropped))))
-    return cropped
+        turn(pixels.numpy(), math.radians(angle), (turned := torch.empty_like(pixels)).numpy())
+        contrast_last(turned.numpy(), round(shift), saturation, hue, contrast)
+        return turned
+    contrast_second(pixels.numpy(), round(shift), contrast, saturation, hue)
+    return pixels
 
 
-def _brightness(picture: Tensor) -> Tensor:
-    shift = round(_uniform(-_BRIGHTNESS, _BRIGHTNESS))  # added, as TensorFlow does; torchvision would multiply
-    return (picture.to(torch.int16) + shift).clamp(0, 255).to(torch.uint8)
-
-
-def _saturation(picture: Tensor) -> Tensor:
-    changed: Tensor = F.adjust_saturation(picture, _uniform(_LEAST, _GREATEST))
-    return changed
-
-
-def _hue(picture: Tensor) -> Tensor:
-    shown = F.to_pil_image(picture)  # whose hue takes half the time of a tensor's
-    changed: Tensor = F.pil_to_tensor(F.adjust_hue(shown, _uniform(-_HUE, _HUE)))
-    return changed
-
-
-def _contrast(picture: Tensor) -> Tensor:
-    changed: Tensor = F.adjust_contrast(picture, _uniform(_LEAST, _GREATEST))
-    return changed
-
-
-def _uniform(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))
+def between(low: float, high: float, draw: float) -> float:
+    """Where a `draw` from [0, 1) falls from `low` to `high`."""
+    return low + (high - low) * draw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +50,12 @@ class Ranks:
         if self.world > 1:
             torch.distributed.all_reduce(values)
         return values
+
+    def take_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all ranks the first one's values, in place; all must ask."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, src=0)
 
     def share(self, make: Callable[[], T]) -> T:
         """What the first rank makes, on all of them; all must ask. It is pickled, and so is an error of ours."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from mlimages.annotate.manifest import Part
-from mlimages.annotate.rayengine import quiet
+from mlimages.annotate.rayengine import quiet, until_first_error
 from mlimages.errors import MlimagesError, import_extra
 from mlimages.models.predictionunit import UnitMaker
 
@@ -28,7 +29,7 @@ def run_on_ray(maker: UnitMaker, waiting: list[int], *, device: str, workers: in
     MissingExtraError
         Where Ray is not installed.
     MlimagesError
-        What a unit raised.
+        What the first unit, by number, raised.
     """
     ray = import_extra("ray", extra="ray")
     data = import_extra("ray.data", extra="ray")
@@ -50,11 +51,8 @@ def run_on_ray(maker: UnitMaker, waiting: list[int], *, device: str, workers: in
                 num_cpus=1,
                 num_gpus=1 if device == "cuda" else 0,
             )
-            for row in made.iter_rows():
-                result = pickle.loads(row["made"])
-                if not isinstance(result, Part):
-                    raise result
-                yield result
+            with closing(iter(made.iter_rows())) as rows:  # ends what still runs before Ray itself is ended
+                yield from until_first_error((pickle.loads(row["made"]) for row in rows), waiting)
     finally:
         if begun_here:
             ray.shutdown()
@@ -75,5 +73,5 @@ class _Actor:
                 result: Part | BaseException = self._maker.make(index)
             except (MlimagesError, OSError) as error:  # as a value: raised, it would reach the caller wrapped
                 result = error
-            made.append(pickle.dumps(result))
+            made.append(pickle.dumps((index, result)))
         return pa.table({"made": pa.array(made, pa.binary())})

@@ -68,8 +68,8 @@ def load_teacher(source: _Path, hierarchy: Hierarchy, **options: Any) -> Teacher
                                 as the 5,000-way Open Images V2 ResNet-101 of Google (class file:
                                 ``classes-trainable.txt``)
     ``timm:NAME``               a timm network, with the weights that timm publishes or those of a file
-    ``python:MODULE:NAME``      a :class:`Teacher`, or a callable from numpy's float32 [B, 3, H, W] in [-1, 1] to
-                                probabilities [B, classes], such as one that runs an ONNX session
+    ``python:MODULE:NAME``      a :class:`Teacher`, or a callable from a numpy array, float32 [B, 3, H, W] in [-1, 1],
+                                to probabilities [B, classes], such as one that runs an ONNX session
     ==========================  ====================================================================================
 
     Parameters

@@ -224,10 +224,7 @@ def _entry(key: bytes, message: bytes, shards: int) -> Variable:
     fields = dict(every)
     shape = _shape(_message(fields.get(2, b"")))
     dtype, shard, offset, size, checksum = (_number(fields.get(number, 0)) for number in (1, 3, 4, 5, 6))
-    possible = (
-        len(shape) <= _MOST_DIMENSIONS and min(shape, default=0) >= 0 and math.prod(filter(None, shape)) < 1 << 58
-    )
-    if not 0 <= shard < shards or offset < 0 or size < 0 or not possible:
+    if not 0 <= shard < shards or offset < 0 or size < 0 or not _is_possible(shape):
         raise DamageError(
             f"variable {name!r:.80} has shape {list(shape)[:8]}, shard {shard} of {shards}, offset {offset}, "
             f"size {size}"

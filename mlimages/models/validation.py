@@ -46,6 +46,8 @@ class Validation:
     def __call__(self) -> dict[str, float]:
         """The metrics by name; top-k accuracy for the softmax, else those of many labels."""
         run, ranks = self._run, self._ranks
+        # batch norm has seen other pictures on each rank since the last step; the first one's statistics are saved
+        ranks.take_first(run.final.buffers())
         feed = feed_of(self._images, self._how, rank=ranks.rank, world=ranks.world)
         single = TopKAccuracy()
         many = MultiLabelMetrics(run.hierarchy)

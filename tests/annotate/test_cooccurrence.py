@@ -234,6 +234,22 @@ def test_counts_stay_exact_where_cells_carry(zoo: Hierarchy, monkeypatch: pytest
     assert counted.total == rows
 
 
+@pytest.mark.parametrize("dense", [True, False])
+def test_counts_stay_exact_where_the_pairs_of_a_row_do_not_fit_what_is_listed_at_once(
+    zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch, dense: bool
+) -> None:
+    monkeypatch.setattr(paircounter, "DENSE_BYTES", paircounter.DENSE_BYTES if dense else 0)
+    monkeypatch.setattr(paircounter, "_RUN_PAIRS", 1000)
+    names, sources, targets = [str(i) for i in range(3000)], [ROSE, CAT, DOG], [WATER, STUFF, PET, PUPPY, PLANT]
+    counted = Cooccurrence.count(
+        annotations_of({name: [(label, 1.0) for label in sources] for name in names}),
+        predictions_of({name: [(label, 1.0) for label in targets] for name in names}),
+        hierarchy=zoo,
+        workers=1,
+    )  # 15 pairs a row: neither 4,096 nor 1,000 is a multiple
+    assert pairs_in(counted)[0] == {(source, target): 3000 for source in sources for target in targets}
+
+
 def test_wilson_interval_agrees_with_published_values() -> None:
     assert wilson_lower(np.array([0, 10]), np.array([10, 10])).tolist() == pytest.approx([0.0, 0.7225], abs=1e-4)
 

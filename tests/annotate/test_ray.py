@@ -9,6 +9,7 @@ import pytest
 import mlimages
 from mlimages import Hierarchy
 from mlimages.annotate import source
+from mlimages.annotate.rayengine import until_first_error
 from mlimages.errors import FormatError, MissingExtraError
 
 # Ray warns of its own deprecated settings, and leaves files of its processes to the garbage collector
@@ -58,6 +59,21 @@ def test_ray_makes_the_parts_of_the_local_engine(
     files = {each.name: each.read_bytes() for each in (tmp_path / "oi-local").iterdir()}
     assert {each.name: each.read_bytes() for each in (tmp_path / "oi-ray").iterdir()} == files
     assert capfd.readouterr().out == ""
+
+
+def test_the_first_error_is_that_of_the_lowest_number_in_whatever_order_they_come() -> None:
+    arriving = [(5, ValueError("of 5")), (0, "part 0"), (3, ValueError("of 3")), (4, "part 4"), (2, "part 2")]
+
+    def results() -> Iterator[tuple[int, object]]:
+        yield from arriving
+        yield 1, "part 1"
+        pytest.fail("waited for what comes after the error")
+
+    found = until_first_error(results(), range(8))
+    assert [next(found) for _ in range(4)] == ["part 0", "part 4", "part 2", "part 1"]
+    with pytest.raises(ValueError, match="of 3"):
+        next(found)
+    assert list(until_first_error([(1, "b"), (0, "a")], [0, 1])) == ["b", "a"]
 
 
 def test_without_ray_its_extra_is_named(zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

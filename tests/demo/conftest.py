@@ -21,5 +21,5 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_results(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """The whole demo at a small size, without any photographs."""
-    size = Size(labelled=120, training=240, held_out=48, seeds=1, epochs=3)
+    size = Size(labelled=120, training=192, held_out=48, seeds=1, epochs=2)
     return run(demo_folder, cache=tmp_path_factory.mktemp("cache"), size=size, pictures="shapes")

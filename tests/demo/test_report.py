@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from mlimages import AnnotationTable
+from mlimages.annotate import Origin
 from mlimages.demo.results import Results
+from mlimages.demo.run import RIGHT, UNREACHED, WRONG
+from mlimages.demo.smallnetwork import SIDE
 from mlimages.demo.training import MEASURES
+from mlimages.models import read_card
 
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
@@ -18,10 +23,10 @@ QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "-
 
 def test_tables_hold_what_the_steps_say(demo_results: Results, demo_folder: Path) -> None:
     tables = {name: AnnotationTable.open(demo_folder / "tables" / name) for name in ("single", "regenerated", "truth")}
-    assert {name: len(table) for name, table in tables.items()} == dict.fromkeys(tables, 240)
+    assert {name: len(table) for name, table in tables.items()} == dict.fromkeys(tables, 192)
     labels = {title: counted.labels for title, counted in demo_results.statistics.items()}
     assert list(labels) == ["published labels", "with ancestors", "with ancestors and rules", "truth"]
-    assert labels["published labels"] == 240
+    assert labels["published labels"] == 192
     chosen = demo_results.chosen
     assert chosen is not None
     assert labels["with ancestors and rules"] == labels["with ancestors"] + chosen.added
@@ -43,15 +48,37 @@ def test_judgements_grow_stricter_with_the_threshold(demo_results: Results) -> N
 
 
 def test_trainings_on_every_kind_of_labels_are_measured(demo_results: Results) -> None:
-    assert [run.labels for run in demo_results.runs] == [
+    single, ancestors, regenerated, complete = (
         "single labels",
         "with ancestors",
         "regenerated labels",
         "complete labels",
-    ]
-    for run in demo_results.runs:
+    )
+    assert [run.labels for run in demo_results.runs] == [single, regenerated]
+    assert [run.labels for run in demo_results.layers] == [single, ancestors, regenerated, complete]
+    for run in [*demo_results.runs, *demo_results.layers]:
         assert set(run.scores) == set(MEASURES)
         assert all(0 <= score <= 1 for score in run.scores.values())
+        assert run.curve[-1][1] < run.curve[0][1]  # it learned
+    assert all(run.scores["map_objects"] > 0.5 for run in demo_results.layers)  # chance is below 0.2
+
+
+def test_networks_were_trained_by_our_trainer_from_the_tables(demo_results: Results, demo_folder: Path) -> None:
+    for kind in ("single", "regenerated"):
+        run = demo_folder / "network" / f"{kind}-0"
+        card = read_card(run / "model.safetensors")
+        assert card.categories == demo_results.world.hierarchy.keys
+        assert card.preprocessing.size == SIDE
+        assert (run / "log.csv").read_text().startswith("step,epoch,images,broken,loss,")
+
+
+def test_pictures_explained_are_one_of_each_kind(demo_results: Results) -> None:
+    assert [kind for kind, _, _ in demo_results.explanations] == [RIGHT, WRONG, UNREACHED]
+    reached = [
+        any(row.origin == Origin.COOCCURRENCE for row in explanation.rows)
+        for _, _, explanation in demo_results.explanations
+    ]
+    assert reached == [True, True, False]
 
 
 def test_page_shows_everything_and_asks_for_nothing(demo_results: Results, demo_folder: Path) -> None:
@@ -69,21 +96,31 @@ def test_page_shows_everything_and_asks_for_nothing(demo_results: Results, demo_
         page.on("request", lambda request: requests.append(request.url))
         page.goto(page_path.as_uri())
         headings = page.locator("h2").all_text_contents()
-        figures = page.locator("#pictures ~ .grid").first.locator("img")
-        widths = figures.evaluate_all("images => images.map(image => image.naturalWidth)")
+        widths = page.locator("img").evaluate_all("images => images.map(image => image.naturalWidth)")
         explained = page.locator(".explained").count()
         charts = page.locator("svg polyline").count()
         tree = page.frame_locator("iframe").locator("[role=treeitem]")
         expect(tree.first).to_contain_text("entity")
         page.frame_locator("iframe").locator("#query").fill("balloon")
         expect(page.frame_locator("iframe").locator("#results")).to_contain_text("balloon")
+        colors = [_paper_and_ink(page, scheme) for scheme in ("light", "dark")]
         page.set_viewport_size({"width": 400, "height": 800})
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         browser.close()
     assert headings == ["The pictures", "The labels", "The teacher", "The rules", "Three pictures explained",
                         "Does it help?", "The hierarchy", "How long it took"]  # fmt: skip
-    assert widths == [144] * 24
-    assert (explained, charts) == (3, 12)
+    assert widths == [144] * (24 + 3)
+    assert (explained, charts) == (3, 10)
     assert overflow <= 0
+    (light_paper, light_ink), (dark_paper, dark_ink) = colors
+    assert light_paper > 200 > 100 > light_ink
+    assert dark_ink > 200 > 100 > dark_paper
     assert trouble == []
     assert {url for url in requests if not url.startswith(("data:", "about:"))} == {page_path.as_uri()}
+
+
+def _paper_and_ink(page: Page, scheme: Literal["light", "dark"]) -> tuple[int, int]:
+    """The red of the background and of the text, 0 to 255, in a color scheme."""
+    page.emulate_media(color_scheme=scheme)
+    style = "getComputedStyle(document.body)"
+    return tuple(page.evaluate(f"parseInt({style}.{name}.match(/[0-9]+/)[0])") for name in ("backgroundColor", "color"))

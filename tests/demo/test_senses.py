@@ -7,6 +7,7 @@ from pathlib import Path
 import pooch
 import pytest
 
+from mlimages.demo.scenes import SceneMaker
 from mlimages.demo.senses import CORRECTIONS, noun_phrase, synset_of_stamps
 from mlimages.demo.stamps import COMPANIONS, ImageNetRelation, find_stamps, read_stamps
 from mlimages.hierarchy.taxonomy import taxonomy
@@ -74,3 +75,19 @@ def test_stamps_of_the_package_are_read_where_they_are_here() -> None:
     assert len(collection.cutouts) >= 170
     assert {each.name: each.key for each in collection.cutouts}["animals/mammals/aquatic/otter"] == "n02444819"
     assert len(collection.companions) == len(COMPANIONS)
+
+
+def test_photographs_stand_beside_each_other_as_planted() -> None:
+    folder = find_stamps(Path(pooch.os_cache("mlimages")))
+    if folder is None:
+        pytest.skip("the photographs of tuxpaint-stamps-default are not here: make demo brings them")
+    maker = SceneMaker(read_stamps(folder))
+    scenes = [maker.make("x", number)[0] for number in range(1000)]
+    seldom, often = [], []
+    for each in maker.collection.companions:
+        beside = [each.key in scene.objects for scene in scenes if scene.published == each.beside]
+        (often if each.probability > 0.5 else seldom).append((sum(beside), len(beside) * each.probability))
+    for counts in (seldom, often):
+        observed, planted = map(sum, zip(*counts, strict=True))
+        assert planted > 8
+        assert 0.7 * planted < observed < 1.3 * planted  # some find no place

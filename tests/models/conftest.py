@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from mlimages.annotate.pipeline import annotate
+from mlimages.models import build_model, save_model
 
 collect_ignore = ["tensorflow_reference.py", "tensorflow_slim_reference.py"]
 
@@ -48,3 +49,12 @@ def pictures(zoo, tmp_path_factory) -> Pictures:
         (folder / f"{part}.txt").write_text("".join(lines))
     annotate(sorted(folder.glob("*.txt")), zoo, out=folder / "table")
     return Pictures(folder / "table", folder / "images")
+
+
+@pytest.fixture
+def pretrained(tmp_path, zoo):
+    """A published ResNet-50 would be slow: one of timm's smallest, with the categories of the zoo."""
+    model = build_model("test_resnet", num_classes=10)
+    path = tmp_path / "pretrained.safetensors"
+    save_model(model, path, hierarchy=zoo)
+    return path

@@ -1,4 +1,4 @@
-"""Batches: each image once, the same whoever loads; labels as a matrix; broken pictures; preprocessing."""
+"""Batches: each image once, the same whoever loads; labels as a matrix; broken pictures; decoding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlimages.models import Preprocessing
 from mlimages.models.data import MultiHot, ParquetImages, loader
 from mlimages.models.order import Batches, Ticket
 from mlimages.models.pictures import decode_tensor
-from mlimages.models.preprocess import _brightness, evaluation, normalised, training
+from mlimages.models.preprocess import evaluation, training
 
 SMALL = Preprocessing(size=16)
 EVALUATION = evaluation(SMALL)
@@ -258,80 +258,6 @@ def images_of_the_session(pictures, tmp_path_factory):
     return ParquetImages(pictures.table, folder, preprocess=EVALUATION)
 
 
-# preprocessing --------------------------------------------------------------------------------------------------------
-
-
-def picture(width=100, height=50):
-    """Red grows to the right, green downwards."""
-    red = np.broadcast_to(np.linspace(0, 255, width), (height, width))
-    green = np.broadcast_to(np.linspace(0, 255, height)[:, None], (height, width))
-    return Image.fromarray(np.stack([red, green, np.zeros((height, width))], axis=2).astype(np.uint8))
-
-
-def test_central_evaluation_takes_the_middle_eight_tenths():
-    found = evaluation(Preprocessing(size=40))(picture()).float()
-    assert found.shape == (3, 40, 40)
-    assert found[0, 20, 0].item() == pytest.approx(0.1 * 255, abs=4)
-    assert found[0, 20, -1].item() == pytest.approx(0.9 * 255, abs=4)
-    assert found[1, 0, 20].item() == pytest.approx(0.1 * 255, abs=6)
-
-
-@pytest.mark.parametrize(("size", "shorter"), [(224, 256), (299, 342)])
-def test_classifier_evaluation_resizes_the_shorter_side_and_takes_the_square(size, shorter):
-    found = evaluation(Preprocessing(size=size), crop="classifier")(picture(400, 200)).float()
-    assert found.shape == (3, size, size)
-    edge = (2 * shorter - size) / 2 / (2 * shorter) * 255
-    assert found[0, 100, 0].item() == pytest.approx(edge, abs=3)
-    assert found[1, 0, 100].item() == pytest.approx((shorter - size) / 2 / shorter * 255, abs=3)
-
-
-def test_unknown_crop_is_refused():
-    with pytest.raises(ModelError, match="crop is 'corner': expected central or classifier"):
-        evaluation(SMALL, crop="corner")
-
-
-def test_training_meets_its_three_fates():
-    prepare = training(Preprocessing(size=32))
-    plain = Image.new("RGB", (64, 64), (200, 100, 50))
-    torch.manual_seed(0)
-    turned = jittered = left = 0
-    for _ in range(300):
-        found = prepare(plain)
-        assert found.shape == (3, 32, 32)
-        if (found != found[:, :1, :1]).any():  # only turning brings in black corners
-            turned += 1
-        elif found[:, 0, 0].tolist() != [200, 100, 50]:
-            jittered += 1
-        else:
-            left += 1
-    assert [turned, jittered, left] == [pytest.approx(100, abs=25)] * 3
-
-
-def test_jitter_shifts_brightness_by_at_most_32():
-    torch.manual_seed(0)
-    shifts = [int(_brightness(torch.full((3, 1, 1), 100, dtype=torch.uint8))[0, 0, 0]) - 100 for _ in range(300)]
-    assert -32 <= min(shifts) < -25
-    assert 25 < max(shifts) <= 32
-    assert _brightness(torch.tensor([250], dtype=torch.uint8)).item() >= 218  # no wrapping round at 255
-
-
-def test_training_crop_keeps_seven_tenths_of_the_area():
-    prepare, ramp = training(Preprocessing(size=64)), picture(64, 64)
-    spans = []
-    for seed in range(120):
-        torch.manual_seed(seed)
-        found = prepare(ramp).float()
-        if found[2].max() == 0 and found[:, 0].sum() > 0:  # not jittered nor turned
-            spans.append((found[0].max() - found[0].min()) * (found[1].max() - found[1].min()) / 255**2)
-    assert min(spans) > 0.6
-    assert min(spans) < 0.8
-
-
-def test_normalised_pictures_are_what_the_published_network_takes():
-    found = normalised(torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2), SMALL)
-    assert found.tolist() == [[[[-1.0, 1.0]]] * 3]
-
-
 # decoding -------------------------------------------------------------------------------------------------------------
 
 
@@ -362,9 +288,3 @@ def test_truncated_jpeg_is_broken():
     data = jpeg(200, 200, quality=95)
     with pytest.raises(PictureError, match="damaged JPEG"):
         decode_tensor(data[: len(data) // 2], least_side=50)
-
-
-def test_least_side_lets_no_crop_be_enlarged():
-    assert training(SMALL, least_area=0.75).least_side == 22  # 16 / sqrt(0.75 * 0.75)
-    assert evaluation(SMALL).least_side == 20
-    assert evaluation(SMALL, crop="classifier").least_side == 18

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.cli import app
 from mlimages.errors import DataNotFoundError, FormatError, ModelError
 from mlimages.models import (
     Architecture,
@@ -25,15 +21,10 @@ from mlimages.models import (
     ModelCard,
     Preprocessing,
     PublishedResNet,
-    TrainConfig,
     classify,
     evaluate_multi_label,
     evaluate_top_k,
-    finetuning,
-    load_model,
     results_table,
-    save_model,
-    train,
     trainable_categories,
     write_features,
 )
@@ -279,193 +270,3 @@ def test_features_take_packed_images(model, pictures, tmp_path):
 
     pack(pictures.table, pictures.images, tmp_path / "packed")
     assert write_features(model, [tmp_path / "packed"], tmp_path / "f.parquet", how=HOW) == (60, 0)
-
-
-# fine-tuning ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pretrained(tmp_path, zoo):
-    """A published ResNet-50 would be slow: one of timm's smallest, with the categories of the zoo."""
-    from mlimages.models import build_model
-
-    model = build_model("test_resnet", num_classes=10)
-    path = tmp_path / "pretrained.safetensors"
-    save_model(model, path, hierarchy=zoo)
-    return path
-
-
-def test_recipe_is_the_published_one(tmp_path):
-    from mlimages.models import build_model
-
-    save_model(build_model("resnet50-mlimages", num_classes=3), tmp_path / "start.safetensors")
-    config = finetuning({"table": "t", "out": "o", "start": str(tmp_path / "start.safetensors"), "batch": 256})
-    assert config.model == "resnet50-mlimages"
-    assert (config.loss, config.categories, config.freeze) == ("softmax", "imagenet-1k", 2)
-    assert (config.size, config.late_size, config.epochs, config.late_epoch) == (224, 299, 120, 90)
-    assert (config.schedule, config.learning_rate, config.decay_every) == ("staircase", 0.1, 30.0)
-    assert (config.weight_decay, config.norm_decay, config.least_area) == (1e-4, 1e-5, 0.05)
-
-
-def test_recipe_gives_way_and_scales(pretrained):
-    given = {"table": "t", "out": "o", "start": str(pretrained), "batch": 32, "epochs": 10, "size": 32}
-    config = finetuning(given)
-    assert (config.learning_rate, config.decay_every, config.late_epoch, config.freeze) == (0.0125, 2.5, 8, 0)
-    assert finetuning(given | {"learning_rate": 1.0, "late_epoch": 3}).late_epoch == 3
-    with pytest.raises(ModelError, match="begins with a trained model"):
-        finetuning({"table": "t", "out": "o"})
-
-
-def test_finetuned_model_tells_the_classes_at_both_sizes(pretrained, pictures, tmp_path):
-    (tmp_path / "keys.txt").write_text("\n".join(SHOWN))
-    options = {
-        "start": pretrained, "table": pictures.table, "images": pictures.images, "out": tmp_path / "run",
-        "categories": tmp_path / "keys.txt", "epochs": 8, "batch": 12, "size": 24, "late-size": 32, "workers": 0,
-        "learning-rate": 0.1, "valid-table": pictures.table, "valid-images": pictures.images,
-    }  # fmt: skip
-    given = [f"--{name}={value}" for name, value in options.items()]
-    result = run("finetune", *given, "--set=least_area=0.7", "--set=valid_every=3")
-    assert result.exit_code == 0, result.exception
-    model = load_model(tmp_path / "run" / "model.safetensors")
-    assert (model.card.activation, model.card.categories, model.card.preprocessing.size) == ("softmax", SHOWN, 32)
-    small, large = evaluate_top_k(model, pictures.table, pictures.images, sizes=(24, 32), how=HOW)
-    assert min(small.accuracy["top1"], large.accuracy["top1"]) > 0.9
-    with (tmp_path / "run" / "validation.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == [3, 6, 8]
-    assert float(rows[-1]["top1"]) == large.accuracy["top1"]
-
-
-def test_last_layer_for_other_categories_stays_new(pretrained, pictures, tmp_path, zoo):
-    keys = [*zoo.keys[1:], zoo.keys[0]]  # as many, in another order
-    (tmp_path / "keys.txt").write_text("\n".join(keys))
-    path = train(
-        TrainConfig(
-            table=str(pictures.table),
-            images=str(pictures.images),
-            out=str(tmp_path / "run"),
-            model="test_resnet",
-            start=str(pretrained),
-            categories=str(tmp_path / "keys.txt"),
-            size=32,
-            epochs=1,
-            batch=60,
-            workers=0,
-            schedule="cosine",
-            learning_rate=0.0,
-        )
-    )
-    before, after = load_model(pretrained).state_dict(), load_model(path).state_dict()
-    assert not torch.equal(before["backbone.fc.weight"], after["backbone.fc.weight"])
-    assert torch.equal(before["backbone.conv1.0.weight"], after["backbone.conv1.0.weight"])
-
-
-def test_frozen_stages_do_not_move_nor_do_their_statistics(pictures, tmp_path, zoo):
-    from mlimages.models import build_model
-
-    start = build_model("resnet50-mlimages", num_classes=10)
-    save_model(start, tmp_path / "start.safetensors", hierarchy=zoo)
-    config = TrainConfig(
-        table=str(pictures.table),
-        images=str(pictures.images),
-        out=str(tmp_path / "run"),
-        model="resnet50-mlimages",
-        start=str(tmp_path / "start.safetensors"),
-        freeze=2,
-        size=32,
-        epochs=1,
-        batch=30,
-        workers=0,
-        schedule="cosine",
-        learning_rate=0.01,
-    )
-    before, after = start.state_dict(), load_model(train(config)).state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert not any(name.startswith(("init_conv.", "stages.0.", "stages.1.")) for name in moved)
-    assert {"logits.weight", "final_bn.running_mean", "stages.2.0.conv1.weight"} <= moved
-
-
-# the commands ---------------------------------------------------------------------------------------------------------
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments])
-
-
-def test_evaluate_command_prints_the_published_table_and_json_and_csv(pretrained, pictures, tmp_path):
-    common = ["evaluate", pretrained, "--table", pictures.table, "--images", pictures.images, "--workers", 0]
-    top = [*common, "--top-k", "--sizes", "24,32", "--setting", "from scratch", "--csv", tmp_path / "top.csv"]
-    printed = run(*top).stdout
-    assert "| Top-1 acc on Val 24" in printed
-    assert "| pretrained  | from scratch" in printed
-    rows = json.loads(run(*top, "--json").stdout)
-    assert [row["size"] for row in rows] == [24, 32]
-    assert rows[0]["left_out"] == 60  # every picture carries ancestors too, which this model tells as well
-    assert len((tmp_path / "top.csv").read_text().splitlines()) == 3
-    labels = [*common, "--size", 32, "--unknown", "absent", "--consistent", "--csv", tmp_path / "labels.csv"]
-    (row,) = json.loads(run(*labels, "--json", "--train-table", pictures.table, "--more-than", 15).stdout)
-    assert row["classes"] == 3
-    assert {"map", "macro_f1@5", "f1@1", "hierarchical_f1@5", "lca_depth"} <= set(row)
-    with (tmp_path / "labels.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert [line["category"] for line in lines if line["trainable"] == "True"] == ["animal", "pet", "thing"]
-    assert lines[4]["images"] == "15"
-    assert "lca_depth" in run(*labels).stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--unknown", "perhaps"], "--unknown is 'perhaps': expected left-out or absent"),
-        (["--top-k", "--sizes", "224,x"], "--sizes is '224,x': expected whole numbers"),
-        (["--top-k", "--size", "32"], "--size is for multi-label: give --sizes"),
-        (["--setting", "a", "--setting", "b"], "2 times --setting for 1 models"),
-        (["--crop", "left"], "crop is 'left': expected central or classifier"),
-        (["--activation", "tanh"], "activation is 'tanh': expected sigmoid or softmax"),
-        (["--device", "abacus"], "device 'abacus' cannot be used"),
-    ],
-)
-def test_evaluate_command_refuses_what_makes_no_sense(pretrained, pictures, arguments, message):
-    result = run(
-        "evaluate", pretrained, "--table", pictures.table, "--images", pictures.images, "--workers", 0, *arguments
-    )
-    assert message in str(result.exception)
-
-
-def test_classify_command_prints_a_line_a_picture_and_json(pretrained, pictures, tmp_path, zoo):
-    zoo.to_parquet(tmp_path / "zoo.parquet")
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    common = [
-        "classify",
-        pictures.images / "000.png",
-        tmp_path / "bad.jpg",
-        "--model",
-        pretrained,
-        "--size",
-        32,
-        "-k",
-        3,
-    ]
-    result = run(*common, "--hierarchy", tmp_path / "zoo.parquet", "--consistent")
-    (line,) = result.stdout.splitlines()
-    path, *best = line.split("\t")
-    assert path == str(pictures.images / "000.png")
-    assert len(best) == 3
-    assert all(name in [each.name for each in zoo] for name, _, _ in (each.rpartition(": ") for each in best))
-    assert "bad.jpg: found b'no pictu'" in result.stderr
-    good, bad = map(json.loads, run(*common, "--json").stdout.splitlines())
-    assert set(good["classes"][0]) == {"index", "key", "name", "probability"}
-    assert bad["error"].startswith("found b'no pictu'")
-    assert "none of 1 pictures could be read" in str(
-        run("classify", tmp_path / "bad.jpg", "--model", pretrained).exception
-    )
-    assert "--consistent needs the categories" in str(run(*common, "--consistent").exception)
-
-
-def test_features_command_writes_and_names_broken_pictures(pretrained, pictures, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    out = tmp_path / "f.parquet"
-    result = run("features", pictures.images, tmp_path / "bad.jpg", "--model", pretrained, "--out", out, "--workers", 0)
-    width = load_model(pretrained).num_features
-    assert result.stdout == f"{out}: 60 pictures, {width} features each; 1 broken\n"
-    assert pq.read_table(out).num_rows == 60

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from mlimages.annotate.pipeline import annotate
 from mlimages.models import TrainConfig, build_model, evaluate_top_k, load_model, train
 from mlimages.models import run as run_module
+from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
 from mlimages.models.predict import Inference
 from mlimages.models.ranks import Ranks
 from mlimages.models.run import Run
@@ -98,15 +101,21 @@ def test_pictures_change_their_size_in_the_late_epoch(settings, monkeypatch):
     assert load_model(path).card.preprocessing.size == 48
 
 
-def test_validation_of_two_ranks_is_that_of_one(settings, pictures, tmp_path):
-    from mlimages.models.metrics import MultiLabelMetrics
-
+def test_counts_of_two_parts_add_up_to_those_of_the_whole():
     random = np.random.default_rng(0)
     scores, truth = random.random((40, 6)), random.integers(-1, 2, (40, 6)).astype(float)
     whole, one, two = (MultiLabelMetrics(6) for _ in range(3))
     whole.update(scores, truth)
     one.update(scores[:25], truth[:25])
     two.update(scores[25:], truth[25:])
+    for into, other in zip(one.counts(), two.counts(), strict=True):
+        into += other
+    assert one.compute() == whole.compute()
+    logits, labels = random.random((40, 6)), random.integers(0, 6, 40)
+    whole, one, two = (TopKAccuracy() for _ in range(3))
+    whole.update(logits, labels)
+    one.update(logits[:25], labels[:25])
+    two.update(logits[25:], labels[25:])
     for into, other in zip(one.counts(), two.counts(), strict=True):
         into += other
     assert one.compute() == whole.compute()
@@ -127,13 +136,12 @@ def test_validation_is_logged_and_changes_nothing(settings, pictures, tmp_path):
 
 
 def test_overfits_a_few_real_photographs(zoo, tmp_path):
-    """Windows of three photographs that packages carry, at other places than the held-out ones."""
-    matplotlib, datasets = pytest.importorskip("matplotlib"), pytest.importorskip("sklearn.datasets")
+    """24 windows, 8 each of three photographs that matplotlib and scikit-learn carry; it learns them by heart."""
     (tmp_path / "images").mkdir()
     photographs = {
         "puppy": np.asarray(Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")),
-        "water": datasets.load_sample_image("china.jpg"),
-        "rose": datasets.load_sample_image("flower.jpg"),
+        "water": load_sample_image("china.jpg"),
+        "rose": load_sample_image("flower.jpg"),
     }
     random = np.random.default_rng(0)
     lines = []

@@ -1,9 +1,7 @@
-"""The trainer: it learns, it logs, it stops and goes on, and it does the same on two ranks as on one."""
+"""The trainer: it learns, it logs, it stops and goes on."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 import signal
@@ -15,10 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from typer.testing import CliRunner
 
-from mlimages.cli import app
 from mlimages.errors import FormatError, ModelError
 from mlimages.models import BinaryCrossEntropy, TrainConfig, load_model, train
 from mlimages.models.data import MultiHot, ParquetImages
@@ -26,6 +21,7 @@ from mlimages.models.order import Ticket
 from mlimages.models.preprocess import evaluation, normalised
 from mlimages.models.runlog import RunLog
 from mlimages.models.schedule import cosine, published, staircase
+from tests.models.runs import log_of, run, weights, write_toml
 
 
 @pytest.fixture
@@ -45,19 +41,10 @@ def settings(pictures, tmp_path):
     }
 
 
-def weights(path):
-    return {name: value.clone() for name, value in load_file(path).items()}
-
-
 def assert_same(one, other):
     assert one.keys() == other.keys()
     for name in one:
         assert torch.equal(one[name], other[name]), name
-
-
-def log_of(folder):
-    with (Path(folder) / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def stop_at(monkeypatch, step):
@@ -163,43 +150,6 @@ def test_accumulated_batches_equal_one_of_their_size(settings, tmp_path):
     parts = train(TrainConfig(**settings | changes | {"batch": 4, "accumulate": 3, "out": str(tmp_path / "parts")}))
     one, other = weights(whole), weights(parts)
     assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
-
-
-def ranks_of(config, port, world=2):
-    """Processes as torchrun would start them."""
-    place = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mlimages", "train", "--config", str(config)]
-    return [
-        subprocess.Popen(command, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(world)
-    ]
-
-
-def write_toml(path, settings):
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
-    return path
-
-
-def test_two_processes_equal_one_with_twice_the_batch(settings, tmp_path, unused_port):
-    changes = {"loss": "ml-images", "neg_select": 0.5, "epochs": 1}
-    whole = train(TrainConfig(**settings | changes))
-    values = settings | changes | {"batch": 6, "out": str(tmp_path / "two")}
-    ranks = ranks_of(write_toml(tmp_path / "run.toml", values), unused_port)
-    assert [rank.wait(120) for rank in ranks] == [0, 0]
-    one, other = weights(whole), weights(tmp_path / "two" / "model.safetensors")
-    assert max((one[name] - other[name]).abs().max().item() for name in one) < 1e-5
-    assert [float(row["loss"]) for row in log_of(tmp_path / "two")] == [
-        pytest.approx(float(row["loss"]), rel=1e-4) for row in log_of(whole.parent)
-    ]
-
-
-@pytest.fixture
-def unused_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("loss", ["asymmetric", "max-constraint", "softmax"])
@@ -351,24 +301,20 @@ def test_staircase_needs_a_step():
 # the command ----------------------------------------------------------------------------------------------------------
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, ["train", *map(str, arguments)])
-
-
 def test_command_trains_from_options_and_resumes(settings):
     arguments = [
         f"--{name.replace('_', '-')}={settings[name]}" for name in settings if name not in ("size", "log_every")
     ]
     arguments += ["--set", "size=32", "--set", "log_every=1", "--set", "channels_last=false"]
     model = f"{settings['out']}/model.safetensors"
-    assert run(*arguments).stdout == f"{model}\n"
+    assert run("train", *arguments).stdout == f"{model}\n"
     assert len(log_of(settings["out"])) == 10
-    assert "holds a run already" in str(run(*arguments).exception)
-    assert run(*arguments, "--resume").stdout == f"{model}\n"
+    assert "holds a run already" in str(run("train", *arguments).exception)
+    assert run("train", *arguments, "--resume").stdout == f"{model}\n"
 
 
 def test_command_reads_toml_and_options_win(settings, tmp_path):
-    result = run("--config", write_toml(tmp_path / "run.toml", settings), "--epochs", 1, "--batch", 20)
+    result = run("train", "--config", write_toml(tmp_path / "run.toml", settings), "--epochs", 1, "--batch", 20)
     assert result.exit_code == 0, result.exception
     assert len(log_of(settings["out"])) == 3
 
@@ -384,4 +330,4 @@ def test_command_reads_toml_and_options_win(settings, tmp_path):
     ],
 )
 def test_command_refuses_what_makes_no_sense(arguments, message):
-    assert message in str(run(*arguments).exception)
+    assert message in str(run("train", *arguments).exception)
