@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -62,6 +63,13 @@ def test_a_missing_package_comes_with_the_line_that_gets_it(installed, declared)
     assert packages["numpy"].fix == 'pip install "numpy>=1.26"'
     assert packages["pandas"].state == "missing"
     assert not doctor.healthy(list(packages.values()))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_extras_for_users_are_listed_where_installation_is_told(page):
+    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+    listed = {extra for extra in doctor.requirements() if extra and f"`{extra}`" in text}
+    assert listed == set(doctor.requirements()) - {"", *doctor.DEVELOPERS}
 
 
 def test_an_incomplete_extra_is_no_illness(installed, declared):

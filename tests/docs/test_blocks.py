@@ -64,7 +64,7 @@ def shell(tmp_path, monkeypatch):
             ["bash", "-euo", "pipefail", "-c", text],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             env=os.environ | environment,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
