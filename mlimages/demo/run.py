@@ -120,9 +120,11 @@ def _say_placement(placement: Placement, categories: int, objects: int, account:
         f"{placement.categories} of these {categories}, and {placement.objects} of the {objects} objects, are among "
         f"the {len(placement.published):,} of ML-Images"
     )
+    if placement.others:
+        account.say("the nearest published category above each of the others, such as:")
     for each in placement.others[:_PLACED_SHOWN]:
-        where = "below none of them" if each.below is None else f"is published as its {placement.name(each.below)}"
-        account.say(f"  {each.name} ({each.key}) {where}")
+        above = "none" if each.below is None else f"{placement.name(each.below)} ({each.below})"
+        account.say(f"  {each.name} ({each.key}): {above}")
 
 
 def _annotate(world: World, out: Path, account: Account) -> Results:
@@ -215,7 +217,7 @@ def _explain(results: Results, account: Account) -> None:
             continue
         explanation = explain(results.regenerated, found[kind])
         results.explanations.append((kind, found[kind], explanation))
-        account.say(f"{kind}, {', '.join(_names(results, true_objects[found[kind]]))}:")
+        account.say(f"{kind}; truly there: {', '.join(_names(results, true_objects[found[kind]]))}")
         for line in repr(explanation).splitlines():
             account.say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}...")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +39,10 @@ _WARM_UP = 0.3  # epochs
 _FROM_NOTHING = 4  # times as many epochs where no weights are to begin with
 _LOG_EVERY = 5  # steps
 _POINTS_AN_EPOCH = 4  # of the curve
-_LOOK_AT_LOGS, _PATIENCE = 1.0, 4.0  # seconds
+_LOOK_AT_LOGS, _PATIENCE = 1.0, 3.0  # seconds
 
 Report = Callable[[int, int], None]
+_ended: Event | None = None  # in the processes: set once no more trainings are wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,9 @@ def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
     total = sum(_steps(job) * _BATCH for job in jobs)
     processes = min(len(jobs), len(os.sched_getaffinity(0)))
     others = set(active_children())
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin)
+    spawning = get_context("spawn")
+    ended = spawning.Event()
+    pool = ProcessPoolExecutor(processes, mp_context=spawning, initializer=_begin, initargs=(ended,))
     try:
         with _unheard(signal.SIGINT):  # inherited by the processes: Ctrl-C is for this one
             futures = [pool.submit(train_one, job) for job in jobs]
@@ -149,6 +154,7 @@ def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
     except BrokenProcessPool:
         raise JobError("a training was ended from outside, perhaps for want of memory: run the demo again") from None
     finally:
+        ended.set()
         pool.shutdown(wait=False, cancel_futures=True)
         _end(set(active_children()) - others)
 
@@ -167,6 +173,8 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 
 def train_one(job: Job) -> Outcome:
     """Train on one table, then look at the held-out scenes."""
+    if _ended is not None and _ended.is_set():  # Ctrl-C came while this waited
+        raise CancelledError
     model_path = train(
         TrainConfig(
             table=str(job.table),
@@ -226,9 +234,12 @@ def _images_seen(job: Job) -> int:
     return int(lines[-1].split(",")[2]) if lines else 0
 
 
-def _begin() -> None:
-    """Make a process ready: one thread, for each core has a process."""
+def _begin(ended: Event) -> None:
+    """Make a process ready: one thread, for each core has a process; no word of being stopped."""
+    global _ended
+    _ended = ended
     torch.set_num_threads(1)
+    logging.getLogger("mlimages").setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -86,9 +86,11 @@ def take_teacher(world: World, folder: Path, account: Account) -> Opinion:
         opinions["ImageNet's classes, projected on ours"] = untaught.numpy()
     truth = truth_of(world.training, keys) > 0
     measured = [_measured(kind, each, scores, truth) for kind, scores in opinions.items() for each in _THRESHOLDS]
+    account.say(f"{'of the objects in the training scenes':<40}above  objects said  precision  recall")
     for row in measured:
         account.say(
-            f"{row['teacher']}, above {row['above']:g}: precision {row['precision']:.3f}, recall {row['recall']:.3f}"
+            f"{row['teacher']:<40}{row['above']:>5g}  {row['objects said']:>12,}  {row['precision']:>9.3f}  "
+            f"{row['recall']:>6.3f}"
         )
     return Opinion(title, network, seen, next(iter(opinions.values())), measured)
 
