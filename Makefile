@@ -30,7 +30,7 @@ OLDEST := $(VENV)-oldest
 test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
-		--editable ".[plot]" hypothesis pytest pytest-xdist
+		--editable ".[plot]" hypothesis pytest pytest-timeout pytest-xdist
 	$(OLDEST)/bin/python -m pytest -n $(JOBS) tests/hierarchy tests/annotate tests/cli tests/test_doctor.py tests/test_import.py \
 		-k "not killed" $(addprefix --ignore=tests/,hierarchy/test_build_wordnet.py hierarchy/test_explorer.py \
 			annotate/test_parquet.py annotate/test_readers_of_parquet.py cli/test_pixels.py) \
