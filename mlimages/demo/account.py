@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import typer
 
-_EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+_EVERY = 15.0  # seconds between two lines of progress where there is no terminal
 
 
 @dataclass(slots=True)

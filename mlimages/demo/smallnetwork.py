@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
+from multiprocessing.connection import wait as ended_of
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -39,7 +40,7 @@ _WARM_UP = 0.3  # epochs
 _FROM_NOTHING = 4  # times as many epochs where no weights are to begin with
 _LOG_EVERY = 5  # steps
 _POINTS_AN_EPOCH = 4  # of the curve
-_LOOK_AT_LOGS, _PATIENCE = 1.0, 3.0  # seconds
+_LOOK_AT_LOGS, _PATIENCE = 1.0, 4.0  # seconds
 
 Report = Callable[[int, int], None]
 _ended: Event | None = None  # in the processes: set once no more trainings are wanted
@@ -155,20 +156,26 @@ def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
         raise JobError("a training was ended from outside, perhaps for want of memory: run the demo again") from None
     finally:
         ended.set()
+        working = set(active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)
-        _end(set(active_children()) - others)
+        _end(working)
+        pool.shutdown()
 
 
 def _end(processes: Iterable[BaseProcess]) -> None:
-    """Wait for processes that have nothing left to do; end those that go on, first as Ctrl-C ends a training."""
+    """Wait for processes that have nothing left to do; end those that go on, first as Ctrl-C ends a training.
+
+    Their end is seen and not collected: the pool does that, at any moment.
+    """
+    left = {process.sentinel: process for process in processes}
     for number in (signal.SIGINT, signal.SIGTERM):
         until = time.monotonic() + _PATIENCE
-        for process in processes:
-            process.join(max(0.0, until - time.monotonic()))
-            if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, number)
-    for process in processes:
-        process.join()
+        while left and (ready := ended_of(list(left), timeout=until - time.monotonic())):
+            left = {sentinel: process for sentinel, process in left.items() if sentinel not in ready}
+        for process in left.values():
+            if process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
 
 
 def train_one(job: Job) -> Outcome:
