@@ -67,7 +67,8 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
 
     data = Path(path).read_bytes()  # an OSError from here on is damaged content, which pyarrow reports so
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()  # read_table would load pandas
+        # read_table would load pandas; threads that still let go of `data` while the interpreter ends would abort it
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         stated = (table.schema.metadata or {}).get(FINGERPRINT_KEY)
         for name in arrow_schema().names:
             if table.column_names.count(name) != 1:
