@@ -255,7 +255,8 @@ def _training(results: Results) -> str:
         f'<h2 id="training">Does it help?</h2><p>{escape(results.network)}. It is trained from the Parquet tables with '
         "<code>mlimages.models.train</code>, once on single labels and once on the regenerated ones, and judged on "
         f"{len(results.world.held_out):,} held-out scenes by what is truly in them. Each kind of labels has the "
-        "learning rate that did best for it of three, tried once each beforehand. Mean and spread (standard "
+        "learning rate that ranked objects best of five, tried once each for both beforehand and judged on the "
+        "teacher's scenes, not on these. Mean and spread (standard "
         f"deviation) over {seeds} {'seed' if seeds == 1 else 'seeds'}; from 0 to 1, more is better.</p>"
         + _scores(results.runs)
         + "".join(f"<p>{escape(line)}</p>" for line in network_verdict(results))
