@@ -66,10 +66,10 @@ def _why_top1(results: Results) -> list[str]:
     epochs = max(at for run in results.runs for at, _ in run.curve)
     return [
         "Why top-1 falls was not tested, but this is likely: single labels name the main object and nothing else, "
-        f"which is just what top-1 asks for. Regenerated ones name {counted:.1f} categories at once, most of them common "
-        f"to many objects, and rules put companions on a par with the main object; {epochs:g} epochs may be few to learn "
-        "all that. The last layer of the next step, which learns in a network that tells objects apart already, shows "
-        "what the labels themselves are worth."
+        "which is just what top-1 asks for. Regenerated ones name "
+        f"{counted:.1f} categories at once, most of them common to many objects, and rules put companions on a par with "
+        f"the main object; {epochs:g} epochs may be few to learn all that. The last layer of the next step, which "
+        "learns in a network that tells objects apart already, shows what the labels themselves are worth."
     ]
 
 
