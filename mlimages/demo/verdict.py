@@ -67,8 +67,8 @@ def _why_top1(results: Results) -> list[str]:
     return [
         "Why top-1 falls was not tested, but this is likely: single labels name the main object and nothing else, "
         "which is just what top-1 asks for. Regenerated ones name "
-        f"{counted:.1f} categories at once, most of them common to many objects, and rules put companions on a par with "
-        f"the main object; {epochs:g} epochs may be few to learn all that. The last layer of the next step, which "
+        f"{counted:.1f} categories at once, most of them common to many objects, and rules put companions on a par "
+        f"with the main object; {epochs:g} epochs may be few to learn all that. The last layer of the next step, which "
         "learns in a network that tells objects apart already, shows what the labels themselves are worth."
     ]
 
