@@ -59,6 +59,7 @@ def train(
     start: str | None = typer.Option(None, help="A model to begin with."),
     categories: str | None = typer.Option(None, help="A file of keys, one a line, that are the outputs."),
     loss: str | None = typer.Option(None, help="ml-images, bce, asymmetric, max-constraint or softmax."),
+    unknown: str | None = typer.Option(None, help="What an image does not list is: absent, left-out or below."),
     schedule: str | None = typer.Option(None, help="published, cosine or staircase."),
     learning_rate: float | None = typer.Option(None, help="The highest, of cosine and staircase."),
     epochs: int | None = typer.Option(None, help="How many times every image is seen."),

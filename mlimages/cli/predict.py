@@ -45,7 +45,11 @@ def evaluate(
         list[str] | None, typer.Option(help="For top-k: how each model was trained, for the second column.")
     ] = None,
     unknown: Annotated[
-        str, typer.Option(help="For multi-label: left-out or absent; what a class is that an image does not list.")
+        str,
+        typer.Option(
+            help="For multi-label: what a class is that an image does not list: left-out, absent, or below, which "
+            "leaves out only what lies below its most specific labels."
+        ),
     ] = "left-out",
     train_table: Annotated[
         str | None, typer.Option(help="For multi-label: the training table, whose counts tell the trainable classes.")
@@ -68,10 +72,10 @@ def evaluate(
     """Measure networks on a table: top-1 and top-5, or the metrics of many labels."""
     from mlimages.errors import ModelError
     from mlimages.models import Inference
+    from mlimages.models.unlisted import background
 
     how = Inference(batch=batch, workers=workers, device=device, bf16=bf16, size=size, crop=crop)
-    if unknown not in ("left-out", "absent"):
-        raise ModelError(f"--unknown is {unknown!r}: expected left-out or absent")
+    background(unknown)
     if setting and len(setting) != len(models):
         raise ModelError(f"{len(setting)} times --setting for {len(models)} models: expected as many")
     loaded = [_load(path, activation) for path in models]
@@ -94,7 +98,7 @@ def evaluate(
             model,
             table,
             images,
-            unknown=-1.0 if unknown == "left-out" else 0.0,
+            unknown=unknown,
             make_consistent=consistent,
             trainable=trainable,
             ks=_numbers(top, "--top"),

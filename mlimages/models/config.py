@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from mlimages.errors import FormatError, ModelError
+from mlimages.models.unlisted import UNLISTED
 
 _CHOICES = {
     "loss": ("ml-images", "bce", "asymmetric", "max-constraint", "softmax"),
     "schedule": ("published", "cosine", "staircase"),
     "floor": ("published", "paper"),
+    "unknown": UNLISTED,
 }
 _FREE = (
     "workers",
@@ -51,8 +53,9 @@ class TrainConfig:
     """Begin with the weights that timm publishes for the model."""
     categories: str | None = None
     """The categories of the table that are the outputs: a file of keys, one a line, or imagenet-1k, -11k, ..."""
-    unknown: float = 0.0
-    """What a category is that an image does not list: 0 absent, -1 left out."""
+    unknown: str = "absent"
+    """What a category is that an image does not list: absent; left-out; or below, which leaves out what lies below the
+    most specific labels of the image, as they say nothing of it, and takes all else as absent."""
 
     epochs: int = 60
     """How many times every image is seen."""
@@ -138,8 +141,6 @@ class TrainConfig:
                 raise ModelError(f"{name} is {getattr(self, name)}: expected at least 0")
         if not 0 <= self.ema < 1:
             raise ModelError(f"ema is {self.ema}: expected from 0 to below 1")
-        if self.unknown not in (0, -1):
-            raise ModelError(f"unknown is {self.unknown}: expected 0 (absent) or -1 (left out)")
         if not 0 < self.least_area <= 1:
             raise ModelError(f"least_area is {self.least_area}: expected above 0 and up to 1")
         for name in ("size", "late_size"):

@@ -24,8 +24,10 @@ from mlimages.images.packed import PackedImages, is_packed, read
 from mlimages.images.packer import image_bytes
 from mlimages.images.picture import PictureError
 from mlimages.models.order import Batches, Ticket
+from mlimages.models.outputs import table_hierarchy
 from mlimages.models.packedbyname import PackedByName
 from mlimages.models.pictures import load_pictures, picture_seed
+from mlimages.models.unlisted import Below
 
 if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
@@ -44,7 +46,8 @@ class Batch:
     rows, columns : int64 tensors [nnz]
         Position in the batch and output of each label.
     values : float32 tensor [nnz]
-        Its confidence: above 0 present, 0 verified absent.
+        Its confidence: above 0 present, 0 verified absent, -1 known to be unknown (see `below` of
+        :class:`ParquetImages`).
     names : list of str
         The images.
     broken : dict of int to str
@@ -136,6 +139,9 @@ class ParquetImages(Dataset[Batch]):
         Epochs, ascending, from which on pictures are prepared otherwise: at another size, say.
     seed : int, optional
         Of the random part of the preprocessing, which depends on seed, epoch and image alone.
+    below : bool, optional
+        List as unknown what lies below the most specific labels of an image, and is not listed:
+        see :class:`mlimages.models.unlisted.Below`.
 
     Attributes
     ----------
@@ -149,6 +155,8 @@ class ParquetImages(Dataset[Batch]):
     TableError
         Where there is no table, an annotation table comes without a folder of images, or with packed images that hold
         none of its.
+    DataNotFoundError
+        Where `below` is asked for, and the table has no categories.
     """
 
     def __init__(
@@ -160,6 +168,7 @@ class ParquetImages(Dataset[Batch]):
         categories: Sequence[int] | NDArray[Any] | None = None,
         phases: Sequence[tuple[int, Preprocess]] = (),
         seed: int = 0,
+        below: bool = False,
     ) -> None:
         self.folder = Path(table)
         self.manifest = Manifest.read(self.folder)
@@ -180,6 +189,7 @@ class ParquetImages(Dataset[Batch]):
         ]
         self.groups = [rows for _, _, rows in self._places]
         self._starts = np.cumsum([0, *self.groups])
+        self._below = Below(table_hierarchy(self.folder)) if below else None
         self._group = lru_cache(_KEPT_GROUPS)(self._read_group)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -217,7 +227,7 @@ class ParquetImages(Dataset[Batch]):
         self, groups: NDArray[np.int64], within: NDArray[np.int64], broken: dict[int, str]
     ) -> dict[str, Tensor]:
         """Places and values of the labels, gathered group by group."""
-        positions, columns, values = [], [], []
+        positions, labels, values = [], [], []
         for group in np.unique(groups):
             read = self._group(int(group))
             members = np.flatnonzero(groups == group)
@@ -226,9 +236,14 @@ class ParquetImages(Dataset[Batch]):
             ends = np.cumsum(lengths)
             at = np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
             positions.append(np.repeat(members, lengths))
-            columns.append(self._column_of[read.labels[at]])
+            labels.append(read.labels[at])
             values.append(read.confidences[at])
-        position, column, value = (np.concatenate(each or [np.empty(0)]) for each in (positions, columns, values))
+        position, label, value = (np.concatenate(each or [np.empty(0, int)]) for each in (positions, labels, values))
+        if self._below is not None:
+            unknown = self._below(position, label, value)
+            position, label = (np.concatenate(pair) for pair in zip((position, label), unknown, strict=True))
+            value = np.concatenate([value, np.full(len(unknown[0]), -1.0, np.float32)])
+        column = self._column_of[label]
         kept = (column >= 0) & ~np.isin(position, list(broken))
         order = np.argsort(position[kept], kind="stable")  # so that a batch does not depend on the row groups
         return {

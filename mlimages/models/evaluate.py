@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlimages.annotate.manifest import CATEGORIES
 from mlimages.annotate.table import AnnotationTable
-from mlimages.errors import DataNotFoundError, ModelError
-from mlimages.hierarchy import Hierarchy
+from mlimages.errors import ModelError
 from mlimages.models.build import Network
 from mlimages.models.data import Batch, MultiHot, ParquetImages
 from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
-from mlimages.models.outputs import output_hierarchy, outputs_of
+from mlimages.models.outputs import output_hierarchy, outputs_of, table_hierarchy
 from mlimages.models.predict import Inference, feed_of, outputs, probabilities
+from mlimages.models.unlisted import BELOW, LEFT_OUT, background
 
 PUBLISHED_SIZES = (224, 299)
 _HEADER = ("Checkpoints", "Train and finetune setting")
@@ -118,7 +116,7 @@ def evaluate_multi_label(
     table: str | os.PathLike[str],
     images: str | os.PathLike[str] | None = None,
     *,
-    unknown: float = -1.0,
+    unknown: str = LEFT_OUT,
     make_consistent: bool = False,
     trainable: ArrayLike | None = None,
     ks: Sequence[int] = (1, 5),
@@ -132,8 +130,9 @@ def evaluate_multi_label(
         From :func:`mlimages.models.load_model`.
     table, images : path-like
         An annotation table and the folder of its images, or packed images.
-    unknown : {-1, 0}, optional
-        What a class is that an image does not list: left out, or, for tables that list all that is there, absent.
+    unknown : {"left-out", "absent", "below"}, optional
+        What a class is that an image does not list: left out; absent, for tables that list all that is there; or absent
+        but for what lies below an image's most specific labels, which is left out.
     make_consistent : bool, optional
         Whether an ancestor is made at least as probable as its descendants.
     trainable : bool array [n], optional
@@ -145,22 +144,29 @@ def evaluate_multi_label(
     Raises
     ------
     ModelError
-        Where unlisted classes are left out, and the table lists no class as absent: nothing could be wrong.
+        For another word for `unknown`, and where unlisted classes are left out and the table lists no class as absent:
+        nothing could be wrong.
     """
     how = how or Inference()
     hierarchy = table_hierarchy(table)
-    if unknown < 0 and not lists_absences(table):
+    if unknown == LEFT_OUT and not lists_absences(table):
         raise ModelError(
             f"{os.fspath(table)}: lists no class as absent, so that no prediction could be wrong: count unlisted ones "
             "as absent (--unknown absent) if images list all that they show"
         )
     chosen = outputs_of(model.card, hierarchy)
     of_outputs = output_hierarchy(model.card, hierarchy)
-    pictures = ParquetImages(table, images, preprocess=how.preprocess(model), categories=chosen)
+    pictures = ParquetImages(
+        table,
+        images,
+        preprocess=how.preprocess(model),
+        categories=chosen,
+        below=unknown == BELOW,
+    )
     counted = MultiLabelMetrics(
         of_outputs, ks=ks, trainable=None if trainable is None else np.asarray(trainable, bool)[chosen]
     )
-    hot = MultiHot(len(chosen), unknown=unknown)
+    hot = MultiHot(len(chosen), unknown=background(unknown))
     broken = 0
     for batch, logits in outputs(model, feed_of(pictures, how), how=how):
         scores = probabilities(logits, model.card.activation, hierarchy=of_outputs if make_consistent else None)
@@ -202,14 +208,6 @@ def lists_absences(table: str | os.PathLike[str]) -> bool:
     """Whether any image of a table lists a class with confidence 0."""
     opened = AnnotationTable.open(table)
     return any((batch.column(0).flatten().to_numpy() == 0).any() for batch in opened.batches(columns=["confidences"]))
-
-
-def table_hierarchy(table: str | os.PathLike[str]) -> Hierarchy:
-    """The categories that a table carries along."""
-    path = Path(table) / CATEGORIES
-    if not path.is_file():
-        raise DataNotFoundError(f"{path}: no such file; the table must have been made with a hierarchy")
-    return Hierarchy.from_parquet(path)
 
 
 def results_table(rows: Sequence[tuple[str, str, list[TopK]]]) -> str:

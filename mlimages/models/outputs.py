@@ -5,13 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mlimages.errors import FormatError, ModelError, UnknownSynsetError
+from mlimages.annotate.manifest import CATEGORIES
+from mlimages.errors import DataNotFoundError, FormatError, ModelError, UnknownSynsetError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.taxonomy import CLASS_LISTS
 from mlimages.hierarchy.wordnet import class_list
 from mlimages.models.card import ModelCard
 
 IMAGENET = "imagenet-1k"
+
+
+def table_hierarchy(table: str | os.PathLike[str]) -> Hierarchy:
+    """The categories that a table carries along.
+
+    Raises
+    ------
+    DataNotFoundError
+        Where it has none.
+    """
+    path = Path(table) / CATEGORIES
+    if not path.is_file():
+        raise DataNotFoundError(f"{path}: no such file; the table must have been made with a hierarchy")
+    return Hierarchy.from_parquet(path)
 
 
 def read_keys(name_or_path: str) -> list[str]:

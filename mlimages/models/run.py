@@ -14,8 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mlimages.annotate.files import replacing
-from mlimages.annotate.manifest import CATEGORIES
-from mlimages.errors import DataNotFoundError, FormatError, ModelError
+from mlimages.errors import FormatError, ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule
 from mlimages.models.build import Network, build_model, last_layer
@@ -30,10 +29,11 @@ from mlimages.models.loss import (
     decayed_parameters,
 )
 from mlimages.models.maxconstraint import MaxConstraintLoss
-from mlimages.models.outputs import indices_of, read_keys
+from mlimages.models.outputs import indices_of, read_keys, table_hierarchy
 from mlimages.models.preprocess import training
 from mlimages.models.ranks import Ranks
 from mlimages.models.resnet import PublishedResNet
+from mlimages.models.unlisted import BELOW
 
 _FORMAT = "mlimages-training-1"
 
@@ -86,6 +86,7 @@ class Run:
             categories=chosen,
             phases=late,
             seed=config.seed,
+            below=config.unknown == BELOW,
         )
         _freeze(self.model, config.freeze)
         self.model.to(device=ranks.device)
@@ -186,10 +187,7 @@ def make_loss(config: TrainConfig, hierarchy: Hierarchy) -> nn.Module:
 
 def _outputs(config: TrainConfig) -> tuple[Hierarchy, list[int] | None]:
     """The hierarchy of the outputs, and which categories of the table they are (None for all)."""
-    path = Path(config.table) / CATEGORIES
-    if not path.is_file():
-        raise DataNotFoundError(f"{path}: no such file; the table must have been made with a hierarchy")
-    hierarchy = Hierarchy.from_parquet(path)
+    hierarchy = table_hierarchy(config.table)
     if config.categories is None:
         return hierarchy, None
     keys = read_keys(config.categories)

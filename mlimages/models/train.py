@@ -24,6 +24,7 @@ from mlimages.models.preprocess import normalised
 from mlimages.models.ranks import Ranks, asked_to_stop, joined
 from mlimages.models.run import Position, Run
 from mlimages.models.runlog import RunLog
+from mlimages.models.unlisted import background
 from mlimages.models.validation import make_validation
 
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
@@ -66,9 +67,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
         rate = run.rate(world=ranks.world, steps_per_epoch=steps_per_epoch)
         network = _network(run, ranks)
         validation = make_validation(config, run, ranks)
-        hots = [
-            MultiHot(len(run.hierarchy), unknown=config.unknown, device=ranks.device) for _ in range(config.accumulate)
-        ]
+        unknown = background(config.unknown)
+        hots = [MultiHot(len(run.hierarchy), unknown=unknown, device=ranks.device) for _ in range(config.accumulate)]
         feed = loader(run.images, batches, workers=config.workers, pin_memory=ranks.device.type == "cuda")
         run.train_mode()
         total = steps_per_epoch * config.epochs

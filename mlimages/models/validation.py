@@ -6,12 +6,13 @@ import torch
 
 from mlimages.models.config import TrainConfig
 from mlimages.models.data import MultiHot, ParquetImages
-from mlimages.models.evaluate import count_multi_label, single_labels, table_hierarchy
+from mlimages.models.evaluate import count_multi_label, single_labels
 from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
-from mlimages.models.outputs import outputs_of
+from mlimages.models.outputs import outputs_of, table_hierarchy
 from mlimages.models.predict import Inference, feed_of, outputs, probabilities
 from mlimages.models.ranks import Ranks
 from mlimages.models.run import Run
+from mlimages.models.unlisted import BELOW, background
 
 
 class Validation:
@@ -41,6 +42,7 @@ class Validation:
             config.valid_images,
             preprocess=self._how.preprocess(run.model),
             categories=chosen,
+            below=config.unknown == BELOW,
         )
 
     def __call__(self) -> dict[str, float]:
@@ -51,7 +53,7 @@ class Validation:
         feed = feed_of(self._images, self._how, rank=ranks.rank, world=ranks.world)
         single = TopKAccuracy()
         many = MultiLabelMetrics(run.hierarchy)
-        hot = MultiHot(len(run.hierarchy), unknown=run.config.unknown)
+        hot = MultiHot(len(run.hierarchy), unknown=background(run.config.unknown))
         softmax = run.model.card.activation == "softmax"
         for batch, logits in outputs(run.final, feed, how=self._how):
             if softmax:

@@ -123,7 +123,7 @@ def test_results_have_the_published_layout():
 
 
 def test_multi_label_metrics_of_a_model_that_knows_leaves_only(model, pictures, zoo):
-    result = evaluate_multi_label(model, pictures.table, pictures.images, unknown=0.0, how=HOW)
+    result = evaluate_multi_label(model, pictures.table, pictures.images, unknown="absent", how=HOW)
     assert result.metrics["images"] == 60
     assert result.keys == zoo.keys
     assert result.images_of_class[zoo.index("puppy")] == 15
@@ -131,7 +131,9 @@ def test_multi_label_metrics_of_a_model_that_knows_leaves_only(model, pictures, 
     assert result.metrics["precision@1"] == 1.0
     assert result.metrics["hierarchical_precision@1"] == 1.0
     assert result.average_precision[zoo.index("dog")] == pytest.approx(0.25)  # says the same of all pictures
-    better = evaluate_multi_label(model, pictures.table, pictures.images, unknown=0.0, make_consistent=True, how=HOW)
+    better = evaluate_multi_label(
+        model, pictures.table, pictures.images, unknown="absent", make_consistent=True, how=HOW
+    )
     assert better.average_precision[zoo.index("dog")] == 1.0
     assert better.metrics["map"] > result.metrics["map"]
 
@@ -142,7 +144,7 @@ def test_unlisted_labels_are_left_out_of_multi_label_metrics(model, pictures, zo
     assert result.average_precision[zoo.index("puppy")] == 1.0
     assert (
         result.metrics["precision@5"]
-        > evaluate_multi_label(model, pictures.table, pictures.images, unknown=0.0, how=HOW).metrics["precision@5"]
+        > evaluate_multi_label(model, pictures.table, pictures.images, unknown="absent", how=HOW).metrics["precision@5"]
     )
 
 
@@ -157,14 +159,14 @@ def test_trainable_classes_are_those_of_enough_images(model, pictures, zoo):
     trainable = trainable_categories(pictures.table, more_than=15)
     assert [zoo.keys[index] for index in np.flatnonzero(trainable)] == ["animal", "pet", "thing"]
     result = evaluate_multi_label(
-        model, pictures.table, pictures.images, unknown=0.0, trainable=trainable, make_consistent=True, how=HOW
+        model, pictures.table, pictures.images, unknown="absent", trainable=trainable, make_consistent=True, how=HOW
     )
     assert result.metrics["classes"] == 3
 
 
 def test_broken_pictures_are_in_no_metric(model, pictures, tmp_path):
     result = evaluate_multi_label(
-        model, pictures.table, spoiled(pictures, tmp_path, "000.png", "031.png"), unknown=0.0, how=HOW
+        model, pictures.table, spoiled(pictures, tmp_path, "000.png", "031.png"), unknown="absent", how=HOW
     )
     assert (result.metrics["images"], result.broken) == (58, 2)
     assert result.images_of_class.max() <= 58

@@ -36,7 +36,7 @@ def test_evaluate_command_prints_the_published_table_and_json_and_csv(pretrained
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--unknown", "perhaps"], "--unknown is 'perhaps': expected left-out or absent"),
+        (["--unknown", "perhaps"], "unknown is 'perhaps': expected one of absent, left-out, below"),
         (["--top-k", "--sizes", "224,x"], "--sizes is '224,x': expected whole numbers"),
         (["--top-k", "--size", "32"], "--size is for multi-label: give --sizes"),
         (["--setting", "a", "--setting", "b"], "2 times --setting for 1 models"),

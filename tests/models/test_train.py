@@ -233,7 +233,7 @@ def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
         ({"loss": "hinge"}, "loss is 'hinge': expected one of ml-images, bce"),
         ({"batch": 0}, "batch is 0: expected at least 1"),
         ({"ema": 1.0}, "ema is 1.0: expected from 0 to below 1"),
-        ({"unknown": 0.5}, "unknown is 0.5: expected 0"),
+        ({"unknown": "maybe"}, "unknown is 'maybe': expected one of absent, left-out, below"),
         ({"start": "a", "pretrained": True}, "begins with one or the other"),
         ({"accumulate": 6}, "accumulate is 6: an epoch has only 5 batches"),
         ({"batch": 61}, "60 images do not fill one batch of 61"),
