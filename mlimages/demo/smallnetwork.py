@@ -12,11 +12,12 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as ended_of
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import torch
@@ -242,11 +243,20 @@ def _images_seen(job: Job) -> int:
 
 
 def _begin(ended: Event) -> None:
-    """Make a process ready: one thread, for each core has a process; no word of being stopped."""
+    """Make a process ready: one thread, for each core has a process; no word of being stopped; no life of its own."""
     global _ended
     _ended = ended
     torch.set_num_threads(1)
     logging.getLogger("mlimages").setLevel(logging.ERROR)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End at once where the parent was killed, and can end nobody any more."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
