@@ -2,9 +2,10 @@
 
 A step takes whole numbers from 0 to 255 and gives such, rounded down as torchvision's do on tensors of bytes, so that
 the outcome is torchvision's to within what float32 rounds otherwise; only brightness is added, as TensorFlow's is.
-All steps of a pixel are done while it is in registers. Contrast alone looks at a whole picture, at its mean grey, so
-there are two passes: before it and after it. The small functions are put into the loops before LLVM sees them, which
-can then work on many pixels at once; called, they would take six times as long.
+All steps of a pixel are done while it is in registers, in float32 from the first to the last: whole numbers that small
+are exact there, and turning them into other types and back takes as long as the steps. Contrast alone looks at a whole
+picture, at its mean grey, so there are two passes: before it and after it. The small functions are put into the loops
+before LLVM sees them, which can then work on many pixels at once; called, they would take six times as long.
 """
 
 from __future__ import annotations
@@ -19,58 +20,64 @@ _TO_BYTES = np.float32((256 - 1e-3) / 255)  # as torchvision turns floats into b
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
+def _whole(value):  # type: ignore[no-untyped-def]
+    """Rounded down, from 0 to 255."""
+    return np.floor(min(max(value, _ZERO), _MOST))
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
 def _byte(value):  # type: ignore[no-untyped-def]
-    return np.int32(min(max(value, _ZERO), _MOST))
+    return np.uint8(np.int32(value))
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _brighter(value, shift):  # type: ignore[no-untyped-def]
-    return min(max(np.int32(value) + shift, np.int32(0)), np.int32(255))
+    return min(max(np.float32(value) + shift, _ZERO), _MOST)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _grey(red, green, blue):  # type: ignore[no-untyped-def]
-    return np.int32(np.float32(red) * _RED + np.float32(green) * _GREEN + np.float32(blue) * _BLUE)
+    return np.floor(red * _RED + green * _GREEN + blue * _BLUE)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _mixed(value, factor, rest):  # type: ignore[no-untyped-def]
     """`factor` of a value, and `rest`, which is the other one's share."""
-    return _byte(np.float32(value) * np.float32(factor) + rest)
+    return _whole(value * factor + rest)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _share(distance, least, chroma):  # type: ignore[no-untyped-def]
     """A channel of a colour whose hue is `distance` sextants from where the channel is strongest."""
     weight = min(max(_TWO - abs(distance), _ZERO), _ONE)
-    return _byte((least + chroma * weight) * _TO_BYTES)
+    return np.floor((least + chroma * weight) * _TO_BYTES)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _turned(red, green, blue, sextants):  # type: ignore[no-untyped-def]
     """A colour whose hue is turned: the greatest and the least channel keep their values."""
     greatest, least = max(red, green, blue), min(red, green, blue)
-    chroma = np.float32(greatest - least)
-    divisor = max(chroma, _ONE)
-    hue = np.float32(red - green) / divisor + _FOUR
-    hue = np.float32(blue - red) / divisor + _TWO if greatest == green else hue
-    hue = np.float32(green - blue) / divisor if greatest == red else hue
+    chroma = greatest - least
+    # which of three is divided is chosen first: dividing takes the longest
+    beyond, hue = red - green, _FOUR
+    beyond, hue = (blue - red, _TWO) if greatest == green else (beyond, hue)
+    beyond, hue = (green - blue, _ZERO) if greatest == red else (beyond, hue)
+    hue += beyond / max(chroma, _ONE)
     hue += sextants
     hue = hue + _SIX if hue < _ZERO else hue
     hue = hue - _SIX if hue >= _SIX else hue
-    low = np.float32(least)
     # red is strongest at 0, which is 6: |hue - 3| is 3 there
     return (
-        _share(_THREE - abs(hue - _THREE), low, chroma),
-        _share(hue - _TWO, low, chroma),
-        _share(hue - _FOUR, low, chroma),
+        _share(_THREE - abs(hue - _THREE), least, chroma),
+        _share(hue - _TWO, least, chroma),
+        _share(hue - _FOUR, least, chroma),
     )
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _tinted(red, green, blue, saturation, sextants):  # type: ignore[no-untyped-def]
-    """Saturation, then hue."""
-    rest = np.float32(1.0 - saturation) * np.float32(_grey(red, green, blue))
+def _tinted(red, green, blue, saturation, dullness, sextants):  # type: ignore[no-untyped-def]
+    """Saturation, then hue; `dullness` is what saturation lacks to 1."""
+    rest = dullness * _grey(red, green, blue)
     return _turned(
         _mixed(red, saturation, rest), _mixed(green, saturation, rest), _mixed(blue, saturation, rest), sextants
     )
@@ -88,21 +95,23 @@ def contrast_last(picture, shift, saturation, hue, contrast):  # type: ignore[no
     `shift` is added to every channel; `saturation` and `contrast` are factors; `hue` is in turns, from -0.5 to 0.5.
     """
     _, height, width = picture.shape
-    sextants = np.float32(6 * hue)
+    added, sextants = np.float32(shift), np.float32(6 * hue)
+    intensity, dullness = np.float32(saturation), np.float32(1.0 - saturation)
     total = np.int64(0)
     for row in range(height):
         reds, greens, blues = picture[0, row], picture[1, row], picture[2, row]
         of_row = np.int32(0)
         for at in range(width):
-            red, green, blue = _brighter(reds[at], shift), _brighter(greens[at], shift), _brighter(blues[at], shift)
-            red, green, blue = _tinted(red, green, blue, saturation, sextants)
-            reds[at], greens[at], blues[at] = red, green, blue
-            of_row += _grey(red, green, blue)
+            red, green, blue = _brighter(reds[at], added), _brighter(greens[at], added), _brighter(blues[at], added)
+            red, green, blue = _tinted(red, green, blue, intensity, dullness, sextants)
+            reds[at], greens[at], blues[at] = _byte(red), _byte(green), _byte(blue)
+            of_row = np.int32(of_row + np.int32(_grey(red, green, blue)))  # numba would add up in 64 bits
         total += of_row
+    factor = np.float32(contrast)
     rest = np.float32(1.0 - contrast) * np.float32(total / max(1, height * width))
     values = picture.reshape(-1)
     for at in range(len(values)):
-        values[at] = _mixed(values[at], contrast, rest)
+        values[at] = _byte(_mixed(np.float32(values[at]), factor, rest))
 
 
 @nb.njit(
@@ -117,19 +126,23 @@ def contrast_second(picture, shift, contrast, saturation, hue):  # type: ignore[
     The numbers are those of `contrast_last`.
     """
     _, height, width = picture.shape
-    sextants = np.float32(6 * hue)
+    added, sextants = np.float32(shift), np.float32(6 * hue)
+    intensity, dullness = np.float32(saturation), np.float32(1.0 - saturation)
     total = np.int64(0)
     for row in range(height):
         reds, greens, blues = picture[0, row], picture[1, row], picture[2, row]
         of_row = np.int32(0)
         for at in range(width):
-            of_row += _grey(_brighter(reds[at], shift), _brighter(greens[at], shift), _brighter(blues[at], shift))
+            red, green, blue = _brighter(reds[at], added), _brighter(greens[at], added), _brighter(blues[at], added)
+            of_row = np.int32(of_row + np.int32(_grey(red, green, blue)))
         total += of_row
+    factor = np.float32(contrast)
     rest = np.float32(1.0 - contrast) * np.float32(total / max(1, height * width))
     for row in range(height):
         reds, greens, blues = picture[0, row], picture[1, row], picture[2, row]
         for at in range(width):
-            red = _mixed(_brighter(reds[at], shift), contrast, rest)
-            green = _mixed(_brighter(greens[at], shift), contrast, rest)
-            blue = _mixed(_brighter(blues[at], shift), contrast, rest)
-            reds[at], greens[at], blues[at] = _tinted(red, green, blue, saturation, sextants)
+            red = _mixed(_brighter(reds[at], added), factor, rest)
+            green = _mixed(_brighter(greens[at], added), factor, rest)
+            blue = _mixed(_brighter(blues[at], added), factor, rest)
+            red, green, blue = _tinted(red, green, blue, intensity, dullness, sextants)
+            reds[at], greens[at], blues[at] = _byte(red), _byte(green), _byte(blue)
