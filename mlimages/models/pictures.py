@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
 from mlimages.errors import import_extra
 from mlimages.images.picture import PictureError, decode
+from mlimages.models.pixels import tensor_of, tensor_of_picture, write
 
 if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
@@ -40,29 +40,29 @@ def load_pictures(
     dict of int to str
         Position and reason of each that is broken.
     """
-    pictures: list[Tensor | None] = []
+    whole: Tensor | None = None  # as large as the first picture says
     broken: dict[int, str] = {}
     generator = torch.default_generator
     with torch.random.fork_rng(devices=[]):  # the draws of a network must not depend on who loads
         for position, (read_one, seed) in enumerate(zip(read, seeds, strict=True)):
             generator.manual_seed(seed)  # torch.manual_seed asks every kind of device, which takes longer
             try:
-                pictures.append(preprocess(decode_tensor(read_one(), least_side=preprocess.least_side)))
+                picture = preprocess.change(decode_tensor(read_one(), least_side=preprocess.least_side))
             except (PictureError, OSError) as error:
-                pictures.append(None)
                 broken[position] = str(error)
-        shape = next((each for each in pictures if each is not None), None)
-        if shape is None:
-            shape = preprocess(torch.zeros((3, 64, 64), dtype=torch.uint8))
-    whole = torch.zeros((len(pictures), *shape.shape), dtype=torch.uint8)
-    for position, each in enumerate(pictures):
-        if each is not None:
-            whole[position] = each
+                continue
+            if whole is None:
+                whole = torch.empty((len(read), *picture.shape), dtype=torch.uint8)
+            write(picture, whole[position])
+        if whole is None:
+            shape = preprocess(torch.zeros((3, 64, 64), dtype=torch.uint8)).shape
+            whole = torch.empty((len(read), *shape), dtype=torch.uint8)
+    whole[list(broken)] = 0
     return whole, broken
 
 
 def decode_tensor(data: bytes, *, least_side: int) -> Tensor:
-    """Decode a picture to a uint8 tensor [3, H, W].
+    """Decode a picture to a uint8 tensor [3, H, W], a view of :mod:`mlimages.models.pixels`.
 
     JPEGs in colour take the short way, without Pillow; what does not decode there without complaint, Pillow may still
     read, and its errors are the ones that tell.
@@ -84,12 +84,10 @@ def decode_tensor(data: bytes, *, least_side: int) -> Tensor:
             height, width, space, _ = simplejpeg.decode_jpeg_header(data)
             if space == "YCbCr" and height * width <= _MOST_PIXELS:
                 least = least_side if min(height, width) >= 2 * least_side else 0  # 0: in full
-                pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least, min_width=least)
-                return torch.from_numpy(pixels).permute(2, 0, 1)
+                return tensor_of(simplejpeg.decode_jpeg(data, "RGBX", min_height=least, min_width=least))
         except ValueError:
             pass
-    tensor: Tensor = F.pil_to_tensor(opaque(decode(data, least_side=least_side)))
-    return tensor
+    return tensor_of_picture(opaque(decode(data, least_side=least_side)))
 
 
 def picture_seed(seed: int, epoch: int, row: int) -> int:

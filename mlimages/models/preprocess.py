@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -19,6 +20,8 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision
 from mlimages.errors import ModelError
 from mlimages.models.card import Preprocessing
 from mlimages.models.colourkernels import contrast_last, contrast_second
+from mlimages.models.cropkernels import resized_crop
+from mlimages.models.pixels import pixels_of, planar, tensor_of, tensor_of_picture
 from mlimages.models.turnkernels import turn
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Preprocess:
     Attributes
     ----------
     change : callable
-        What is done.
+        What is done, from tensor to tensor, whose order in memory is free.
     least_side : int
         How long the shorter side of a picture must be for this not to enlarge anything: a greater JPEG need not be
         decoded in full.
@@ -50,8 +53,8 @@ class Preprocess:
     least_side: int
 
     def __call__(self, picture: Tensor | Image) -> Tensor:
-        """Prepare a picture."""
-        return self.change(picture if isinstance(picture, Tensor) else F.pil_to_tensor(picture))
+        """Prepare a picture; channel after channel in memory."""
+        return planar(self.change(picture if isinstance(picture, Tensor) else tensor_of_picture(picture)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,8 @@ class RandomCrop:
     def __call__(self, picture: Tensor) -> Tensor:
         """Crop, resize and perhaps flip uint8 [3, H, W]."""
         flip, *draws = torch.rand(1 + 4 * _TRIES, dtype=torch.float64).tolist()
-        top, left, height, width = self.window(picture.shape[-2], picture.shape[-1], draws)
-        square = F.resized_crop(
-            picture, top, left, height, width, [self.size, self.size], interpolation=self.interpolation
-        )
-        tensor: Tensor = F.hflip(square) if flip < 0.5 else square
-        return tensor
+        window = self.window(picture.shape[-2], picture.shape[-1], draws)
+        return resized(picture, window, size=self.size, interpolation=self.interpolation, flip=flip < 0.5)
 
     def window(self, height: int, width: int, draws: list[float]) -> tuple[int, int, int, int]:
         """Top, left, height and width of a part of a picture, from 40 `draws` from [0, 1)."""
@@ -158,10 +157,11 @@ def normalised(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def _central(size: int, interpolation: v2.InterpolationMode, picture: Tensor) -> Tensor:
-    height, width = (max(1, round(side * _CENTRAL)) for side in picture.shape[1:])
-    middle = F.center_crop(picture, [height, width])
-    tensor: Tensor = F.resize(middle, [size, size], interpolation=interpolation)
-    return tensor
+    height, width = picture.shape[1:]
+    high, wide = (max(1, round(side * _CENTRAL)) for side in (height, width))
+    # rounded as torchvision's center_crop does
+    window = (round((height - high) / 2), round((width - wide) / 2), high, wide)
+    return resized(picture, window, size=size, interpolation=interpolation)
 
 
 def _classifier(crop: v2.Transform, picture: Tensor) -> Tensor:
@@ -170,22 +170,57 @@ def _classifier(crop: v2.Transform, picture: Tensor) -> Tensor:
 
 
 def _train(crop: RandomCrop, picture: Tensor) -> Tensor:
-    cropped = crop(picture)
+    square = crop(picture)
     fate, *draws = torch.rand(6, dtype=torch.float64).tolist()
     if fate >= 2 / 3:
-        return cropped
+        return square
     angle, shift, saturation, hue, contrast = (
         between(low, high, draw)
         for (low, high), draw in zip((_DEGREES, _BRIGHTNESS, _FACTOR, _HUE, _FACTOR), draws, strict=True)
     )
-    pixels = cropped.clone(memory_format=torch.contiguous_format)  # a picture of that size already is not copied
     if fate < 1 / 3:
         # TensorFlow's own rotation took the nearest pixel and left the corners black
-        turn(pixels.numpy(), math.radians(angle), (turned := torch.empty_like(pixels)).numpy())
+        turn(pixels_of(square), math.radians(angle), (turned := torch.empty(square.shape, dtype=torch.uint8)).numpy())
         contrast_last(turned.numpy(), round(shift), saturation, hue, contrast)
         return turned
+    pixels = planar(square)
     contrast_second(pixels.numpy(), round(shift), contrast, saturation, hue)
     return pixels
+
+
+def resized(
+    picture: Tensor,
+    window: tuple[int, int, int, int],
+    *,
+    size: int,
+    interpolation: v2.InterpolationMode,
+    flip: bool = False,
+) -> Tensor:
+    """A window of a picture as a square, perhaps flipped: what torchvision makes of it, to within rounding.
+
+    Parameters
+    ----------
+    picture : uint8 tensor [3, H, W]
+    window : tuple of int
+        Top, left, height and width, within the picture.
+    size : int
+        Height and width of the square.
+    interpolation : InterpolationMode
+        Bilinear is compiled, in less than half the time; others are torchvision's own.
+    flip : bool, optional
+        Whether left and right are exchanged.
+
+    Returns
+    -------
+    uint8 tensor [3, size, size]
+        Never the memory of `picture`.
+    """
+    if interpolation is v2.InterpolationMode.BILINEAR:
+        resized_crop(pixels_of(picture), *window, flip, square := np.empty((size, size), np.uint32))
+        return tensor_of(square)
+    tensor: Tensor = F.resized_crop(picture, *window, [size, size], interpolation=interpolation)
+    # where there is nothing to resize it is a view of what was given
+    return F.hflip(tensor) if flip else tensor.clone()
 
 
 def between(low: float, high: float, draw: float) -> float:

@@ -1,0 +1,126 @@
+"""Compiled crops against torchvision's, and pictures as tensors and as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
+
+from mlimages.models.cropkernels import planes, resized_crop
+from mlimages.models.pixels import pixels_of, planar, tensor_of, tensor_of_picture, write
+from mlimages.models.preprocess import resized
+
+
+def noise(height, width, *, values=256, seed=0):
+    steps = np.random.default_rng(seed).integers(0, values, (3, height, width))
+    return torch.from_numpy((steps * (255 // (values - 1))).astype(np.uint8))
+
+
+def cropped(picture, top, left, high, wide, flip, shape):
+    out = np.full(shape, 0x12345678, np.uint32)
+    resized_crop(pixels_of(picture), top, left, high, wide, flip, out)
+    return planar(tensor_of(out))
+
+
+@st.composite
+def windows(draw):
+    """Height and width of a picture, and a window of it."""
+    height, width = draw(st.integers(1, 90)), draw(st.integers(1, 90))
+    high, wide = draw(st.integers(1, height)), draw(st.integers(1, width))
+    return height, width, draw(st.integers(0, height - high)), draw(st.integers(0, width - wide)), high, wide
+
+
+@given(windows(), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.sampled_from([2, 4, 256]), st.booleans())
+@settings(deadline=None)
+def test_crops_are_torchvisions_to_within_rounding(window, shape, values, flip):
+    height, width, *place = window
+    picture = noise(height, width, values=values, seed=height * width)
+    expected = F.resized_crop(picture, *place, list(shape))
+    expected = F.hflip(expected) if flip else expected
+    apart = (cropped(picture, *place, flip, shape).int() - expected.int()).abs()
+    assert apart.max() <= 1  # theirs goes across first, and rounds in between
+
+
+def test_crop_of_a_photograph_is_torchvisions_nearly_everywhere():
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8))
+    picture = tensor_of_picture(coarse.resize((500, 375), Image.Resampling.BICUBIC))
+    for place in ((37, 50, 300, 400), (0, 0, 375, 500), (174, 300, 201, 200), (100, 100, 90, 80)):
+        apart = cropped(picture, *place, False, (224, 224)).int() - F.resized_crop(picture, *place, [224, 224]).int()
+        assert apart.abs().max() <= 1
+        assert (apart != 0).float().mean() < 0.3
+        assert abs(apart.float().mean()) < 0.02  # neither brighter nor darker
+
+
+def test_window_that_is_not_resized_is_copied_as_it_is():
+    picture = noise(20, 30)
+    assert torch.equal(cropped(picture, 3, 5, 16, 25, False, (16, 25)), picture[:, 3:19, 5:30])
+    assert torch.equal(cropped(picture, 3, 5, 16, 25, True, (16, 25)), picture[:, 3:19, 5:30].flip(2))
+
+
+@pytest.mark.parametrize("value", [0, 1, 254, 255])
+@pytest.mark.parametrize("side", [1, 3, 17, 400])
+def test_flat_picture_stays_flat(value, side):
+    picture = torch.full((3, side, side), value, dtype=torch.uint8)
+    assert (cropped(picture, 0, 0, side, side, False, (23, 31)) == value).all()
+
+
+def test_nothing_outside_the_window_shows():
+    picture = torch.full((3, 60, 60), 255, dtype=torch.uint8)
+    picture[:, 10:50, 20:40] = 7
+    assert (cropped(picture, 10, 20, 40, 20, False, (33, 9)) == 7).all()
+
+
+@pytest.mark.parametrize("interpolation", [F.InterpolationMode.BILINEAR, F.InterpolationMode.BICUBIC])
+@pytest.mark.parametrize("flip", [False, True])
+def test_other_interpolations_are_torchvisions_own(interpolation, flip):
+    picture = noise(40, 50)
+    found = resized(picture, (2, 3, 30, 40), size=16, interpolation=interpolation, flip=flip)
+    expected = F.resized_crop(picture, 2, 3, 30, 40, [16, 16], interpolation=interpolation)
+    apart = (found.int() - (F.hflip(expected) if flip else expected).int()).abs().max()
+    assert apart <= (1 if interpolation is F.InterpolationMode.BILINEAR else 0)
+
+
+# pixels ---------------------------------------------------------------------------------------------------------------
+
+
+def test_pixels_and_tensors_share_their_memory():
+    pixels = np.array([[0x00030201, 0xFF060504]], np.uint32)
+    picture = tensor_of(pixels)
+    assert picture.tolist() == [[[1, 4]], [[2, 5]], [[3, 6]]]
+    assert np.shares_memory(pixels_of(picture), pixels)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 6)])
+def test_any_tensor_has_pixels(shape):
+    planes_first = noise(*shape)
+    channels_last = planes_first.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    part = torch.nn.functional.pad(planes_first, (2, 1, 1, 1))[:, 1:-1, 2:-1]
+    of_pixels = tensor_of(pixels_of(planes_first))
+    for picture in (planes_first, channels_last, part, of_pixels):
+        assert torch.equal(tensor_of(pixels_of(picture)), planes_first)
+        assert torch.equal(planar(picture), planes_first)
+        assert planar(picture).is_contiguous()
+        assert torch.equal(write(picture, torch.empty_like(planes_first)), planes_first)
+
+
+def test_last_pixel_without_its_fourth_byte_is_not_read_beyond_the_end():
+    memory = torch.arange(4 * 6 - 1, dtype=torch.uint8)
+    picture = memory.as_strided((3, 2, 3), (1, 12, 4))
+    assert torch.equal(tensor_of(pixels_of(picture)), picture)
+    assert not np.shares_memory(pixels_of(picture), memory.numpy())
+
+
+def test_planes_leave_out_the_fourth_byte():
+    out = np.empty((3, 1, 2), np.uint8)
+    planes(np.array([[0xAA030201, 0xBB060504]], np.uint32), out)
+    assert out.tolist() == [[[1, 4]], [[2, 5]], [[3, 6]]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_picture_of_pillow_is_the_tensor_that_torchvision_makes(mode):
+    picture = Image.fromarray(noise(5, 6).permute(1, 2, 0).numpy()).convert(mode)
+    assert torch.equal(tensor_of_picture(picture), F.pil_to_tensor(picture.convert("RGB")))
