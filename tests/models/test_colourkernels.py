@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
 from mlimages.models.colourkernels import contrast_last, contrast_second
-from mlimages.models.pixels import pixels_of
+from mlimages.models.pixels import pixels_of_tensor
 from mlimages.models.turnkernels import turn
 
 RANDOM = np.random.default_rng(0)
@@ -42,7 +42,7 @@ CHANGES = [  # shift, saturation, hue, contrast
 
 
 def pixels(picture):
-    return pixels_of(torch.from_numpy(picture))
+    return pixels_of_tensor(torch.from_numpy(picture))
 
 
 def brighter(picture, shift):
