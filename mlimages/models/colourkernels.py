@@ -17,6 +17,7 @@ _RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)  
 _ZERO, _ONE, _TWO, _THREE, _FOUR, _SIX = (np.float32(value) for value in (0, 1, 2, 3, 4, 6))
 _MOST = np.float32(255)
 _TO_BYTES = np.float32((256 - 1e-3) / 255)  # as torchvision turns floats into bytes
+_FUSED = {"contract"}  # a product and a sum at once, rounded once
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
@@ -47,31 +48,32 @@ def _mixed(value, factor, rest):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _share(distance, least, chroma):  # type: ignore[no-untyped-def]
-    """A channel of a colour whose hue is `distance` sextants from where the channel is strongest."""
-    weight = min(max(_TWO - abs(distance), _ZERO), _ONE)
-    return np.floor((least + chroma * weight) * _TO_BYTES)
+def _turned(red, green, blue, sextants):  # type: ignore[no-untyped-def]
+    """A colour whose hue is turned: the greatest and the least channel keep their values.
+
+    Hues are kept times chroma, so that nothing is divided, which takes long, and grey needs no care. `sextants` are
+    from 1 to 7, so that hues are from 0 to 12.
+    """
+    greatest, least = max(red, green, blue), min(red, green, blue)
+    chroma = greatest - least
+    hue, base = red - green, _FOUR
+    hue, base = (blue - red, _TWO) if greatest == green else (hue, base)
+    hue, base = (green - blue, _ZERO) if greatest == red else (hue, base)
+    hue += chroma * (base + sextants)
+    twice, full = chroma + chroma, _SIX * chroma
+    hue = hue - full if hue >= full else hue
+    top = least + twice
+    # red is strongest at 0, which is 6, green at 2, blue at 4: up to 1 from there they are as strong, at 2 weakest
+    return (
+        _part(least - chroma + abs(hue - _THREE * chroma), least, greatest),
+        _part(top - abs(hue - twice), least, greatest),
+        _part(top - abs(hue - (twice + twice)), least, greatest),
+    )
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _turned(red, green, blue, sextants):  # type: ignore[no-untyped-def]
-    """A colour whose hue is turned: the greatest and the least channel keep their values."""
-    greatest, least = max(red, green, blue), min(red, green, blue)
-    chroma = greatest - least
-    # which of three is divided is chosen first: dividing takes the longest
-    beyond, hue = red - green, _FOUR
-    beyond, hue = (blue - red, _TWO) if greatest == green else (beyond, hue)
-    beyond, hue = (green - blue, _ZERO) if greatest == red else (beyond, hue)
-    hue += beyond / max(chroma, _ONE)
-    hue += sextants
-    hue = hue + _SIX if hue < _ZERO else hue
-    hue = hue - _SIX if hue >= _SIX else hue
-    # red is strongest at 0, which is 6: |hue - 3| is 3 there
-    return (
-        _share(_THREE - abs(hue - _THREE), least, chroma),
-        _share(hue - _TWO, least, chroma),
-        _share(hue - _FOUR, least, chroma),
-    )
+def _part(value, least, greatest):  # type: ignore[no-untyped-def]
+    return np.floor(min(max(value, least), greatest) * _TO_BYTES)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
@@ -88,6 +90,7 @@ def _tinted(red, green, blue, saturation, dullness, sextants):  # type: ignore[n
     cache=True,
     nogil=True,
     error_model="numpy",  # no check of a divisor, which would keep the loop from being vectorised
+    fastmath=_FUSED,
 )
 def contrast_last(picture, shift, saturation, hue, contrast):  # type: ignore[no-untyped-def]
     """Change brightness, saturation, hue and contrast of `picture` [3, H, W] in this order, in place.
@@ -95,7 +98,7 @@ def contrast_last(picture, shift, saturation, hue, contrast):  # type: ignore[no
     `shift` is added to every channel; `saturation` and `contrast` are factors; `hue` is in turns, from -0.5 to 0.5.
     """
     _, height, width = picture.shape
-    added, sextants = np.float32(shift), np.float32(6 * hue)
+    added, sextants = np.float32(shift), np.float32((6 * hue - 1) % 6 + 1)
     intensity, dullness = np.float32(saturation), np.float32(1.0 - saturation)
     total = np.int64(0)
     for row in range(height):
@@ -119,6 +122,7 @@ def contrast_last(picture, shift, saturation, hue, contrast):  # type: ignore[no
     cache=True,
     nogil=True,
     error_model="numpy",
+    fastmath=_FUSED,
 )
 def contrast_second(picture, shift, contrast, saturation, hue):  # type: ignore[no-untyped-def]
     """Change brightness, contrast, saturation and hue of `picture` [3, H, W] in this order, in place.
@@ -126,7 +130,7 @@ def contrast_second(picture, shift, contrast, saturation, hue):  # type: ignore[
     The numbers are those of `contrast_last`.
     """
     _, height, width = picture.shape
-    added, sextants = np.float32(shift), np.float32(6 * hue)
+    added, sextants = np.float32(shift), np.float32((6 * hue - 1) % 6 + 1)
     intensity, dullness = np.float32(saturation), np.float32(1.0 - saturation)
     total = np.int64(0)
     for row in range(height):
