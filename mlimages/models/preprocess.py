@@ -189,6 +189,9 @@ def _central(size: int, interpolation: v2.InterpolationMode, pixels: Pixels, out
 def _train(crop: RandomCrop, pixels: Pixels, out: NDArray[np.uint8]) -> None:
     square = crop.square(pixels)
     fate, *draws = torch.rand(6, dtype=torch.float64).tolist()
+    if fate >= 2 / 3:
+        planes(square, out)
+        return
     angle, shift, saturation, hue, contrast = (
         between(low, high, draw)
         for (low, high), draw in zip((_DEGREES, _BRIGHTNESS, _FACTOR, _HUE, _FACTOR), draws, strict=True)
@@ -197,9 +200,8 @@ def _train(crop: RandomCrop, pixels: Pixels, out: NDArray[np.uint8]) -> None:
         # TensorFlow's own rotation took the nearest pixel and left the corners black
         turn(square, math.radians(angle), out)
         contrast_last(out, round(shift), saturation, hue, contrast)
-        return
-    planes(square, out)
-    if fate < 2 / 3:
+    else:
+        planes(square, out)
         contrast_second(out, round(shift), contrast, saturation, hue)
 
 
