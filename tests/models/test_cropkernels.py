@@ -26,6 +26,14 @@ def cropped(picture, top, left, high, wide, flip, shape):
     return tensor_of_pixels(out)
 
 
+def shares(length, size):
+    """What share each of `length` pixels has in each of `size`, a triangle about its middle: float64 [size, length]."""
+    scale = length / size
+    middles = (np.arange(size)[:, None] + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - middles) / max(scale, 1))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 @st.composite
 def windows(draw):
     """Height and width of a picture, and a window of it."""
@@ -39,10 +47,18 @@ def windows(draw):
 def test_crops_are_torchvisions_to_within_rounding(window, shape, values, flip):
     height, width, *place = window
     picture = noise(height, width, values=values, seed=height * width)
-    expected = F.resized_crop(picture, *place, list(shape))
-    expected = F.hflip(expected) if flip else expected
-    apart = (cropped(picture, *place, flip, shape).int() - expected.int()).abs()
-    assert apart.max() <= 1  # theirs goes across first, and rounds in between
+    top, left, high, wide = place
+    window = picture[:, top : top + high, left : left + wide].double().numpy()
+    exact = torch.from_numpy(shares(high, shape[0]) @ window @ shares(wide, shape[1]).T)
+    exact = exact.flip(2) if flip else exact
+    found = cropped(picture, *place, flip, shape)
+    # a half for each of two roundings, torchvision's as ours; theirs goes across first, and so they may differ by two
+    assert (found - exact).abs().max() <= 1.001
+    if min(high, wide, *shape) > 1:  # torch 2.14 is wrong, or fails, on some where a side is 1
+        theirs = F.resized_crop(picture, *place, list(shape))
+        apart = (found.int() - (F.hflip(theirs) if flip else theirs).int()).abs()
+        assert apart.max() <= 2
+        assert (apart > 1).float().mean() < 0.05
 
 
 def test_crop_of_a_photograph_is_torchvisions_nearly_everywhere():
