@@ -8,9 +8,11 @@ Pictures are drawn JPEGs of the size and weight of photographs. They are read fr
 reads and decodes them in full with Pillow, in as many processes as the loaders have, and does nothing else. The loaders
 prepare 224-pixel crops: ours from packed images to batches of bytes, ImageFolder with the same steps as torchvision
 transforms of Pillow pictures to batches of float32, as its documentation has it. Ratios are of images per second,
-the median over runs in which all ways take turns, since the machine may be shared; ``goal`` is what we ask of ours.
+the median over runs in which all ways take turns, since the machine may be shared, and the least and the greatest of
+them; ``goal`` is what we ask of ours.
 
-With ``--workers 0`` all runs in this process, and its own CPU time is counted, which other programs disturb least.
+With ``--workers 0`` all runs in this process, and its own CPU time is counted, which other programs disturb least; the
+ways take turns batch by batch, so that a machine that slows down or speeds up does so for all of them.
 
 The targets are 512 x 11,166, about 9 labels a row.
 """
@@ -18,6 +20,7 @@ The targets are 512 x 11,166, about 9 labels a row.
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import statistics
 import tempfile
@@ -81,7 +84,6 @@ def main() -> None:
 
 def compare(folder: Path, workers: int, runs: int) -> None:
     card = Preprocessing()
-    clock = time.perf_counter if workers else time.process_time
     ours = {
         "evaluation (central crop)": ParquetImages(folder / "packed", preprocess=evaluation(card)),
         "random crop and flip": ParquetImages(folder / "packed", preprocess=training_crop(card)),
@@ -115,14 +117,20 @@ def compare(folder: Path, workers: int, runs: int) -> None:
         )
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
-        for name, way in ways.items():
-            speeds[name].append(speed(way(), len(decoded), clock))
-    print(f"{'':42} {'images/s':>9} {'to decoding':>12} {'to ImageFolder':>15}")
+        if workers:
+            found = {name: speed(way(), len(decoded)) for name, way in ways.items()}
+        else:
+            found = speeds_in_turn({name: way() for name, way in ways.items()}, len(decoded))
+        for name, one in found.items():
+            speeds[name].append(one)
+    print(f"{'':42} {'images/s':>9} {'to decoding':>12} {'to ImageFolder':>15} {'to decoding, all runs':>23}")
     for name, found in speeds.items():
-        to_decoding = ratio(found, speeds["decoding alone"])
+        to_decoding = ratios(found, speeds["decoding alone"])
         peer = speeds.get(name.replace("ours", "ImageFolder")) if name.startswith("ours") else None
-        shown = f"{ratio(found, peer):>15.2f}" if peer else ""
-        print(f"{name:42} {statistics.median(found):>9.0f} {to_decoding:>12.2f} {shown}")
+        shown = f"{statistics.median(ratios(found, peer)):.2f}" if peer else ""
+        spread = f"{min(to_decoding):.2f} to {max(to_decoding):.2f}"
+        middle = statistics.median(to_decoding)
+        print(f"{name:42} {statistics.median(found):>9.0f} {middle:>12.2f} {shown:>15} {spread:>23}")
     print("goal                                                           0.90            2.00\n")
 
 
@@ -140,18 +148,32 @@ def training_crop(card: Preprocessing) -> Any:
     return replace(full, change=RandomCrop(card.size, v2.InterpolationMode(card.interpolation), 0.7))
 
 
-def speed(batches: Iterable[Any], images: int, clock: Callable[[], float]) -> float:
+def speed(batches: Iterable[Any], images: int) -> float:
     """Images per second from the first batch on, so that starting processes does not count."""
     began, first = 0.0, 0
     for batch in batches:
         if not first:
-            began, first = clock(), BATCH
+            began, first = time.perf_counter(), BATCH
         del batch
-    return (images - first) / (clock() - began)
+    return (images - first) / (time.perf_counter() - began)
 
 
-def ratio(ones: list[float], others: list[float]) -> float:
-    return statistics.median(one / other for one, other in zip(ones, others, strict=True))
+def speeds_in_turn(ways: dict[str, Iterable[Any]], images: int) -> dict[str, float]:
+    """Images per second of CPU time from the first batch on, of ways that make as many batches, one each in turn."""
+    running = {name: iter(way) for name, way in ways.items()}
+    took = dict.fromkeys(ways, 0.0)
+    for number in range(math.ceil(images / BATCH)):
+        at = number % len(running)
+        for name in [*running][at:] + [*running][:at]:  # none is always the one after the same other
+            began = time.process_time()
+            next(running[name])
+            if number:
+                took[name] += time.process_time() - began
+    return {name: (images - BATCH) / each for name, each in took.items()}
+
+
+def ratios(ones: list[float], others: list[float]) -> list[float]:
+    return [one / other for one, other in zip(ones, others, strict=True)]
 
 
 def targets() -> None:

@@ -32,7 +32,7 @@ from mlimages.models import Inference, TrainConfig, load_model, save_model, trai
 from mlimages.models.build import TimmModel
 from mlimages.models.data import ParquetImages
 from mlimages.models.predict import feed_of, outputs
-from mlimages.models.preprocess import Preprocess
+from mlimages.models.preprocess import Preprocess, on_tensors
 from mlimages.models.train import MODEL
 
 SIDE = 64  # pixels that the network sees
@@ -208,7 +208,7 @@ def train_one(job: Job) -> Outcome:
         raise JobError(f"{job.out}: the training was ended by a signal")
     model = load_model(model_path)
     # the whole scene: the published crop would cut off objects that stand at its edge
-    whole = Preprocess(v2.Resize((SIDE, SIDE)), SIDE)
+    whole = Preprocess(on_tensors(v2.Resize((SIDE, SIDE))), size=SIDE, least_side=SIDE)
     how = Inference(batch=_BATCH, workers=0, device="cpu")
     found = outputs(model, feed_of(ParquetImages(job.held_out, job.images, preprocess=whole), how), how=how)
     probabilities = np.concatenate([logits.sigmoid().numpy() for _, logits in found])

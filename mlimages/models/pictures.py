@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
 from mlimages.errors import import_extra
 from mlimages.images.picture import PictureError, decode
+from mlimages.models.pixels import Pixels, pixels_of_bytes, pixels_of_picture
 
 if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
@@ -35,34 +36,28 @@ def load_pictures(
 
     Returns
     -------
-    uint8 tensor [B, 3, H, W]
+    uint8 tensor [B, 3, size, size]
         Black where a picture is broken.
     dict of int to str
         Position and reason of each that is broken.
     """
-    pictures: list[Tensor | None] = []
+    whole = torch.empty((len(read), 3, preprocess.size, preprocess.size), dtype=torch.uint8)
+    rooms = whole.numpy()
     broken: dict[int, str] = {}
     generator = torch.default_generator
     with torch.random.fork_rng(devices=[]):  # the draws of a network must not depend on who loads
         for position, (read_one, seed) in enumerate(zip(read, seeds, strict=True)):
             generator.manual_seed(seed)  # torch.manual_seed asks every kind of device, which takes longer
             try:
-                pictures.append(preprocess(decode_tensor(read_one(), least_side=preprocess.least_side)))
+                preprocess.change(decode_pixels(read_one(), least_side=preprocess.least_side), rooms[position])
             except (PictureError, OSError) as error:
-                pictures.append(None)
                 broken[position] = str(error)
-        shape = next((each for each in pictures if each is not None), None)
-        if shape is None:
-            shape = preprocess(torch.zeros((3, 64, 64), dtype=torch.uint8))
-    whole = torch.zeros((len(pictures), *shape.shape), dtype=torch.uint8)
-    for position, each in enumerate(pictures):
-        if each is not None:
-            whole[position] = each
+                rooms[position] = 0
     return whole, broken
 
 
-def decode_tensor(data: bytes, *, least_side: int) -> Tensor:
-    """Decode a picture to a uint8 tensor [3, H, W].
+def decode_pixels(data: bytes, *, least_side: int) -> Pixels:
+    """Decode a picture to pixels, uint32 [H, W]: see :mod:`mlimages.models.pixels`.
 
     JPEGs in colour take the short way, without Pillow; what does not decode there without complaint, Pillow may still
     read, and its errors are the ones that tell.
@@ -79,17 +74,20 @@ def decode_tensor(data: bytes, *, least_side: int) -> Tensor:
         Where it cannot be decoded.
     """
     if data.startswith(_JPEG):
-        simplejpeg = import_extra("simplejpeg", extra="train")
+        simplejpeg = _simplejpeg()
         try:
             height, width, space, _ = simplejpeg.decode_jpeg_header(data)
             if space == "YCbCr" and height * width <= _MOST_PIXELS:
                 least = least_side if min(height, width) >= 2 * least_side else 0  # 0: in full
-                pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least, min_width=least)
-                return torch.from_numpy(pixels).permute(2, 0, 1)
+                return pixels_of_bytes(simplejpeg.decode_jpeg(data, "RGBX", min_height=least, min_width=least))
         except ValueError:
             pass
-    tensor: Tensor = F.pil_to_tensor(opaque(decode(data, least_side=least_side)))
-    return tensor
+    return pixels_of_picture(opaque(decode(data, least_side=least_side)))
+
+
+@cache
+def _simplejpeg() -> Any:
+    return import_extra("simplejpeg", extra="train")
 
 
 def picture_seed(seed: int, epoch: int, row: int) -> int:

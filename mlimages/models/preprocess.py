@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
@@ -19,6 +21,8 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision
 from mlimages.errors import ModelError
 from mlimages.models.card import Preprocessing
 from mlimages.models.colourkernels import contrast_last, contrast_second
+from mlimages.models.cropkernels import planes, resized_crop
+from mlimages.models.pixels import Pixels, pixels_of_picture, pixels_of_tensor, tensor_of_pixels
 from mlimages.models.turnkernels import turn
 
 if TYPE_CHECKING:
@@ -40,18 +44,34 @@ class Preprocess:
     Attributes
     ----------
     change : callable
-        What is done.
+        What is done: it takes pixels, uint32 [H, W], and an array uint8 [3, size, size] that it fills. Transforms of
+        tensors are turned into such by :func:`on_tensors`.
+    size : int
+        Height and width of the outcome.
     least_side : int
         How long the shorter side of a picture must be for this not to enlarge anything: a greater JPEG need not be
         decoded in full.
     """
 
-    change: Callable[[Tensor], Tensor]
+    change: Callable[[Pixels, NDArray[np.uint8]], None]
+    size: int
     least_side: int
 
     def __call__(self, picture: Tensor | Image) -> Tensor:
         """Prepare a picture."""
-        return self.change(picture if isinstance(picture, Tensor) else F.pil_to_tensor(picture))
+        pixels = pixels_of_tensor(picture) if isinstance(picture, Tensor) else pixels_of_picture(picture)
+        out = torch.empty((3, self.size, self.size), dtype=torch.uint8)
+        self.change(pixels, out.numpy())
+        return out
+
+
+def on_tensors(transform: Callable[[Tensor], Tensor]) -> Callable[[Pixels, NDArray[np.uint8]], None]:
+    """What `transform` makes of tensors [3, H, W], as a change of :class:`Preprocess`."""
+    return partial(_on_tensors, transform)
+
+
+def _on_tensors(transform: Callable[[Tensor], Tensor], pixels: Pixels, out: NDArray[np.uint8]) -> None:
+    torch.from_numpy(out).copy_(transform(tensor_of_pixels(pixels)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +93,16 @@ class RandomCrop:
     interpolation: v2.InterpolationMode
     least_area: float
 
-    def __call__(self, picture: Tensor) -> Tensor:
-        """Crop, resize and perhaps flip uint8 [3, H, W]."""
+    def __call__(self, pixels: Pixels, out: NDArray[np.uint8]) -> None:
+        """Crop, resize and perhaps flip pixels [H, W] into `out` [3, size, size]."""
+        planes(self.square(pixels), out)
+
+    def square(self, pixels: Pixels) -> Pixels:
+        """The same as pixels [size, size]."""
         flip, *draws = torch.rand(1 + 4 * _TRIES, dtype=torch.float64).tolist()
-        top, left, height, width = self.window(picture.shape[-2], picture.shape[-1], draws)
-        square = F.resized_crop(
-            picture, top, left, height, width, [self.size, self.size], interpolation=self.interpolation
-        )
-        tensor: Tensor = F.hflip(square) if flip < 0.5 else square
-        return tensor
+        height, width = pixels.shape
+        window = self.window(height, width, draws)
+        return resized(pixels, window, size=self.size, interpolation=self.interpolation, flip=flip < 0.5)
 
     def window(self, height: int, width: int, draws: list[float]) -> tuple[int, int, int, int]:
         """Top, left, height and width of a part of a picture, from 40 `draws` from [0, 1)."""
@@ -116,7 +137,7 @@ def training(preprocessing: Preprocessing, *, size: int | None = None, least_are
         0.7 in pre-training; 0.05 where the network is then fine-tuned on ImageNet.
     """
     crop = RandomCrop(size or preprocessing.size, v2.InterpolationMode(preprocessing.interpolation), least_area)
-    return Preprocess(partial(_train, crop), math.ceil(crop.size / math.sqrt(least_area * _NARROWEST)))
+    return Preprocess(partial(_train, crop), crop.size, math.ceil(crop.size / math.sqrt(least_area * _NARROWEST)))
 
 
 def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: str = "central") -> Preprocess:
@@ -140,11 +161,11 @@ def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: s
     size = size or preprocessing.size
     interpolation = v2.InterpolationMode(preprocessing.interpolation)
     if crop == "central":
-        return Preprocess(partial(_central, size, interpolation), math.ceil(size / _CENTRAL))
+        return Preprocess(partial(_central, size, interpolation), size, math.ceil(size / _CENTRAL))
     if crop == "classifier":
         shorter = round(size * 256 / 224)
         resize = v2.Resize(shorter, interpolation=interpolation)
-        return Preprocess(partial(_classifier, v2.Compose([resize, v2.CenterCrop(size)])), shorter)
+        return Preprocess(on_tensors(v2.Compose([resize, v2.CenterCrop(size)])), size, shorter)
     raise ModelError(f"crop is {crop!r}: expected central or classifier")
 
 
@@ -157,35 +178,65 @@ def normalised(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (pictures / 255 - mean) / std
 
 
-def _central(size: int, interpolation: v2.InterpolationMode, picture: Tensor) -> Tensor:
-    height, width = (max(1, round(side * _CENTRAL)) for side in picture.shape[1:])
-    middle = F.center_crop(picture, [height, width])
-    tensor: Tensor = F.resize(middle, [size, size], interpolation=interpolation)
-    return tensor
+def _central(size: int, interpolation: v2.InterpolationMode, pixels: Pixels, out: NDArray[np.uint8]) -> None:
+    height, width = pixels.shape
+    high, wide = max(1, round(height * _CENTRAL)), max(1, round(width * _CENTRAL))
+    # rounded as torchvision's center_crop does
+    window = (round((height - high) / 2), round((width - wide) / 2), high, wide)
+    planes(resized(pixels, window, size=size, interpolation=interpolation), out)
 
 
-def _classifier(crop: v2.Transform, picture: Tensor) -> Tensor:
-    tensor: Tensor = crop(picture)
-    return tensor
-
-
-def _train(crop: RandomCrop, picture: Tensor) -> Tensor:
-    cropped = crop(picture)
+def _train(crop: RandomCrop, pixels: Pixels, out: NDArray[np.uint8]) -> None:
+    square = crop.square(pixels)
     fate, *draws = torch.rand(6, dtype=torch.float64).tolist()
     if fate >= 2 / 3:
-        return cropped
+        planes(square, out)
+        return
     angle, shift, saturation, hue, contrast = (
         between(low, high, draw)
         for (low, high), draw in zip((_DEGREES, _BRIGHTNESS, _FACTOR, _HUE, _FACTOR), draws, strict=True)
     )
-    pixels = cropped.clone(memory_format=torch.contiguous_format)  # a picture of that size already is not copied
     if fate < 1 / 3:
         # TensorFlow's own rotation took the nearest pixel and left the corners black
-        turn(pixels.numpy(), math.radians(angle), (turned := torch.empty_like(pixels)).numpy())
-        contrast_last(turned.numpy(), round(shift), saturation, hue, contrast)
-        return turned
-    contrast_second(pixels.numpy(), round(shift), contrast, saturation, hue)
-    return pixels
+        turn(square, math.radians(angle), out)
+        contrast_last(out, round(shift), saturation, hue, contrast)
+    else:
+        planes(square, out)
+        contrast_second(out, round(shift), contrast, saturation, hue)
+
+
+def resized(
+    pixels: Pixels,
+    window: tuple[int, int, int, int],
+    *,
+    size: int,
+    interpolation: v2.InterpolationMode,
+    flip: bool = False,
+) -> Pixels:
+    """A window of a picture as a square, perhaps flipped: what torchvision makes of it, to within rounding.
+
+    Parameters
+    ----------
+    pixels : uint32 array [H, W]
+    window : tuple of int
+        Top, left, height and width, within the picture.
+    size : int
+        Height and width of the square.
+    interpolation : InterpolationMode
+        Bilinear is compiled, in about half the time; others are torchvision's own.
+    flip : bool, optional
+        Whether left and right are exchanged.
+
+    Returns
+    -------
+    uint32 array [size, size]
+    """
+    if interpolation is v2.InterpolationMode.BILINEAR:
+        square = np.empty((size, size), np.uint32)
+        resized_crop(pixels, *window, flip, square)
+        return square
+    tensor = F.resized_crop(tensor_of_pixels(pixels), *window, [size, size], interpolation=interpolation)
+    return pixels_of_tensor(F.hflip(tensor) if flip else tensor)
 
 
 def between(low: float, high: float, draw: float) -> float:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
 from mlimages.models.colourkernels import contrast_last, contrast_second
+from mlimages.models.pixels import pixels_of_tensor
 from mlimages.models.turnkernels import turn
 
 RANDOM = np.random.default_rng(0)
@@ -36,6 +39,10 @@ CHANGES = [  # shift, saturation, hue, contrast
     (-3, 0.77, 0.5, 1.11),
     (255, 0.0, -0.5, 0.0),
 ]
+
+
+def pixels(picture):
+    return pixels_of_tensor(torch.from_numpy(picture))
 
 
 def brighter(picture, shift):
@@ -118,19 +125,35 @@ def test_empty_picture_stays_empty():
 def test_turning_is_torchvisions_but_for_pixels_between_two(shape, angle):
     picture = RANDOM.integers(0, 256, shape, dtype=np.uint8)
     turned = np.full_like(picture, 77)
-    turn(picture, np.deg2rad(angle), turned)
+    turn(pixels(picture), np.deg2rad(angle), turned)
     expected = F.rotate(torch.from_numpy(picture), angle, interpolation=F.InterpolationMode.NEAREST).numpy()
     assert (turned != expected).any(axis=0).mean() <= 0.02
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(-np.pi, np.pi))
+@settings(deadline=None)
+def test_turning_is_that_of_a_reference_pixel_for_pixel(height, width, angle):
+    picture = np.random.default_rng(height).integers(1, 256, (3, height, width), dtype=np.uint8)
+    sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
+    down = (np.arange(height) - 0.5 * (height - 1)).astype(np.float32)[:, None]
+    right = (np.arange(width) - 0.5 * (width - 1)).astype(np.float32)
+    x = (np.float32(0.5 * width) - sine * down) + cosine * right
+    y = (np.float32(0.5 * height) + cosine * down) + sine * right
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    expected = np.where(inside, picture[:, y.astype(int) * inside, x.astype(int) * inside], 0)
+    turned = np.full_like(picture, 77)
+    turn(pixels(picture), angle, turned)
+    assert np.array_equal(turned, expected)
+
+
 def test_quarter_turn_is_anticlockwise():
     turned = np.empty((3, 2, 2), np.uint8)
-    turn(np.array([[[1, 2], [3, 4]]] * 3, np.uint8), np.pi / 2, turned)
+    turn(pixels(np.array([[[1, 2], [3, 4]]] * 3, np.uint8)), np.pi / 2, turned)
     assert turned.tolist() == [[[2, 4], [1, 3]]] * 3
 
 
 def test_turning_brings_in_black_corners():
     turned = np.empty((3, 9, 9), np.uint8)
-    turn(np.full((3, 9, 9), 200, np.uint8), np.pi / 4, turned)
+    turn(pixels(np.full((3, 9, 9), 200, np.uint8)), np.pi / 4, turned)
     assert turned[:, [0, 0, 8, 8], [0, 8, 0, 8]].max() == 0
     assert turned[:, 4, :].min() == 200

@@ -19,7 +19,8 @@ from mlimages.images.store import Row, write_shards
 from mlimages.models import Preprocessing
 from mlimages.models.data import MultiHot, ParquetImages, loader
 from mlimages.models.order import Batches, Ticket
-from mlimages.models.pictures import decode_tensor
+from mlimages.models.pictures import decode_pixels
+from mlimages.models.pixels import tensor_of_pixels
 from mlimages.models.preprocess import evaluation, training
 
 SMALL = Preprocessing(size=16)
@@ -272,19 +273,19 @@ def jpeg(width, height, mode="RGB", **options):
 def test_jpeg_decodes_to_what_pillow_sees(mode):
     data = jpeg(90, 60, mode)
     expected = np.asarray(decode(data)).transpose(2, 0, 1)
-    assert np.array_equal(decode_tensor(data, least_side=50).numpy(), expected)
+    assert np.array_equal(tensor_of_pixels(decode_pixels(data, least_side=50)).numpy(), expected)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_large_jpeg_is_decoded_no_smaller_than_is_needed(mode):
-    _, height, width = decode_tensor(jpeg(900, 640, mode), least_side=100).shape
+    height, width = decode_pixels(jpeg(900, 640, mode), least_side=100).shape
     assert 100 <= height < 400
     assert width / height == pytest.approx(900 / 640, rel=0.02)
-    assert decode_tensor(jpeg(900, 640), least_side=330).shape == (3, 640, 900)
+    assert decode_pixels(jpeg(900, 640), least_side=330).shape == (640, 900)
     assert decode(jpeg(900, 640), least_side=100).size == (225, 160)
 
 
 def test_truncated_jpeg_is_broken():
     data = jpeg(200, 200, quality=95)
     with pytest.raises(PictureError, match="damaged JPEG"):
-        decode_tensor(data[: len(data) // 2], least_side=50)
+        decode_pixels(data[: len(data) // 2], least_side=50)

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import InterpolationMode
 
 from mlimages.errors import ModelError
 from mlimages.models import Preprocessing
-from mlimages.models.preprocess import RandomCrop, evaluation, normalised, training
+from mlimages.models.preprocess import Preprocess, RandomCrop, evaluation, normalised, training
 
 SMALL = Preprocessing(size=16)
 
@@ -131,8 +131,8 @@ def test_window_spreads_over_the_whole_picture():
 
 
 def test_half_of_the_crops_are_flipped():
-    crop = RandomCrop(32, InterpolationMode.BILINEAR, 0.7)
+    prepare = Preprocess(RandomCrop(32, InterpolationMode.BILINEAR, 0.7), size=32, least_side=32)
     ramp = torch.arange(32, dtype=torch.uint8).mul(8).expand(3, 32, 32)
     torch.manual_seed(0)
-    flipped = sum(int(found[0, 0, 0] > found[0, 0, -1]) for found in (crop(ramp) for _ in range(400)))
+    flipped = sum(int(found[0, 0, 0] > found[0, 0, -1]) for found in (prepare(ramp) for _ in range(400)))
     assert flipped == pytest.approx(200, abs=40)

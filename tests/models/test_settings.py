@@ -185,7 +185,7 @@ def test_overfits_a_few_real_photographs(zoo, tmp_path):
             categories=str(tmp_path / "keys.txt"),
             model="test_resnet",
             size=48,
-            epochs=25,
+            epochs=50,  # half as many suffice for some seeds and not for others
             batch=12,
             workers=0,
             loss="softmax",
