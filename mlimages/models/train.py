@@ -78,7 +78,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
                 for parameters in run.optimizer.param_groups:
                     parameters["lr"] = rate(position.step)
                 # what dropout draws depends on step and rank alone, so that a resumed run draws alike
-                torch.manual_seed((config.seed << 40) + position.step * ranks.world + ranks.rank)
+                torch.manual_seed(((config.seed << 40) + position.step * ranks.world + ranks.rank) % (1 << 64))
                 loss = _backward(network, run, group, hots, ranks)
                 images, broken, stop, shown = ranks.sum(
                     [sum(map(len, group)), log.broken(group), bool(signals), loss / ranks.world]

@@ -239,11 +239,21 @@ def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
         ({"batch": 61}, "60 images do not fill one batch of 61"),
         ({"freeze": 2}, "freeze is for the published networks: test_convnext is none"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"seed": -1}, "seed is -1: expected from 0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan: expected a finite number"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1: expected at least 0"),
+        ({"most_broken": -0.1}, "most_broken is -0.1: expected at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, changes, message):
     with pytest.raises(ModelError, match=message):
         train(TrainConfig(**settings | changes))
+
+
+def test_seed_may_be_a_date_or_any_other_number(settings):
+    short = settings | {"epochs": 1, "batch": 60}
+    for seed in (20240101, (1 << 63) - 1):
+        train(TrainConfig(**short | {"seed": seed, "out": f"{settings['out']}-{seed}"}))
 
 
 def test_configuration_comes_from_toml(tmp_path):
