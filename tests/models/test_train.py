@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mlimages.errors import FormatError, ModelError
+from mlimages.annotate.pipeline import annotate
+from mlimages.errors import FormatError, JobError, ModelError
 from mlimages.models import BinaryCrossEntropy, TrainConfig, load_model, train
 from mlimages.models.data import MultiHot, ParquetImages
 from mlimages.models.order import Ticket
 from mlimages.models.preprocess import evaluation, normalised
+from mlimages.models.ranks import Ranks
+from mlimages.models.run import Run
 from mlimages.models.runlog import RunLog
 from mlimages.models.schedule import cosine, published, staircase
 from tests.models.runs import log_of, run, weights, write_toml
@@ -218,6 +225,50 @@ def test_run_in_the_way_and_other_settings_are_refused(settings):
     (Path(settings["out"]) / "checkpoint.pt").write_bytes(b"rubbish")
     with pytest.raises(FormatError, match=r"checkpoint\.pt: not a training checkpoint"):
         train(TrainConfig(**settings), resume=True)
+
+
+def test_run_of_another_table_or_number_of_ranks_is_refused(settings, pictures, zoo, tmp_path):
+    values = settings | {"table": str(tmp_path / "table"), "epochs": 1}
+    (tmp_path / "one.txt").write_text("".join(f"{number:03d}.png\tpuppy:1\n" for number in range(24)))
+    (tmp_path / "other.txt").write_text("".join(f"{number:03d}.png\tcat:1\n" for number in range(24)))
+    annotate(tmp_path / "one.txt", zoo, out=values["table"])
+    train(TrainConfig(**values))
+    config, two = TrainConfig(**values), Ranks(0, 2, torch.device("cpu"))
+    with pytest.raises(ModelError, match="begun with another number of ranks: it was 1, and is now 2; use that"):
+        Run(config, two).restore(Path(values["out"]) / "checkpoint.pt")
+    shutil.rmtree(values["table"])
+    annotate(tmp_path / "other.txt", zoo, out=values["table"])
+    with pytest.raises(ModelError, match="begun with another content of the table"):
+        train(config, resume=True)
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9, 1.0])
+def test_damaged_checkpoint_is_refused(settings, part):
+    train(TrainConfig(**settings | {"epochs": 1}))
+    path = Path(settings["out"]) / "checkpoint.pt"
+    data = bytearray(path.read_bytes())
+    for at in range(int(part * len(data)) - 500, int(part * len(data)), 50):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"checkpoint\.pt: .*a damaged"):
+        train(TrainConfig(**settings | {"epochs": 1}), resume=True)
+
+
+def test_full_disk_is_told_and_the_checkpoint_before_is_kept(settings, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            if self.tell() > 100_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    @contextmanager
+    def full(path):
+        with Full(path.with_name("full"), "w") as file:
+            yield file
+
+    monkeypatch.setattr("mlimages.models.run.replacing", full)
+    with pytest.raises(JobError, match=r"checkpoint\.pt: cannot be written .*: make room, and resume"):
+        train(TrainConfig(**settings))
 
 
 def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
