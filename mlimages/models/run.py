@@ -152,7 +152,7 @@ class Run:
             cause = error.__context__
             why = cause.strerror if isinstance(cause, OSError) and cause.strerror else _first_line(error)
             raise JobError(
-                f"{path}: cannot be written ({why}): make room, and resume from the checkpoint before, which is kept"
+                f"{path}: cannot be written ({why}): make room and resume; the checkpoint before, if any, is kept"
             ) from error
 
     def restore(self, path: Path) -> Position:

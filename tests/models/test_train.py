@@ -127,6 +127,17 @@ def test_sigterm_to_all_processes_of_a_run_saves_it(settings, tmp_path):
     assert process.returncode == 0
 
 
+def test_half_a_line_of_a_log_does_not_stop_a_run_from_going_on(settings, monkeypatch):
+    config = TrainConfig(**settings)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        train(config)
+    with (Path(config.out) / "log.csv").open("a") as file:
+        file.write("3,0,3")
+    train(config, resume=True)
+    assert [int(row["step"]) for row in log_of(config.out)] == list(range(1, 11))
+
+
 def test_killed_run_goes_on_from_its_last_checkpoint(settings, tmp_path, monkeypatch):
     whole = train(TrainConfig(**settings))
     config = TrainConfig(**settings | {"out": str(tmp_path / "killed"), "save_every": 2})
@@ -227,6 +238,23 @@ def test_run_in_the_way_and_other_settings_are_refused(settings):
         train(TrainConfig(**settings), resume=True)
 
 
+def test_folder_that_another_run_writes_to_or_that_is_a_file_is_refused(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[train.__module__], "_PATIENCE", 0.1)
+    with monkeypatch.context() as patch:
+        message = "run: another run is writing here: wait for it, or choose another folder"
+
+        def second(*_, **__):
+            with pytest.raises(ModelError, match=message):
+                train(TrainConfig(**settings), resume=True)
+
+        patch.setattr(RunLog, "line", second)
+        train(TrainConfig(**settings | {"epochs": 1, "batch": 60}))
+    train(TrainConfig(**settings | {"epochs": 1, "batch": 60}), resume=True)  # it is free again
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="file: is a file, expected the folder of a run"):
+        train(TrainConfig(**settings | {"out": str(tmp_path / "file")}))
+
+
 def test_run_of_another_table_or_number_of_ranks_is_refused(settings, pictures, zoo, tmp_path):
     values = settings | {"table": str(tmp_path / "table"), "epochs": 1}
     (tmp_path / "one.txt").write_text("".join(f"{number:03d}.png\tpuppy:1\n" for number in range(24)))
@@ -267,7 +295,7 @@ def test_full_disk_is_told_and_the_checkpoint_before_is_kept(settings, monkeypat
             yield file
 
     monkeypatch.setattr("mlimages.models.run.replacing", full)
-    with pytest.raises(JobError, match=r"checkpoint\.pt: cannot be written .*: make room, and resume"):
+    with pytest.raises(JobError, match=r"checkpoint\.pt: cannot be written .*: make room and resume"):
         train(TrainConfig(**settings))
 
 
