@@ -147,8 +147,8 @@ class ParquetImages(Dataset[Batch]):
     Raises
     ------
     TableError
-        Where there is no table, an annotation table comes without a folder of images, or with packed images that hold
-        none of its.
+        Where there is no table, an annotation table comes without a folder of images, or one that does not exist, or
+        with packed images that hold none of its.
     """
 
     def __init__(
@@ -170,8 +170,11 @@ class ParquetImages(Dataset[Batch]):
             raise TableError(f"{self.folder}: an annotation table holds no pixels: give the folder of its images")
         self.images = None if images is None else Path(images)
         self._by_name: PackedByName | None = None
-        if self.packed is None and self.images is not None and is_packed(self.images):
-            self._by_name = PackedByName(read(self.images), self._names())
+        if self.packed is None and self.images is not None:
+            if not self.images.is_dir():  # or every picture would be a broken one
+                raise TableError(f"{self.images}: no such folder: expected the images that {self.folder} names")
+            if is_packed(self.images):
+                self._by_name = PackedByName(read(self.images), self._names())
         known = int(self.manifest.metadata["categories"])
         self._column_of = _columns(known, categories)
         self.num_classes = known if categories is None else len(categories)
