@@ -20,7 +20,7 @@ from torch import Tensor
 from mlimages.annotate.files import replacing
 from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
-from mlimages.models.build import Network
+from mlimages.models.build import Network, check_size
 from mlimages.models.consistency import consistent
 from mlimages.models.data import Batch, ParquetImages, loader
 from mlimages.models.files import ImageFiles, open_pictures
@@ -68,7 +68,9 @@ class Inference:
             )
 
     def preprocess(self, model: Network) -> Preprocess:
-        """What is done to pictures for that network."""
+        """What is done to pictures for that network; a ModelError where it does not take them at that size."""
+        if self.size is not None:
+            check_size(model, self.size)
         return evaluation(model.card.preprocessing, size=self.size, crop=self.crop)
 
 

@@ -20,7 +20,7 @@ from mlimages.annotate.manifest import CATEGORIES
 from mlimages.errors import DataNotFoundError, FormatError, JobError, ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule
-from mlimages.models.build import Network, build_model, last_layer
+from mlimages.models.build import Network, build_model, check_size, last_layer
 from mlimages.models.checkpoint import load_model
 from mlimages.models.config import TrainConfig
 from mlimages.models.data import ParquetImages
@@ -80,6 +80,8 @@ class Run:
         self._ranks = ranks
         self.hierarchy, chosen = _outputs(config)
         self.model = _first_model(config, self.hierarchy)
+        for size in filter(None, (config.size, config.late_size)):
+            check_size(self.model, size)  # the late one as well, before the epochs that lead to it
         prepared = partial(training, self.model.card.preprocessing, least_area=config.least_area)
         late = [(config.late_epoch, prepared(size=config.late_size))] if config.late_size else []
         self.images = ParquetImages(
