@@ -80,8 +80,6 @@ class Run:
         self._ranks = ranks
         self.hierarchy, chosen = _outputs(config)
         self.model = _first_model(config, self.hierarchy)
-        for size in filter(None, (config.size, config.late_size)):
-            check_size(self.model, size)  # the late one as well, before the epochs that lead to it
         prepared = partial(training, self.model.card.preprocessing, least_area=config.least_area)
         late = [(config.late_epoch, prepared(size=config.late_size))] if config.late_size else []
         self.images = ParquetImages(
@@ -246,6 +244,8 @@ def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
     model = build_model(config.model, num_classes=len(hierarchy), pretrained=config.pretrained)
     if config.start is not None:
         _take_over(model, config.start, hierarchy.keys)
+    for size in filter(None, (config.size, config.late_size)):
+        check_size(model, size)  # the late one as well, before the epochs that lead to it
     model.card = replace(
         model.card,
         categories=hierarchy.keys,
