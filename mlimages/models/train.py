@@ -187,7 +187,7 @@ def _backward(network: nn.Module, run: Run, group: list[Batch], hots: list[Multi
     config, preprocessing = run.config, run.model.card.preprocessing
     targets = [hot(batch) for hot, batch in zip(hots, group, strict=True)]
     weighted = _weighted(run.loss, targets)
-    total = 0.0
+    losses: list[Tensor] = []
     for number, (batch, target) in enumerate(zip(group, targets, strict=True)):
         last = number == len(group) - 1
         apart = isinstance(network, DistributedDataParallel) and not last  # gradients travel once a step
@@ -197,8 +197,8 @@ def _backward(network: nn.Module, run: Run, group: list[Batch], hots: list[Multi
                 logits = network(pictures)
             loss = weighted(logits, target) / len(group)
             loss.backward()
-        total += loss.item()
-    return total
+        losses.append(loss.detach())
+    return sum(loss.item() for loss in losses)  # asked at the end: a device computes on while the next is prepared
 
 
 def _pictures(batch: Batch, preprocessing: Preprocessing, *, config: TrainConfig, device: torch.device) -> Tensor:
