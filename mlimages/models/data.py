@@ -281,15 +281,44 @@ class ParquetImages(Dataset[Batch]):
         part, group, _ = self._places[number]
         name = "image.path" if self.packed is not None else "image"
         with self._open(part) as file:
-            read = file.read_row_group(group, columns=[name, "labels", "confidences"])
+            try:
+                read = file.read_row_group(group, columns=[name, "labels", "confidences"])
+            except (pa.ArrowException, OSError) as error:
+                path = self.folder / self.manifest.parts[part].file
+                reason = str(error).splitlines()[0]
+                raise TableError(
+                    f"{path}: row group {group} is damaged ({reason}); mlimages verify checks all parts"
+                ) from None
         image, labels, confidences = (read.column(each).combine_chunks() for each in ("image", "labels", "confidences"))
         names = image.field("path") if self.packed is not None else image
         offsets = labels.offsets.to_numpy().astype(np.int64)
         return _Group(names, offsets - offsets[0], labels.flatten().to_numpy(), confidences.flatten().to_numpy())
 
 
-def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> DataLoader[Any]:
-    """Torch's loader of the tickets of `batches`, in their order, however many `workers` processes read them."""
+class _Telling(Dataset[Any]):
+    """Batches of a dataset, or the error in place of one: raised in a process of torch's loader, it would come out as
+    another, with a traceback for its message.
+    """
+
+    def __init__(self, dataset: Dataset[Batch]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, ticket: Ticket) -> Batch | Exception:
+        try:
+            return self._dataset[ticket]
+        except (MlimagesError, OSError) as error:
+            return error
+
+
+def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
+    """The batches of the tickets of `batches`, in their order, however many `workers` processes read them."""
+    for loaded in _torch_loader(_Telling(dataset), batches, workers=workers, pin_memory=pin_memory):
+        if isinstance(loaded, Exception):
+            raise loaded
+        yield loaded
+
+
+def _torch_loader(dataset: Dataset[Any], batches: Batches, *, workers: int, pin_memory: bool) -> DataLoader[Any]:
     return DataLoader(
         dataset,
         batch_size=None,  # a ticket is a whole batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -115,6 +116,19 @@ def test_batches_are_the_same_with_any_number_of_workers(pictures):
         assert torch.equal(one.pictures, other.pictures)
         assert torch.equal(MultiHot(10)(one), MultiHot(10)(other))
         assert one.names == other.names
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_row_group_is_one_line_from_any_process(pictures, tmp_path, workers):
+    shutil.copytree(pictures.table, tmp_path / "table")
+    path = tmp_path / "table" / "part-00001.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:200] = bytes(196)
+    path.write_bytes(data)
+    images = ParquetImages(tmp_path / "table", pictures.images, preprocess=training(SMALL))
+    with pytest.raises(TableError, match=r"part-00001\.parquet: row group 0 is damaged \(.*mlimages verify") as caught:
+        list(loader(images, Batches(images.groups, 60, seed=None), workers=workers))
+    assert "\n" not in str(caught.value)
 
 
 def test_draws_change_with_the_epoch_and_leave_the_generator_of_torch(pictures):
