@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
 
 _KEPT_GROUPS = 16  # row groups whose labels a process keeps: two pools of the usual eight
+_FEEDS: WeakSet[Generator[Batch, None, None]] = WeakSet()  # that loader gave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +315,21 @@ class _Telling(Dataset[Any]):
 
 def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
     """The batches of the tickets of `batches`, in their order, however many `workers` processes read them."""
+    feed = _told(dataset, batches, workers=workers, pin_memory=pin_memory)
+    _FEEDS.add(feed)
+    return feed
+
+
+@atexit.register
+def _close_feeds() -> None:
+    """End the processes of feeds that an error's traceback, say, still holds: ignoring SIGTERM, they outlive the end
+    that multiprocessing puts to them, and Python would wait for them for ever.
+    """
+    for feed in list(_FEEDS):
+        feed.close()
+
+
+def _told(dataset: Dataset[Batch], batches: Batches, *, workers: int, pin_memory: bool) -> Generator[Batch, None, None]:
     for loaded in _torch_loader(_Telling(dataset), batches, workers=workers, pin_memory=pin_memory):
         if isinstance(loaded, Exception):
             raise loaded

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -116,6 +118,19 @@ def test_batches_are_the_same_with_any_number_of_workers(pictures):
         assert torch.equal(one.pictures, other.pictures)
         assert torch.equal(MultiHot(10)(one), MultiHot(10)(other))
         assert one.names == other.names
+
+
+def test_process_that_leaves_batches_unread_ends(pictures):
+    script = f"""
+from mlimages.models import Preprocessing
+from mlimages.models.data import ParquetImages, loader
+from mlimages.models.order import Batches
+from mlimages.models.preprocess import training
+images = ParquetImages({str(pictures.table)!r}, {str(pictures.images)!r}, preprocess=training(Preprocessing(size=16)))
+feed = loader(images, Batches(images.groups, 4, seed=0), workers=1)
+next(feed)
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
