@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,21 @@ _BLOCK = 1 << 22  # bytes
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path` once it is whole; nothing is left behind where writing fails."""
+    """A file to write that takes the name `path` once it is whole; nothing is left behind where writing fails.
+
+    A folder of that name, and a full disk, are OSErrors that name `path`.
+    """
+    if path.is_dir():  # or the last step would fail
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            error.filename = os.fspath(path)  # writing knows a number, not a name
         raise
 
 

@@ -91,8 +91,11 @@ def evaluate(
         _show_top_k(rows, csv=csv, as_json=as_json)
         return
     from mlimages.models import evaluate_multi_label, trainable_categories
+    from mlimages.models.outputs import table_hierarchy
 
-    trainable = None if train_table is None else trainable_categories(train_table, more_than=more_than)
+    trainable = None
+    if train_table is not None:
+        trainable = trainable_categories(train_table, more_than=more_than, hierarchy=table_hierarchy(table))
     results = [
         evaluate_multi_label(
             model,
@@ -207,16 +210,17 @@ def _show_top_k(rows: list[tuple[str, str, list[TopK]]], *, csv: str | None, as_
     flat = [
         {"model": path, "setting": setting, **_top_k_values(each)} for path, setting, sized in rows for each in sized
     ]
-    if csv is not None:
-        _write_csv(csv, flat)
     if as_json:
         typer.echo(json.dumps(flat, indent=2))
-        return
-    typer.echo(results_table([(_stem(path), setting, sized) for path, setting, sized in rows]))
-    first = rows[0][2][0]
-    typer.echo(
-        f"\n{first.images:,} images; left out: {first.left_out:,} without exactly one class, {first.broken:,} broken"
-    )
+    else:
+        typer.echo(results_table([(_stem(path), setting, sized) for path, setting, sized in rows]))
+        first = rows[0][2][0]
+        typer.echo(
+            f"\n{first.images:,} images; left out: {first.left_out:,} without exactly one class, "
+            f"{first.broken:,} broken"
+        )
+    if csv is not None:  # last: what was measured is told, whatever becomes of the file
+        _write_csv(csv, flat)
 
 
 def _top_k_values(each: TopK) -> dict[str, Any]:
@@ -225,20 +229,20 @@ def _top_k_values(each: TopK) -> dict[str, Any]:
 
 
 def _show_multi_label(paths: list[str], results: list[MultiLabelResult], *, csv: str | None, as_json: bool) -> None:
-    if csv is not None:
-        _write_csv(csv, [row for path, result in zip(paths, results, strict=True) for row in _class_rows(path, result)])
     rows = [
         {"model": path, "broken": result.broken} | {name: _number(value) for name, value in result.metrics.items()}
         for path, result in zip(paths, results, strict=True)
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        widest = max(map(len, row))
-        for name, value in row.items():
-            shown = "--" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-            typer.echo(f"{name:<{widest}}  {shown}")
+    else:
+        for row in rows:
+            widest = max(map(len, row))
+            for name, value in row.items():
+                shown = "--" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+                typer.echo(f"{name:<{widest}}  {shown}")
+    if csv is not None:  # last: what was measured is told, whatever becomes of the file
+        _write_csv(csv, [row for path, result in zip(paths, results, strict=True) for row in _class_rows(path, result)])
 
 
 def _class_rows(path: str, result: MultiLabelResult) -> list[dict[str, Any]]:

@@ -28,7 +28,11 @@ class TimmModel(nn.Module):
     def __init__(self, name: str, *, num_classes: int, pretrained: bool = False) -> None:
         super().__init__()
         timm = import_extra("timm", extra="train")
-        self.backbone: Any = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+        try:
+            self.backbone: Any = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+        except (RuntimeError, OSError) as error:  # weights of another tag, or that cannot be fetched
+            what = "fetch the published weights of" if pretrained else "build"
+            raise ModelError(f"timm cannot {what} {name}: {_first_line(error)}") from error
         config = timm.data.resolve_model_data_config(self.backbone)
         self.card = ModelCard(
             name=name,
@@ -78,7 +82,7 @@ def build_model(name: str, *, num_classes: int, pretrained: bool = False) -> Net
     Raises
     ------
     ModelError
-        For an unknown name, no classes, or pretrained weights of a published network.
+        For an unknown name, no classes, or pretrained weights of a published network, or that cannot be fetched.
 
     Examples
     --------
@@ -104,6 +108,28 @@ def build_model(name: str, *, num_classes: int, pretrained: bool = False) -> Net
         near = difflib.get_close_matches(name, known, n=3) or list(PUBLISHED)
         raise ModelError(f"unknown model {name!r}: neither published nor timm's; near are {', '.join(near)}")
     return TimmModel(name, num_classes=num_classes, pretrained=pretrained)
+
+
+def check_size(model: Network, size: int) -> None:
+    """Raise a ModelError unless a network takes pictures of `size` by `size` pixels; the published ones take any."""
+    if isinstance(model, PublishedResNet):
+        return
+    trained = model.training
+    place = next(model.parameters()).device
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros((1, 3, size, size), device=place))
+    except (RuntimeError, AssertionError, ValueError) as error:  # each of timm's families says it in its own way
+        raise ModelError(
+            f"{model.card.name} does not take pictures of {size} pixels ({_first_line(error)}): it was made for "
+            f"{model.card.preprocessing.size}"
+        ) from error
+    finally:
+        model.train(trained)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def last_layer(model: Network) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from dataclasses import asdict, dataclass, fields
@@ -96,9 +97,9 @@ class TrainConfig:
     warm_up: float = 0.0
     """Epochs, of cosine."""
     decay_every: float = 25.0
-    """Epochs after which the rate falls to a tenth, of staircase; of published too, where `in_epochs`."""
+    """Epochs after which the rate falls to a tenth, of staircase."""
     in_epochs: bool = False
-    """Count the phases of the published schedule in epochs of this table."""
+    """Count the phases of the published schedule in epochs of this table: 8 to warm up, a tenth every 25."""
     momentum: float = 0.9
     """Of stochastic gradient descent."""
     weight_decay: float = 1e-4
@@ -130,13 +131,22 @@ class TrainConfig:
     """Steps between checkpoints; the end of each epoch saves as well."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):  # nan passes every comparison below
+                raise ModelError(f"{field.name} is {value}: expected a finite number")
+        if not 0 <= self.seed < 1 << 63:
+            raise ModelError(f"seed is {self.seed}: expected from 0 to 2**63 - 1")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(choices)}")
         for name in ("epochs", "batch", "accumulate", "pool", "log_every", "save_every", "valid_every"):
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}: expected at least 1")
-        for name in ("workers", "freeze", "weight_decay", "norm_decay", "momentum", "warm_up", "late_epoch"):
+        for name in (
+            *("workers", "freeze", "weight_decay", "norm_decay", "momentum", "warm_up", "late_epoch"),
+            *("learning_rate", "decay_every", "most_broken"),
+        ):
             if getattr(self, name) < 0:
                 raise ModelError(f"{name} is {getattr(self, name)}: expected at least 0")
         if not 0 <= self.ema < 1:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
 
 _KEPT_GROUPS = 16  # row groups whose labels a process keeps: two pools of the usual eight
+_FEEDS: WeakSet[Generator[Batch, None, None]] = WeakSet()  # that loader gave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,8 @@ class ParquetImages(Dataset[Batch]):
     Raises
     ------
     TableError
-        Where there is no table, an annotation table comes without a folder of images, or with packed images that hold
-        none of its.
+        Where there is no table, an annotation table comes without a folder of images, or one that does not exist, or
+        with packed images that hold none of its.
     DataNotFoundError
         Where `below` is asked for, and the table has no categories.
     """
@@ -179,8 +182,11 @@ class ParquetImages(Dataset[Batch]):
             raise TableError(f"{self.folder}: an annotation table holds no pixels: give the folder of its images")
         self.images = None if images is None else Path(images)
         self._by_name: PackedByName | None = None
-        if self.packed is None and self.images is not None and is_packed(self.images):
-            self._by_name = PackedByName(read(self.images), self._names())
+        if self.packed is None and self.images is not None:
+            if not self.images.is_dir():  # or every picture would be a broken one
+                raise TableError(f"{self.images}: no such folder: expected the images that {self.folder} names")
+            if is_packed(self.images):
+                self._by_name = PackedByName(read(self.images), self._names())
         known = int(self.manifest.metadata["categories"])
         self._column_of = _columns(known, categories)
         self.num_classes = known if categories is None else len(categories)
@@ -293,15 +299,59 @@ class ParquetImages(Dataset[Batch]):
         part, group, _ = self._places[number]
         name = "image.path" if self.packed is not None else "image"
         with self._open(part) as file:
-            read = file.read_row_group(group, columns=[name, "labels", "confidences"])
+            try:
+                read = file.read_row_group(group, columns=[name, "labels", "confidences"])
+            except (pa.ArrowException, OSError) as error:
+                path = self.folder / self.manifest.parts[part].file
+                reason = str(error).splitlines()[0]
+                raise TableError(
+                    f"{path}: row group {group} is damaged ({reason}); mlimages verify checks all parts"
+                ) from None
         image, labels, confidences = (read.column(each).combine_chunks() for each in ("image", "labels", "confidences"))
         names = image.field("path") if self.packed is not None else image
         offsets = labels.offsets.to_numpy().astype(np.int64)
         return _Group(names, offsets - offsets[0], labels.flatten().to_numpy(), confidences.flatten().to_numpy())
 
 
-def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> DataLoader[Any]:
-    """Torch's loader of the tickets of `batches`, in their order, however many `workers` processes read them."""
+class _Telling(Dataset[Any]):
+    """Batches of a dataset, or the error in place of one: raised in a process of torch's loader, it would come out as
+    another, with a traceback for its message.
+    """
+
+    def __init__(self, dataset: Dataset[Batch]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, ticket: Ticket) -> Batch | Exception:
+        try:
+            return self._dataset[ticket]
+        except (MlimagesError, OSError) as error:
+            return error
+
+
+def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
+    """The batches of the tickets of `batches`, in their order, however many `workers` processes read them."""
+    feed = _told(dataset, batches, workers=workers, pin_memory=pin_memory)
+    _FEEDS.add(feed)
+    return feed
+
+
+@atexit.register
+def _close_feeds() -> None:
+    """End the processes of feeds that an error's traceback, say, still holds: ignoring SIGTERM, they outlive the end
+    that multiprocessing puts to them, and Python would wait for them for ever.
+    """
+    for feed in list(_FEEDS):
+        feed.close()
+
+
+def _told(dataset: Dataset[Batch], batches: Batches, *, workers: int, pin_memory: bool) -> Generator[Batch, None, None]:
+    for loaded in _torch_loader(_Telling(dataset), batches, workers=workers, pin_memory=pin_memory):
+        if isinstance(loaded, Exception):
+            raise loaded
+        yield loaded
+
+
+def _torch_loader(dataset: Dataset[Any], batches: Batches, *, workers: int, pin_memory: bool) -> DataLoader[Any]:
     return DataLoader(
         dataset,
         batch_size=None,  # a ticket is a whole batch

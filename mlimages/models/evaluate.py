@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlimages.annotate.table import AnnotationTable
-from mlimages.errors import ModelError
+from mlimages.errors import ModelError, TableError
+from mlimages.hierarchy import Hierarchy
+from mlimages.images.packed import is_packed, read
 from mlimages.models.build import Network
 from mlimages.models.data import Batch, MultiHot, ParquetImages
 from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
@@ -191,23 +193,48 @@ def single_labels(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows[alone], columns[alone]
 
 
-def trainable_categories(table: str | os.PathLike[str], *, more_than: int = 100) -> NDArray[np.bool_]:
+def trainable_categories(
+    table: str | os.PathLike[str], *, more_than: int = 100, hierarchy: Hierarchy | None = None
+) -> NDArray[np.bool_]:
     """The categories that more images of a training table carry, bool [n]: the published meaning of trainable.
 
     Parameters
     ----------
     table : path-like
-        The annotation table that the network was trained on.
+        The annotation table, or the packed images, that the network was trained on.
     more_than : int
         Images; 100 as published.
+    hierarchy : Hierarchy, optional
+        That of the table which is evaluated: the training table must have the same.
+
+    Raises
+    ------
+    TableError
+        For a table of another hierarchy.
     """
-    return AnnotationTable.open(table).category_counts() > more_than
+    own = table_hierarchy(table)
+    if hierarchy is not None and own.fingerprint != hierarchy.fingerprint:
+        raise TableError(
+            f"{os.fspath(table)}: its {len(own)} categories are not the {len(hierarchy)} of the table that is "
+            "evaluated: indices would mean others; give a table that was made with the same hierarchy"
+        )
+    counts = np.zeros(len(own), np.int64)
+    for labels, confidences in _label_columns(table):
+        counts += np.bincount(labels[confidences > 0], minlength=len(own))
+    return counts > more_than
 
 
 def lists_absences(table: str | os.PathLike[str]) -> bool:
     """Whether any image of a table lists a class with confidence 0."""
-    opened = AnnotationTable.open(table)
-    return any((batch.column(0).flatten().to_numpy() == 0).any() for batch in opened.batches(columns=["confidences"]))
+    return any((confidences == 0).any() for _, confidences in _label_columns(table))
+
+
+def _label_columns(table: str | os.PathLike[str]) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+    """Labels and confidences of a table or of packed images, a batch at a time: int [m] and float32 [m]."""
+    opened = read(table) if is_packed(table) else AnnotationTable.open(table)
+    for batch in opened.batches(columns=["labels", "confidences"]):
+        labels, confidences = (batch.column(name).flatten().to_numpy() for name in ("labels", "confidences"))
+        yield labels, confidences
 
 
 def results_table(rows: Sequence[tuple[str, str, list[TopK]]]) -> str:

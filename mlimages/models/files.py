@@ -11,9 +11,12 @@ from torch.utils.data import Dataset
 
 from mlimages.annotate.manifest import MANIFEST
 from mlimages.errors import DataNotFoundError, ModelError
+from mlimages.hierarchy.text import read_utf8
+from mlimages.images.packed import is_packed
 from mlimages.models.data import Batch, ParquetImages
 from mlimages.models.order import Ticket
 from mlimages.models.pictures import load_pictures
+from mlimages.models.picturesource import is_download
 from mlimages.models.preprocess import Preprocess
 
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"))
@@ -71,21 +74,25 @@ def open_pictures(given: Sequence[str | os.PathLike[str]], *, preprocess: Prepro
     ------
     DataNotFoundError
         For a path that does not exist; what a list names may turn out broken instead.
+    FormatError
+        For a list that is not UTF-8.
     ModelError
         Where there is no picture.
     """
-    if len(given) == 1 and (Path(given[0]) / MANIFEST).is_file():
+    if len(given) == 1 and (manifest := Path(given[0]) / MANIFEST).is_file() and not is_download(manifest):
         return ParquetImages(given[0], preprocess=preprocess)
     paths: list[str] = []
     for each in given:
         path = Path(each)
+        if is_packed(path):
+            raise ModelError(f"{path}: holds packed images, which are taken alone: run once for each")
         if path.is_dir():
             found = (below for below in path.rglob("*") if below.suffix.lower() in _SUFFIXES and below.is_file())
             paths += sorted(map(str, found))
         elif not path.is_file():
             raise DataNotFoundError(f"{path}: no such file; expected a picture, a folder of them or a .txt list")
         elif path.suffix == ".txt":
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_utf8(path).splitlines()
             paths += [name for line in lines if (name := line.partition("\t")[0].strip())]
         else:
             paths.append(str(path))

@@ -54,9 +54,10 @@ def finetuning(values: Mapping[str, Any]) -> TrainConfig:
         raise ModelError(
             "fine-tuning begins with a trained model: give --start, or --set pretrained=true --set model=NAME"
         )
+    TrainConfig.of(_RECIPE | given)  # checks the types of what is used from here on
     if given.get("start"):
         given.setdefault("model", load_card(given["start"]).name)
-    defaults = TrainConfig.of(_RECIPE | {"epochs": _EPOCHS} | given)  # checks the types of what is computed with
+    defaults = TrainConfig.of(_RECIPE | {"epochs": _EPOCHS} | given)
     images = defaults.batch * defaults.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
     computed = {
         "epochs": defaults.epochs,

@@ -9,7 +9,9 @@ from mlimages.annotate.manifest import CATEGORIES
 from mlimages.errors import DataNotFoundError, FormatError, ModelError, UnknownSynsetError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.taxonomy import CLASS_LISTS
+from mlimages.hierarchy.text import read_utf8
 from mlimages.hierarchy.wordnet import class_list
+from mlimages.models import classes
 from mlimages.models.card import ModelCard
 
 IMAGENET = "imagenet-1k"
@@ -35,15 +37,11 @@ def read_keys(name_or_path: str) -> list[str]:
     Raises
     ------
     FormatError
-        For a file without any.
+        For a file without any, one that is no text, and a key that stands twice.
     """
     if name_or_path in CLASS_LISTS:
         return class_list(name_or_path)
-    lines = Path(name_or_path).read_text(encoding="utf-8").splitlines()
-    keys = [line.strip() for line in lines if line.strip()]
-    if not keys:
-        raise FormatError("holds no key, expected one a line", path=name_or_path)
-    return keys
+    return classes.read_keys(name_or_path)
 
 
 def outputs_of(card: ModelCard, hierarchy: Hierarchy) -> list[int]:
@@ -135,7 +133,7 @@ def read_dictionary_names(path: str | os.PathLike[str]) -> list[str]:
         For a line of another form.
     """
     names = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_utf8(path).splitlines(), start=1):
         index, *words = line.split("\t")
         if index != str(number - 1) or not any(words):
             raise FormatError(

@@ -135,7 +135,7 @@ def open_pictures(images: str | os.PathLike[str], *, root: str | os.PathLike[str
     path = Path(images)
     if not path.is_dir():
         raise MlimagesError(f"{path}: no such folder: expected images, packed images or an annotation table")
-    if not (path / MANIFEST).is_file() or _is_download(path / MANIFEST):
+    if not (path / MANIFEST).is_file() or is_download(path / MANIFEST):
         if root is not None:
             raise MlimagesError(f"{path}: a folder of images needs no root, which is for an annotation table")
         return FolderPictures(path)
@@ -151,7 +151,7 @@ def open_pictures(images: str | os.PathLike[str], *, root: str | os.PathLike[str
     return TablePictures(table, Path(root))
 
 
-def _is_download(path: Path) -> bool:
+def is_download(path: Path) -> bool:
     """Whether a manifest is that of a folder that mlimages download filled."""
     try:
         content = json.loads(path.read_bytes())

@@ -20,7 +20,7 @@ from torch import Tensor
 from mlimages.annotate.files import replacing
 from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
-from mlimages.models.build import Network
+from mlimages.models.build import Network, check_size
 from mlimages.models.consistency import consistent
 from mlimages.models.data import Batch, ParquetImages, loader
 from mlimages.models.files import ImageFiles, open_pictures
@@ -30,6 +30,7 @@ from mlimages.models.preprocess import Preprocess, evaluation, normalised
 from mlimages.models.ranks import find_device
 
 _GROUP_ROWS = 4096  # of the Parquet file of features: 32 MB of 2048-d ones
+_NO_UTF8 = "the name is not UTF-8: rename the file"
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +68,9 @@ class Inference:
             )
 
     def preprocess(self, model: Network) -> Preprocess:
-        """What is done to pictures for that network."""
+        """What is done to pictures for that network; a ModelError where it does not take them at that size."""
+        if self.size is not None:
+            check_size(model, self.size)
         return evaluation(model.card.preprocessing, size=self.size, crop=self.crop)
 
 
@@ -140,7 +143,8 @@ def write_features(
     """Write the features of pictures to a Parquet file, in order, a row group in memory at a time.
 
     The columns are ``image`` (string) and ``features`` (a list of as many float32 as the network has features: 2048 in
-    the published ones). The file takes its name once it is whole. Broken pictures are left out, and named in the log.
+    the published ones). The file takes its name once it is whole. Broken pictures, and files whose names are not UTF-8,
+    are left out, and named in the log.
 
     Parameters
     ----------
@@ -157,6 +161,11 @@ def write_features(
     -------
     int, int
         Pictures in the file, and broken ones.
+
+    Raises
+    ------
+    ModelError
+        Where all are broken, or `out` is a folder.
     """
     how = how or Inference()
     pictures = open_pictures(images, preprocess=how.preprocess(model))
@@ -167,27 +176,42 @@ def write_features(
         metadata=metadata,
     )
     path = Path(out)
+    if path.is_dir():  # told before hours of work rather than after
+        raise ModelError(f"{path}: is a folder, expected the name of a Parquet file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     written = broken = 0
     with replacing(path) as file, pq.ParquetWriter(file, schema, use_dictionary=False) as writer:
         waiting: list[pa.RecordBatch] = []
         for batch, features in outputs(model, feed_of(pictures, how), how=how, features=True):
-            for position, reason in batch.broken.items():
-                _log.warning("%s: %s", batch.names[position], reason)
-            good = [at for at in range(len(batch)) if at not in batch.broken]
+            reasons = {at: _NO_UTF8 for at, name in enumerate(batch.names) if not _is_utf8(name)} | batch.broken
+            for position, reason in reasons.items():
+                name = batch.names[position].encode(errors="backslashreplace").decode()
+                _log.warning("%s: %s", name, reason)
+            good = [at for at in range(len(batch)) if at not in reasons]
             flat = pa.array(features[good].numpy().reshape(-1))
             columns = [
                 pa.array([batch.names[at] for at in good], pa.string()),
                 pa.FixedSizeListArray.from_arrays(flat, width),
             ]
             waiting.append(pa.RecordBatch.from_arrays(columns, schema=schema))
-            written, broken = written + len(good), broken + len(batch.broken)
+            written, broken = written + len(good), broken + len(reasons)
             if sum(map(len, waiting)) >= _GROUP_ROWS:
                 writer.write_table(pa.Table.from_batches(waiting))
                 waiting = []
         if waiting:
             writer.write_table(pa.Table.from_batches(waiting))
+        if not written:
+            raise ModelError(f"none of {broken} pictures could be read")
     return written, broken
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name can be written: Linux takes any bytes for one."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def outputs(

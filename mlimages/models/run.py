@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import xxhash
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mlimages.annotate.files import replacing
-from mlimages.errors import FormatError, ModelError
+from mlimages.errors import FormatError, JobError, ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule
-from mlimages.models.build import Network, build_model, last_layer
+from mlimages.models.build import Network, build_model, check_size, last_layer
 from mlimages.models.checkpoint import load_model
 from mlimages.models.config import TrainConfig
 from mlimages.models.data import ParquetImages
@@ -35,7 +38,12 @@ from mlimages.models.ranks import Ranks
 from mlimages.models.resnet import PublishedResNet
 from mlimages.models.unlisted import BELOW
 
-_FORMAT = "mlimages-training-1"
+_FORMAT = "mlimages-training-2"
+#: What zipfile raises on damaged archives; OSError where an offset points before the file.
+_NO_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError,
+    RuntimeError, ValueError, OverflowError, LookupError,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -75,6 +83,7 @@ class Run:
 
     def __init__(self, config: TrainConfig, ranks: Ranks) -> None:
         self.config = config
+        self._ranks = ranks
         self.hierarchy, chosen = _outputs(config)
         self.model = _first_model(config, self.hierarchy)
         prepared = partial(training, self.model.card.preprocessing, least_area=config.least_area)
@@ -142,8 +151,16 @@ class Run:
         """Write all that is needed to go on exactly, at once."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"format": _FORMAT, "position": asdict(position), "config": self.config.to_dict()}
-        with replacing(path) as file:
-            torch.save(state, file)
+        state |= {"conditions": self._conditions()}
+        try:
+            with replacing(path) as file:
+                torch.save(state, file)
+        except RuntimeError as error:  # what torch makes of an OSError in the middle of its archive
+            cause = error.__context__
+            why = cause.strerror if isinstance(cause, OSError) and cause.strerror else _first_line(error)
+            raise JobError(
+                f"{path}: cannot be written ({why}): make room and resume; the checkpoint before, if any, is kept"
+            ) from error
 
     def restore(self, path: Path) -> Position:
         """Put back what :meth:`save` wrote.
@@ -153,25 +170,56 @@ class Run:
         FormatError
             For a file that is not such a checkpoint, or a damaged one.
         ModelError
-            For one of a run with other settings.
+            For one of a run with other settings, of another table, or on another number of ranks.
         """
-        if not zipfile.is_zipfile(path):
-            raise FormatError("not a training checkpoint, or a damaged one: torch writes zip archives", path=path)
+        _check_archive(path)
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = _first_line(error)
             raise FormatError(f"not a training checkpoint, or a damaged one ({reason})", path=path) from error
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise FormatError(f"not a training checkpoint of ours, which say {_FORMAT!r}", path=path)
         self.config.check_resumes(state["config"])
+        for name, value in self._conditions().items():
+            if state["conditions"][name] != value:
+                raise ModelError(
+                    f"the run in {self.config.out} was begun with another {name}: it was "
+                    f"{state['conditions'][name]}, and is now {value}; use that, or begin another run"
+                )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         return Position(**state["position"])
 
+    def _conditions(self) -> dict[str, Any]:
+        """What decides the course of a run beside its settings."""
+        manifest = self.images.manifest
+        content = [self.hierarchy.fingerprint, *(part.xxh3_128 for part in manifest.parts)]
+        return {
+            "number of ranks": self._ranks.world,
+            "content of the table": xxhash.xxh3_128_hexdigest("\n".join(content).encode()),
+        }
+
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "loss": self.loss}
         return parts if self.average is None else parts | {"average": self.average}
+
+
+def _check_archive(path: Path) -> None:
+    """Raise a FormatError unless the file is a zip archive whose checksums are right; torch does not look at them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except _NO_ARCHIVE as error:
+        raise FormatError(
+            f"not a training checkpoint, or a damaged one: torch writes zip archives ({_first_line(error)})", path=path
+        ) from error
+    if damaged is not None:
+        raise FormatError(f"a damaged training checkpoint: the checksum of {damaged} is another", path=path)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def make_loss(config: TrainConfig, hierarchy: Hierarchy) -> nn.Module:
@@ -200,6 +248,8 @@ def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
     model = build_model(config.model, num_classes=len(hierarchy), pretrained=config.pretrained)
     if config.start is not None:
         _take_over(model, config.start, hierarchy.keys)
+    for size in filter(None, (config.size, config.late_size)):
+        check_size(model, size)  # the late one as well, before the epochs that lead to it
     model.card = replace(
         model.card,
         categories=hierarchy.keys,

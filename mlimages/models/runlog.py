@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from mlimages.annotate.files import replacing
 from mlimages.errors import import_extra
 
 if TYPE_CHECKING:
@@ -40,18 +42,9 @@ class RunLog:
         self._writes = rank == 0
         if not self._writes:
             return
-        path = folder / "log.csv"
-        self._validation = folder / "validation.csv"
-        kept = _kept(path, start)
-        earlier = _kept(self._validation, start)
-        self._validation.unlink(missing_ok=True)
-        for row in earlier:
-            self._append(row)
-        self._file = path.open("w", newline="")
-        self._writer = csv.DictWriter(self._file, _COLUMNS)
-        self._writer.writeheader()
-        self._writer.writerows(kept)
-        self._file.flush()
+        self._log, self._validation = folder / "log.csv", folder / "validation.csv"
+        for path in (self._log, self._validation):
+            _cut(path, start)
         board = import_extra("torch.utils.tensorboard", extra="train")
         self._board = board.SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
         tqdm = import_extra("tqdm", extra="train").tqdm
@@ -80,8 +73,7 @@ class RunLog:
             return
         values = {"loss": loss, "learning_rate": learning_rate, "images_per_second": rate}
         counts = {name: getattr(position, name) for name in ("step", "epoch", "images", "broken")}
-        self._writer.writerow(counts | values)
-        self._file.flush()
+        _append(self._log, {name: (counts | values)[name] for name in _COLUMNS})
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, position.step)
         self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
@@ -90,17 +82,9 @@ class RunLog:
         """Write a line of ``validation.csv``: where the run is, and what was measured."""
         if not self._writes:
             return
-        self._append({"step": position.step, "epoch": position.epoch} | metrics)
+        _append(self._validation, {"step": position.step, "epoch": position.epoch} | metrics)
         for name, value in metrics.items():
             self._board.add_scalar(f"validation/{name}", value, position.step)
-
-    def _append(self, row: dict[str, Any]) -> None:
-        new = not self._validation.exists()
-        with self._validation.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
 
     def __enter__(self) -> Self:
         return self
@@ -111,12 +95,29 @@ class RunLog:
         if self._writes:
             self._bar.close()
             self._board.close()
-            self._file.close()
 
 
-def _kept(path: Path, start: int) -> list[dict[str, str]]:
-    """The lines of an earlier part of the run, up to the step at which it goes on."""
+def _append(path: Path, row: dict[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _cut(path: Path, start: int) -> None:
+    """Keep of an earlier part of the run what came up to the step at which it goes on; all at once, or all stays."""
     if not start or not path.is_file():
-        return []
+        path.unlink(missing_ok=True)
+        return
     with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if int(row["step"]) <= start]
+        reader = csv.DictReader(file)
+        # a run that was killed, or whose disk was full, may have left half a line, which has fewer values
+        whole = [row for row in reader if None not in row.values()]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, reader.fieldnames or _COLUMNS)
+    writer.writeheader()
+    writer.writerows(row for row in whole if int(row["step"]) <= start)
+    with replacing(path) as replaced:
+        replaced.write(text.getvalue().encode())

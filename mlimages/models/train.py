@@ -6,14 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mlimages.errors import ModelError
+from mlimages.errors import ModelError, import_extra
 from mlimages.models.card import Preprocessing
 from mlimages.models.checkpoint import save_model
 from mlimages.models.config import TrainConfig
@@ -29,6 +29,7 @@ from mlimages.models.validation import make_validation
 
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 
+_PATIENCE = 10.0  # seconds: loaders of a killed run, which hold its lock as well, notice its end within five
 _LEAST_READ = 1000  # images before the part of broken ones is judged
 _log = logging.getLogger(__name__)
 
@@ -58,9 +59,9 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise ModelError(f"{out}: holds a run already: resume it, or choose another folder")
-    with joined(config.device) as ranks, asked_to_stop() as signals:
+    with joined(config.device) as ranks, asked_to_stop() as signals, ExitStack() as stack:
         run = Run(config, ranks)
-        out.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_held(out, ranks))
         position = run.restore(checkpoint) if checkpoint.exists() else Position()
         batches = _batches(run, ranks, position)
         steps_per_epoch = batches.per_epoch // config.accumulate
@@ -78,7 +79,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
                 for parameters in run.optimizer.param_groups:
                     parameters["lr"] = rate(position.step)
                 # what dropout draws depends on step and rank alone, so that a resumed run draws alike
-                torch.manual_seed((config.seed << 40) + position.step * ranks.world + ranks.rank)
+                torch.manual_seed(((config.seed << 40) + position.step * ranks.world + ranks.rank) % (1 << 64))
                 loss = _backward(network, run, group, hots, ranks)
                 images, broken, stop, shown = ranks.sum(
                     [sum(map(len, group)), log.broken(group), bool(signals), loss / ranks.world]
@@ -115,6 +116,29 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
             save_model(run.final, out / MODEL)
         ranks.wait()
         return out / MODEL
+
+
+@contextmanager
+def _held(out: Path, ranks: Ranks) -> Iterator[None]:
+    """Make the folder of a run, and keep other runs out of it."""
+    if out.exists() and not out.is_dir():
+        raise ModelError(f"{out}: is a file, expected the folder of a run: choose another")
+    out.mkdir(parents=True, exist_ok=True)
+    filelock = import_extra("filelock", extra="train")
+    lock = filelock.FileLock(out / ".lock")
+
+    def take() -> None:
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except filelock.Timeout:
+            raise ModelError(f"{out}: another run is writing here: wait for it, or choose another folder") from None
+
+    ranks.share(take)
+    try:
+        yield
+    finally:
+        if ranks.first:
+            lock.release()
 
 
 def _batches(run: Run, ranks: Ranks, position: Position) -> Batches:
@@ -163,7 +187,7 @@ def _backward(network: nn.Module, run: Run, group: list[Batch], hots: list[Multi
     config, preprocessing = run.config, run.model.card.preprocessing
     targets = [hot(batch) for hot, batch in zip(hots, group, strict=True)]
     weighted = _weighted(run.loss, targets)
-    total = 0.0
+    losses: list[Tensor] = []
     for number, (batch, target) in enumerate(zip(group, targets, strict=True)):
         last = number == len(group) - 1
         apart = isinstance(network, DistributedDataParallel) and not last  # gradients travel once a step
@@ -173,8 +197,8 @@ def _backward(network: nn.Module, run: Run, group: list[Batch], hots: list[Multi
                 logits = network(pictures)
             loss = weighted(logits, target) / len(group)
             loss.backward()
-        total += loss.item()
-    return total
+        losses.append(loss.detach())
+    return sum(loss.item() for loss in losses)  # asked at the end: a device computes on while the next is prepared
 
 
 def _pictures(batch: Batch, preprocessing: Preprocessing, *, config: TrainConfig, device: torch.device) -> Tensor:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -116,6 +119,32 @@ def test_batches_are_the_same_with_any_number_of_workers(pictures):
         assert torch.equal(one.pictures, other.pictures)
         assert torch.equal(MultiHot(10)(one), MultiHot(10)(other))
         assert one.names == other.names
+
+
+def test_process_that_leaves_batches_unread_ends(pictures):
+    script = f"""
+from mlimages.models import Preprocessing
+from mlimages.models.data import ParquetImages, loader
+from mlimages.models.order import Batches
+from mlimages.models.preprocess import training
+images = ParquetImages({str(pictures.table)!r}, {str(pictures.images)!r}, preprocess=training(Preprocessing(size=16)))
+feed = loader(images, Batches(images.groups, 4, seed=0), workers=1)
+next(feed)
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_row_group_is_one_line_from_any_process(pictures, tmp_path, workers):
+    shutil.copytree(pictures.table, tmp_path / "table")
+    path = tmp_path / "table" / "part-00001.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:200] = bytes(196)
+    path.write_bytes(data)
+    images = ParquetImages(tmp_path / "table", pictures.images, preprocess=training(SMALL))
+    with pytest.raises(TableError, match=r"part-00001\.parquet: row group 0 is damaged \(.*mlimages verify") as caught:
+        list(loader(images, Batches(images.groups, 60, seed=None), workers=workers))
+    assert "\n" not in str(caught.value)
 
 
 def test_draws_change_with_the_epoch_and_leave_the_generator_of_torch(pictures):

@@ -41,6 +41,8 @@ def test_recipe_gives_way_and_scales(pretrained):
     assert finetuning(given | {"learning_rate": 1.0, "late_epoch": 3}).late_epoch == 3
     with pytest.raises(ModelError, match="begins with a trained model"):
         finetuning({"table": "t", "out": "o"})
+    with pytest.raises(ModelError, match="start is 3: expected str"):
+        finetuning({"table": "t", "out": "o", "start": 3})
 
 
 def test_finetuned_model_tells_the_classes_at_both_sizes(pretrained, pictures, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from PIL import Image
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.errors import DataNotFoundError, FormatError, ModelError
+from mlimages.errors import DataNotFoundError, FormatError, ModelError, TableError
+from mlimages.images import pack
 from mlimages.models import (
     Architecture,
     Inference,
@@ -164,6 +167,30 @@ def test_trainable_classes_are_those_of_enough_images(model, pictures, zoo):
     assert result.metrics["classes"] == 3
 
 
+def test_packed_images_are_evaluated_and_tell_trainable_classes_as_their_table(model, pictures, tmp_path):
+    packed = tmp_path / "packed"
+    pack(pictures.table, pictures.images, packed)
+    for trainable in (None, trainable_categories(packed, more_than=15)):
+        one, other = (
+            evaluate_multi_label(model, *where, trainable=trainable, how=HOW).metrics
+            for where in ((packed,), (pictures.table, pictures.images))
+        )
+        assert one == {name: pytest.approx(value, nan_ok=True) for name, value in other.items()}
+    assert (trainable_categories(packed) == trainable_categories(pictures.table)).all()
+
+
+def test_training_table_of_another_hierarchy_is_refused(pictures, zoo, tmp_path):
+    (tmp_path / "list.txt").write_text("000.png\tpuppy:1\n")
+    annotate(tmp_path / "list.txt", Hierarchy(["puppy", "cat"], [[], []]), out=tmp_path / "other")
+    with pytest.raises(TableError, match="its 2 categories are not the 10 of the table that is evaluated"):
+        trainable_categories(tmp_path / "other", hierarchy=zoo)
+
+
+def test_images_that_are_not_there_are_told_before_each_is_a_broken_one(model, pictures, tmp_path):
+    with pytest.raises(TableError, match=r"nowhere: no such folder: expected the images that .*table names"):
+        evaluate_multi_label(model, pictures.table, tmp_path / "nowhere", unknown="absent", how=HOW)
+
+
 def test_broken_pictures_are_in_no_metric(model, pictures, tmp_path):
     result = evaluate_multi_label(
         model, pictures.table, spoiled(pictures, tmp_path, "000.png", "031.png"), unknown="absent", how=HOW
@@ -214,6 +241,21 @@ def test_classify_refuses_what_is_not_there(one_of_four, tmp_path):
         list(classify(one_of_four, [tmp_path / "nowhere.jpg"], how=HOW))
     with pytest.raises(ModelError, match="no picture there"):
         list(classify(one_of_four, [tmp_path], how=HOW))
+    (tmp_path / "latin.txt").write_bytes(b"a.jpg\ncaf\xe9.jpg\n")
+    with pytest.raises(FormatError, match=r"latin\.txt:2: invalid UTF-8"):
+        list(classify(one_of_four, [tmp_path / "latin.txt"], how=HOW))
+
+
+def test_packed_images_beside_others_are_refused_rather_than_passed_over(one_of_four, pictures, tmp_path):
+    pack(pictures.table, pictures.images, tmp_path / "packed")
+    with pytest.raises(ModelError, match="packed: holds packed images, which are taken alone"):
+        list(classify(one_of_four, [tmp_path / "packed", pictures.images], how=HOW))
+
+
+def test_folder_that_a_download_filled_is_a_folder_of_pictures(one_of_four, pictures, tmp_path):
+    shutil.copy(pictures.images / "003.png", tmp_path / "003.png")
+    (tmp_path / "manifest.json").write_text('{"format": "mlimages-download"}')
+    assert [each.classes[0] for each in classify(one_of_four, [tmp_path], how=HOW)] == [3]
 
 
 def test_names_come_from_the_dictionary_the_hierarchy_or_wordnet(zoo, tmp_path):
@@ -250,6 +292,13 @@ def test_model_of_a_thousand_exclusive_outputs_is_taken_for_imagenet():
     assert outputs_of(card, hierarchy) == list(range(999, -1, -1))
 
 
+def test_files_of_keys_and_names_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "binary").write_bytes(b"n02084071\n\xff")
+    for read in (read_keys, read_dictionary_names):
+        with pytest.raises(FormatError, match=r"binary:2: invalid UTF-8"):
+            read(tmp_path / "binary")
+
+
 # features -------------------------------------------------------------------------------------------------------------
 
 
@@ -267,8 +316,22 @@ def test_features_go_to_parquet_in_order_without_broken_pictures(model, pictures
     assert table.schema.metadata[b"model"] == b"resnet-test"
 
 
-def test_features_take_packed_images(model, pictures, tmp_path):
-    from mlimages.images import pack
+def test_features_leave_out_names_that_cannot_be_written(model, pictures, tmp_path, caplog):
+    shutil.copy(pictures.images / "000.png", tmp_path / "000.png")
+    shutil.copy(pictures.images / "001.png", os.fsencode(tmp_path) + b"/caf\xe9.png")
+    assert write_features(model, [tmp_path], tmp_path / "f.parquet", how=HOW) == (1, 1)
+    assert r"/caf\udce9.png: the name is not UTF-8: rename the file" in caplog.text
 
+
+def test_features_of_nothing_and_into_a_folder_are_refused(model, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"")
+    with pytest.raises(ModelError, match="none of 1 pictures could be read"):
+        write_features(model, [tmp_path / "broken.png"], tmp_path / "f.parquet", how=HOW)
+    assert [each.name for each in tmp_path.iterdir()] == ["broken.png"]
+    with pytest.raises(ModelError, match="is a folder, expected the name of a Parquet file"):
+        write_features(model, [tmp_path / "broken.png"], tmp_path, how=HOW)
+
+
+def test_features_take_packed_images(model, pictures, tmp_path):
     pack(pictures.table, pictures.images, tmp_path / "packed")
     assert write_features(model, [tmp_path / "packed"], tmp_path / "f.parquet", how=HOW) == (60, 0)

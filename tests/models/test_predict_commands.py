@@ -33,6 +33,16 @@ def test_evaluate_command_prints_the_published_table_and_json_and_csv(pretrained
     assert "lca_depth" in run(*labels).stdout
 
 
+@pytest.mark.parametrize("arguments", [["--top-k", "--sizes", "24"], ["--unknown", "absent", "--size", "24"]])
+def test_evaluate_command_tells_what_it_measured_though_its_csv_cannot_be_written(
+    pretrained, pictures, tmp_path, arguments
+):
+    common = ["evaluate", pretrained, "--table", pictures.table, "--images", pictures.images, "--workers", 0]
+    result = run(*common, *arguments, "--csv", tmp_path / "nowhere" / "file.csv")
+    assert isinstance(result.exception, FileNotFoundError)
+    assert "24" in result.stdout or "lca_depth" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from mlimages.errors import ModelError
-from mlimages.models import Architecture, ModelCard, Preprocessing, PublishedResNet, build_model, load_model
+from mlimages.models import Architecture, Inference, ModelCard, Preprocessing, PublishedResNet, build_model, load_model
+from mlimages.models.build import check_size
 
 HERE = Path(__file__).parent
 TINY = Architecture(blocks=(2, 1, 1, 1), widths=(8, 8, 16, 24), stem=4)  # that of tests/models/data/tiny
@@ -128,8 +129,20 @@ def test_timm_network_has_features_and_its_own_normalisation():
         ("hf-hub:someone/something", {}, "unknown model 'hf-hub:someone/something'"),
         ("resnet50-mlimages", {"pretrained": True}, "no weights that can be fetched by name"),
         ("resnet50-mlimages", {"num_classes": 0}, "num_classes is 0: expected at least 1"),
+        ("test_resnet.no_such_weights", {}, "timm cannot build test_resnet.no_such_weights: Invalid pretrained tag"),
     ],
 )
 def test_network_that_cannot_be_built(name, options, message):
     with pytest.raises(ModelError, match=message):
         build_model(name, **{"num_classes": 2} | options)
+
+
+@pytest.mark.parametrize(("name", "size"), [("test_vit", 100), ("test_vit3", 224), ("test_convnext", 8)])
+def test_size_that_a_network_does_not_take_is_told_beforehand(name, size):
+    model = build_model(name, num_classes=2)
+    with pytest.raises(ModelError, match=f"{name} does not take pictures of {size} pixels .*: it was made for 160"):
+        check_size(model, size)
+    with pytest.raises(ModelError, match="does not take pictures"):
+        Inference(size=size).preprocess(model)
+    check_size(model, 160)
+    assert model.training

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mlimages.errors import FormatError, ModelError
+from mlimages.annotate.pipeline import annotate
+from mlimages.errors import FormatError, JobError, ModelError
 from mlimages.models import BinaryCrossEntropy, TrainConfig, load_model, train
 from mlimages.models.data import MultiHot, ParquetImages
 from mlimages.models.order import Ticket
 from mlimages.models.preprocess import evaluation, normalised
+from mlimages.models.ranks import Ranks
+from mlimages.models.run import Run
 from mlimages.models.runlog import RunLog
 from mlimages.models.schedule import cosine, published, staircase
 from tests.models.runs import log_of, run, weights, write_toml
@@ -118,6 +125,17 @@ def test_sigterm_to_all_processes_of_a_run_saves_it(settings, tmp_path):
     os.killpg(process.pid, signal.SIGTERM)
     assert process.communicate(timeout=60)[0] == f"{values['out']}/checkpoint.pt\n"
     assert process.returncode == 0
+
+
+def test_half_a_line_of_a_log_does_not_stop_a_run_from_going_on(settings, monkeypatch):
+    config = TrainConfig(**settings)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        train(config)
+    with (Path(config.out) / "log.csv").open("a") as file:
+        file.write("3,0,3")
+    train(config, resume=True)
+    assert [int(row["step"]) for row in log_of(config.out)] == list(range(1, 11))
 
 
 def test_killed_run_goes_on_from_its_last_checkpoint(settings, tmp_path, monkeypatch):
@@ -220,6 +238,67 @@ def test_run_in_the_way_and_other_settings_are_refused(settings):
         train(TrainConfig(**settings), resume=True)
 
 
+def test_folder_that_another_run_writes_to_or_that_is_a_file_is_refused(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[train.__module__], "_PATIENCE", 0.1)
+    with monkeypatch.context() as patch:
+        message = "run: another run is writing here: wait for it, or choose another folder"
+
+        def second(*_, **__):
+            with pytest.raises(ModelError, match=message):
+                train(TrainConfig(**settings), resume=True)
+
+        patch.setattr(RunLog, "line", second)
+        train(TrainConfig(**settings | {"epochs": 1, "batch": 60}))
+    train(TrainConfig(**settings | {"epochs": 1, "batch": 60}), resume=True)  # it is free again
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="file: is a file, expected the folder of a run"):
+        train(TrainConfig(**settings | {"out": str(tmp_path / "file")}))
+
+
+def test_run_of_another_table_or_number_of_ranks_is_refused(settings, pictures, zoo, tmp_path):
+    values = settings | {"table": str(tmp_path / "table"), "epochs": 1}
+    (tmp_path / "one.txt").write_text("".join(f"{number:03d}.png\tpuppy:1\n" for number in range(24)))
+    (tmp_path / "other.txt").write_text("".join(f"{number:03d}.png\tcat:1\n" for number in range(24)))
+    annotate(tmp_path / "one.txt", zoo, out=values["table"])
+    train(TrainConfig(**values))
+    config, two = TrainConfig(**values), Ranks(0, 2, torch.device("cpu"))
+    with pytest.raises(ModelError, match="begun with another number of ranks: it was 1, and is now 2; use that"):
+        Run(config, two).restore(Path(values["out"]) / "checkpoint.pt")
+    shutil.rmtree(values["table"])
+    annotate(tmp_path / "other.txt", zoo, out=values["table"])
+    with pytest.raises(ModelError, match="begun with another content of the table"):
+        train(config, resume=True)
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9, 1.0])
+def test_damaged_checkpoint_is_refused(settings, part):
+    train(TrainConfig(**settings | {"epochs": 1}))
+    path = Path(settings["out"]) / "checkpoint.pt"
+    data = bytearray(path.read_bytes())
+    for at in range(int(part * len(data)) - 500, int(part * len(data)), 50):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"checkpoint\.pt: .*a damaged"):
+        train(TrainConfig(**settings | {"epochs": 1}), resume=True)
+
+
+def test_full_disk_is_told_and_the_checkpoint_before_is_kept(settings, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            if self.tell() > 100_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    @contextmanager
+    def full(path):
+        with Full(path.with_name("full"), "w") as file:
+            yield file
+
+    monkeypatch.setattr("mlimages.models.run.replacing", full)
+    with pytest.raises(JobError, match=r"checkpoint\.pt: cannot be written .*: make room and resume"):
+        train(TrainConfig(**settings))
+
+
 def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
     train(TrainConfig(**settings | {"epochs": 1}))
     torch.save({"format": Path("x")}, Path(settings["out"]) / "checkpoint.pt")
@@ -239,11 +318,22 @@ def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
         ({"batch": 61}, "60 images do not fill one batch of 61"),
         ({"freeze": 2}, "freeze is for the published networks: test_convnext is none"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"model": "test_vit", "late_size": 299, "late_epoch": 2}, "test_vit does not take .* 299 pixels .* for 160"),
+        ({"seed": -1}, "seed is -1: expected from 0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan: expected a finite number"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1: expected at least 0"),
+        ({"most_broken": -0.1}, "most_broken is -0.1: expected at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, changes, message):
     with pytest.raises(ModelError, match=message):
         train(TrainConfig(**settings | changes))
+
+
+def test_seed_may_be_a_date_or_any_other_number(settings):
+    short = settings | {"epochs": 1, "batch": 60}
+    for seed in (20240101, (1 << 63) - 1):
+        train(TrainConfig(**short | {"seed": seed, "out": f"{settings['out']}-{seed}"}))
 
 
 def test_configuration_comes_from_toml(tmp_path):
