@@ -53,7 +53,7 @@ from mlimages.models.evaluate import count_multi_label
 from mlimages.models.metrics import MultiLabelMetrics
 from mlimages.models.outputs import table_hierarchy
 from mlimages.models.predict import feed_of, outputs, probabilities
-from mlimages.models.train import MODEL
+from mlimages.models.training import MODEL
 
 WAYS = {"raw": ("none", "absent"), "ancestors": ("default", "absent"), "below": ("default", "below")}
 COLUMNS = ("leaf top-1", "leaf mAP", "ancestor mAP")

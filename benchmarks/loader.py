@@ -42,7 +42,8 @@ from mlimages.annotate.pipeline import annotate
 from mlimages.images import pack
 from mlimages.images.picture import decode
 from mlimages.models.card import Preprocessing
-from mlimages.models.data import Batch, MultiHot, ParquetImages, loader
+from mlimages.models.data import Batch, MultiHot, ParquetImages
+from mlimages.models.feed import loader
 from mlimages.models.order import Batches
 from mlimages.models.preprocess import RandomCrop, evaluation, training
 

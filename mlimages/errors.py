@@ -99,6 +99,11 @@ class MissingExtraError(MlimagesError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of another package says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def import_extra(module: str, *, extra: str) -> Any:
     """Import an optional package.
 

@@ -59,3 +59,11 @@ def test_public_names_are_all_there():
 
 def test_audit_is_the_function_whoever_imported_the_module_first():
     loaded_after("import mlimages.hierarchy.audit\nfrom mlimages.hierarchy import audit\nassert callable(audit)")
+
+
+def test_public_name_of_the_models_is_no_module():
+    """A module of a public name would take its place once it is imported."""
+    import mlimages.models
+
+    here = Path(mlimages.models.__file__).parent
+    assert not {path.stem for path in here.glob("*.py")}.intersection(mlimages.models.__all__)

@@ -143,7 +143,7 @@ class _Steps:
     def teacher(self) -> Step:
         """A network trained on the Open Images table, restricted to the categories of the teacher."""
         from mlimages.models.config import TrainConfig
-        from mlimages.models.train import MODEL, train
+        from mlimages.models.training import MODEL, train
 
         section, source = self.config.teacher, self.config.open_images
         assert source is not None
@@ -171,7 +171,7 @@ class _Steps:
         """What the teacher sees in the ImageNet images."""
         from mlimages.models.prediction import predict_images
         from mlimages.models.teachersource import load_teacher
-        from mlimages.models.train import MODEL
+        from mlimages.models.training import MODEL
 
         config, section, images = self.config, self.config.teacher, self.config.imagenet.images
         assert images is not None

@@ -33,7 +33,7 @@ from mlimages.models.build import TimmModel
 from mlimages.models.data import ParquetImages
 from mlimages.models.predict import feed_of, outputs
 from mlimages.models.preprocess import Preprocess, on_tensors
-from mlimages.models.train import MODEL
+from mlimages.models.training import MODEL
 
 SIDE = 64  # pixels that the network sees
 _BATCH = 16

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, HierarchyError
+from mlimages.errors import FormatError, HierarchyError, first_line
 from mlimages.hierarchy.category import CategoryLike
 from mlimages.hierarchy.csr import CSR, ancestor_closure
 from mlimages.hierarchy.graph import Hierarchy
@@ -80,7 +80,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
     except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
-        message = (str(error).splitlines() or [type(error).__name__])[0]
+        message = first_line(error)
         raise FormatError(
             f"not a Parquet file of a hierarchy ({message}); expected {_schema_text()}", path=path
         ) from None

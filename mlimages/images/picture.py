@@ -8,7 +8,7 @@ import warnings
 import zlib
 from typing import TYPE_CHECKING, cast
 
-from mlimages.errors import MlimagesError, import_extra
+from mlimages.errors import MlimagesError, first_line, import_extra
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,7 +59,7 @@ def decode(data: bytes, *, least_side: int | None = None) -> Image.Image:
             image.load()
             return _eight_bits(image)
         except BROKEN as error:
-            raise PictureError(f"damaged {image.format} ({_first_line(error)})") from error
+            raise PictureError(f"damaged {image.format} ({first_line(error)})") from error
 
 
 def probe(data: bytes) -> tuple[str, int, int]:
@@ -98,7 +98,7 @@ def _opened(data: bytes) -> Image.Image:
             f"found {data[:8]!r}..., {len(data)} bytes, expected a {', '.join(FORMATS)} picture"
         ) from None
     except (*BROKEN, image_module.DecompressionBombError) as error:
-        raise PictureError(_first_line(error)) from error
+        raise PictureError(first_line(error)) from error
 
 
 def _drafted(size: tuple[int, int], least_side: int) -> tuple[int, int]:
@@ -112,7 +112,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     return image.convert("RGBA" if transparent else "RGB")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

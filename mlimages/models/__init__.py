@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlimages.models.teacher import Teacher
     from mlimages.models.teachersource import load_teacher
     from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
-    from mlimages.models.train import train
+    from mlimages.models.training import train
 
 _HOME = {  # public name: the module that holds it
     "Architecture": "card",
@@ -53,7 +53,7 @@ _HOME = {  # public name: the module that holds it
     "read_card": "checkpoint",
     "results_table": "evaluate",
     "save_model": "checkpoint",
-    "train": "train",
+    "train": "training",
     "trainable_categories": "evaluate",
     "write_features": "predict",
 }
@@ -94,7 +94,7 @@ __all__ = [
 
 _NEEDS_TORCH = {
     *("build", "checkpoint", "evaluate", "finetune", "loss", "maxconstraint", "predict", "prediction", "resnet"),
-    *("teacher", "teachersource", "train"),
+    *("teacher", "teachersource", "training"),
 }
 
 

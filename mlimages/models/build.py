@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlimages.errors import ModelError, import_extra
+from mlimages.errors import ModelError, first_line, import_extra
 from mlimages.models.card import ModelCard, Preprocessing
 from mlimages.models.resnet import PUBLISHED, PublishedResNet
 
@@ -32,7 +32,7 @@ class TimmModel(nn.Module):
             self.backbone: Any = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
         except (RuntimeError, OSError) as error:  # weights of another tag, or that cannot be fetched
             what = "fetch the published weights of" if pretrained else "build"
-            raise ModelError(f"timm cannot {what} {name}: {_first_line(error)}") from error
+            raise ModelError(f"timm cannot {what} {name}: {first_line(error)}") from error
         config = timm.data.resolve_model_data_config(self.backbone)
         self.card = ModelCard(
             name=name,
@@ -121,15 +121,11 @@ def check_size(model: Network, size: int) -> None:
             model.eval()(torch.zeros((1, 3, size, size), device=place))
     except (RuntimeError, AssertionError, ValueError) as error:  # each of timm's families says it in its own way
         raise ModelError(
-            f"{model.card.name} does not take pictures of {size} pixels ({_first_line(error)}): it was made for "
+            f"{model.card.name} does not take pictures of {size} pixels ({first_line(error)}): it was made for "
             f"{model.card.preprocessing.size}"
         ) from error
     finally:
         model.train(trained)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def last_layer(model: Network) -> tuple[str, ...]:

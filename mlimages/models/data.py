@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +15,14 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mlimages.annotate.manifest import Manifest
 from mlimages.errors import MlimagesError, ModelError, TableError
 from mlimages.images.packed import PackedImages, is_packed, read
 from mlimages.images.packer import image_bytes
 from mlimages.images.picture import PictureError
-from mlimages.models.order import Batches, Ticket
+from mlimages.models.order import Ticket
 from mlimages.models.outputs import table_hierarchy
 from mlimages.models.packedbyname import PackedByName
 from mlimages.models.pictures import load_pictures, picture_seed
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from mlimages.models.preprocess import Preprocess
 
 _KEPT_GROUPS = 16  # row groups whose labels a process keeps: two pools of the usual eight
-_FEEDS: WeakSet[Generator[Batch, None, None]] = WeakSet()  # that loader gave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,8 @@ class ParquetImages(Dataset[Batch]):
     num_classes : int
         Outputs.
     groups : list of int
-        Rows of each row group, for :class:`mlimages.models.order.Batches`.
+        Rows of each row group, for :class:`mlimages.models.order.Batches`; :func:`mlimages.models.feed.loader` loads
+        what these deal out.
 
     Raises
     ------
@@ -311,67 +308,6 @@ class ParquetImages(Dataset[Batch]):
         names = image.field("path") if self.packed is not None else image
         offsets = labels.offsets.to_numpy().astype(np.int64)
         return _Group(names, offsets - offsets[0], labels.flatten().to_numpy(), confidences.flatten().to_numpy())
-
-
-class _Telling(Dataset[Any]):
-    """Batches of a dataset, or the error in place of one: raised in a process of torch's loader, it would come out as
-    another, with a traceback for its message.
-    """
-
-    def __init__(self, dataset: Dataset[Batch]) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, ticket: Ticket) -> Batch | Exception:
-        try:
-            return self._dataset[ticket]
-        except (MlimagesError, OSError) as error:
-            return error
-
-
-def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
-    """The batches of the tickets of `batches`, in their order, however many `workers` processes read them."""
-    feed = _told(dataset, batches, workers=workers, pin_memory=pin_memory)
-    _FEEDS.add(feed)
-    return feed
-
-
-@atexit.register
-def _close_feeds() -> None:
-    """End the processes of feeds that an error's traceback, say, still holds: ignoring SIGTERM, they outlive the end
-    that multiprocessing puts to them, and Python would wait for them for ever.
-    """
-    for feed in list(_FEEDS):
-        feed.close()
-
-
-def _told(dataset: Dataset[Batch], batches: Batches, *, workers: int, pin_memory: bool) -> Generator[Batch, None, None]:
-    for loaded in _torch_loader(_Telling(dataset), batches, workers=workers, pin_memory=pin_memory):
-        if isinstance(loaded, Exception):
-            raise loaded
-        yield loaded
-
-
-def _torch_loader(dataset: Dataset[Any], batches: Batches, *, workers: int, pin_memory: bool) -> DataLoader[Any]:
-    return DataLoader(
-        dataset,
-        batch_size=None,  # a ticket is a whole batch
-        sampler=batches,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=pin_memory,
-        prefetch_factor=2 if workers else None,
-        worker_init_fn=_outlive_signals if workers else None,
-    )
-
-
-def _outlive_signals(_worker: int) -> None:
-    """Leave to the parent what a whole group of processes is sent: it saves before all end."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
 
 
 def _columns(known: int, categories: Sequence[int] | NDArray[Any] | None) -> NDArray[np.int64]:

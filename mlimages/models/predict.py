@@ -22,7 +22,8 @@ from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.build import Network, check_size
 from mlimages.models.consistency import consistent
-from mlimages.models.data import Batch, ParquetImages, loader
+from mlimages.models.data import Batch, ParquetImages
+from mlimages.models.feed import loader
 from mlimages.models.files import ImageFiles, open_pictures
 from mlimages.models.order import Batches
 from mlimages.models.outputs import output_hierarchy

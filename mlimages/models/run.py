@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mlimages.annotate.files import replacing
-from mlimages.errors import FormatError, JobError, ModelError
+from mlimages.errors import FormatError, JobError, ModelError, first_line
 from mlimages.hierarchy import Hierarchy
 from mlimages.models import schedule
 from mlimages.models.build import Network, build_model, check_size, last_layer
@@ -157,7 +157,7 @@ class Run:
                 torch.save(state, file)
         except RuntimeError as error:  # what torch makes of an OSError in the middle of its archive
             cause = error.__context__
-            why = cause.strerror if isinstance(cause, OSError) and cause.strerror else _first_line(error)
+            why = cause.strerror if isinstance(cause, OSError) and cause.strerror else first_line(error)
             raise JobError(
                 f"{path}: cannot be written ({why}): make room and resume; the checkpoint before, if any, is kept"
             ) from error
@@ -176,7 +176,7 @@ class Run:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise FormatError(f"not a training checkpoint, or a damaged one ({reason})", path=path) from error
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise FormatError(f"not a training checkpoint of ours, which say {_FORMAT!r}", path=path)
@@ -212,14 +212,10 @@ def _check_archive(path: Path) -> None:
             damaged = archive.testzip()
     except _NO_ARCHIVE as error:
         raise FormatError(
-            f"not a training checkpoint, or a damaged one: torch writes zip archives ({_first_line(error)})", path=path
+            f"not a training checkpoint, or a damaged one: torch writes zip archives ({first_line(error)})", path=path
         ) from error
     if damaged is not None:
         raise FormatError(f"a damaged training checkpoint: the checksum of {damaged} is another", path=path)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def make_loss(config: TrainConfig, hierarchy: Hierarchy) -> nn.Module:

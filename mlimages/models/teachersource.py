@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlimages.annotate.openimages import read_mapping
-from mlimages.errors import DataNotFoundError, FormatError, ModelError, import_extra
+from mlimages.errors import DataNotFoundError, FormatError, ModelError, first_line, import_extra
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.build import Network, build_model
 from mlimages.models.card import Preprocessing
@@ -145,7 +145,7 @@ def _from_timm(name: str, hierarchy: Hierarchy, options: TeacherOptions) -> Teac
         network = build_model(name, num_classes=classes, pretrained=options.weights is None)
     except (RuntimeError, OSError) as error:
         raise ModelError(
-            f"timm:{name}: its published weights cannot be had ({_first_line(error)}): give a file of weights"
+            f"timm:{name}: its published weights cannot be had ({first_line(error)}): give a file of weights"
         ) from error
     if options.weights is not None:
         _load_timm(network, options.weights)
@@ -161,7 +161,7 @@ def _load_timm(network: Any, path: _Path) -> None:
     try:
         load(network.backbone, os.fspath(path), weights_only=True)
     except (*errors, safetensors.SafetensorError) as error:
-        raise FormatError(f"no weights of {network.card.name} ({_first_line(error)})", path=path) from error
+        raise FormatError(f"no weights of {network.card.name} ({first_line(error)})", path=path) from error
 
 
 def _from_python(place: str, hierarchy: Hierarchy, options: TeacherOptions) -> Teacher:
@@ -219,7 +219,3 @@ def _common(options: TeacherOptions, hierarchy: Hierarchy) -> dict[str, Any]:
 
 def _sized(preprocessing: Preprocessing, size: int | None) -> Preprocessing:
     return preprocessing if size is None else replace(preprocessing, size=size)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,7 +20,8 @@ from mlimages.errors import ModelError, TableError
 from mlimages.images.picture import PictureError, decode
 from mlimages.images.store import Row, write_shards
 from mlimages.models import Preprocessing
-from mlimages.models.data import MultiHot, ParquetImages, loader
+from mlimages.models.data import MultiHot, ParquetImages
+from mlimages.models.feed import loader
 from mlimages.models.order import Batches, Ticket
 from mlimages.models.pictures import decode_pixels
 from mlimages.models.pixels import tensor_of_pixels
@@ -124,7 +125,8 @@ def test_batches_are_the_same_with_any_number_of_workers(pictures):
 def test_process_that_leaves_batches_unread_ends(pictures):
     script = f"""
 from mlimages.models import Preprocessing
-from mlimages.models.data import ParquetImages, loader
+from mlimages.models.data import ParquetImages
+from mlimages.models.feed import loader
 from mlimages.models.order import Batches
 from mlimages.models.preprocess import training
 images = ParquetImages({str(pictures.table)!r}, {str(pictures.images)!r}, preprocess=training(Preprocessing(size=16)))

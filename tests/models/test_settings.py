@@ -151,7 +151,7 @@ def test_images_per_second_do_not_count_the_time_of_validation(settings, picture
         Time.now += 1000
         return {"map": 0.5}
 
-    monkeypatch.setattr(import_module("mlimages.models.train"), "time", Time)
+    monkeypatch.setattr(import_module("mlimages.models.training"), "time", Time)
     monkeypatch.setattr(Validation, "__call__", validation)
     watched = {"valid_table": str(pictures.table), "valid_images": str(pictures.images)}
     path = train(TrainConfig(**settings | watched | {"epochs": 2, "log_every": 1}))

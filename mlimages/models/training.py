@@ -17,7 +17,8 @@ from mlimages.errors import ModelError, import_extra
 from mlimages.models.card import Preprocessing
 from mlimages.models.checkpoint import save_model
 from mlimages.models.config import TrainConfig
-from mlimages.models.data import Batch, MultiHot, loader
+from mlimages.models.data import Batch, MultiHot
+from mlimages.models.feed import loader
 from mlimages.models.loss import MLImagesLoss
 from mlimages.models.order import Batches
 from mlimages.models.preprocess import normalised
