@@ -18,7 +18,10 @@ _CHOICES = {
     "floor": ("published", "paper"),
     "unknown": UNLISTED,
 }
+_OF_SCHEDULES = {"learning_rate": ("cosine", "staircase"), "warm_up": ("cosine",), "in_epochs": ("published",)}
 _FREE = (
+    "table",
+    "images",
     "workers",
     "log_every",
     "save_every",
@@ -27,7 +30,7 @@ _FREE = (
     "valid_table",
     "valid_images",
     "valid_every",
-)  # may differ when a run is resumed
+)  # may differ when a run is resumed; what the table holds may not, and is compared apart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +95,8 @@ class TrainConfig:
 
     schedule: str = "published"
     """One of published (scaled by the batch), cosine, staircase."""
-    learning_rate: float = 0.08
-    """The highest, of cosine and staircase."""
+    learning_rate: float | None = None
+    """The highest, of cosine and staircase: 0.08 by default. The published schedule has rates of its own."""
     warm_up: float = 0.0
     """Epochs, of cosine."""
     decay_every: float = 25.0
@@ -147,10 +150,17 @@ class TrainConfig:
             *("workers", "freeze", "weight_decay", "norm_decay", "momentum", "warm_up", "late_epoch"),
             *("learning_rate", "decay_every", "most_broken"),
         ):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ModelError(f"{name} is {getattr(self, name)}: expected at least 0")
         if not 0 <= self.ema < 1:
             raise ModelError(f"ema is {self.ema}: expected from 0 to below 1")
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, schedules in _OF_SCHEDULES.items():
+            if getattr(self, name) != defaults[name] and self.schedule not in schedules:
+                raise ModelError(
+                    f"{name} is {getattr(self, name)}, which the schedule {self.schedule} would pass over: it is for "
+                    f"{' and '.join(schedules)}"
+                )
         if not 0 < self.least_area <= 1:
             raise ModelError(f"least_area is {self.least_area}: expected above 0 and up to 1")
         for name in ("size", "late_size"):
@@ -184,11 +194,14 @@ class TrainConfig:
         missing = [name for name in ("table", "out") if values.get(name) is None]
         if missing:
             raise ModelError(f"{' and '.join(missing)} must be given")
+        made = dict(values)
         for name, value in values.items():
-            accepted = (float, int) if kinds[name] is float else kinds[name]
+            takes_float = kinds[name] in (float, float | None)
+            accepted = kinds[name] | int if takes_float else kinds[name]
             if not isinstance(value, accepted) or (isinstance(value, bool) and kinds[name] is not bool):
                 raise ModelError(f"{name} is {value!r}: expected {getattr(kinds[name], '__name__', kinds[name])}")
-        made: dict[str, Any] = {name: float(value) if kinds[name] is float else value for name, value in values.items()}
+            if takes_float and value is not None:
+                made[name] = float(value)
         return cls(**made)
 
     def to_dict(self) -> dict[str, Any]:

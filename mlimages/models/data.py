@@ -154,7 +154,7 @@ class ParquetImages(Dataset[Batch]):
     ------
     TableError
         Where there is no table, an annotation table comes without a folder of images, or one that does not exist, or
-        with packed images that hold none of its.
+        with packed images that hold none of its, and where packed images come with others.
     DataNotFoundError
         Where `below` is asked for, and the table has no categories.
     """
@@ -175,6 +175,8 @@ class ParquetImages(Dataset[Batch]):
         self.phases = [(0, preprocess), *phases]
         self.seed = seed
         self.packed = PackedImages(self.folder, self.manifest) if self._holds_pixels() else None
+        if self.packed is not None and images is not None:
+            raise TableError(f"{self.folder}: has its images packed: leave out the folder {os.fspath(images)}")
         if self.packed is None and images is None:
             raise TableError(f"{self.folder}: an annotation table holds no pixels: give the folder of its images")
         self.images = None if images is None else Path(images)

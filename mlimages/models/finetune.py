@@ -61,7 +61,7 @@ def finetuning(values: Mapping[str, Any]) -> TrainConfig:
     images = defaults.batch * defaults.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
     computed = {
         "epochs": defaults.epochs,
-        "learning_rate": _RATE * images / _RATE_BATCH,
+        "learning_rate": None if defaults.schedule == "published" else _RATE * images / _RATE_BATCH,
         "decay_every": defaults.epochs / 4,
         "late_epoch": -(-3 * defaults.epochs // 4),
         "freeze": _PUBLISHED_FREEZE if defaults.model in PUBLISHED else 0,

@@ -93,7 +93,7 @@ def find_device(device: str, *, local: int = 0) -> torch.device:
         place = torch.device(device)
         if place.type == "cuda":
             place = torch.device("cuda", local if place.index is None else place.index)
-        torch.empty(0, device=place)
+        torch.empty(1, device=place).item()  # some kinds, such as meta, hold no values
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
     return place

@@ -39,6 +39,7 @@ from mlimages.models.resnet import PublishedResNet
 from mlimages.models.unlisted import BELOW
 
 _FORMAT = "mlimages-training-2"
+_RATE = 0.08  # the highest of the published schedule
 #: What zipfile raises on damaged archives; OSError where an offset points before the file.
 _NO_ARCHIVE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError,
@@ -109,7 +110,7 @@ class Run:
                 {"params": decayed, "weight_decay": config.weight_decay},
                 {"params": spared, "weight_decay": config.norm_decay},
             ],
-            lr=config.learning_rate,
+            lr=0.0,  # each step has its own
             momentum=config.momentum,
         )
         self.average: AveragedModel | None = None
@@ -134,16 +135,17 @@ class Run:
     def rate(self, *, world: int, steps_per_epoch: int) -> schedule.Schedule:
         """The learning rate by step."""
         config = self.config
+        highest = _RATE if config.learning_rate is None else config.learning_rate
         if config.schedule == "published":
             batch = config.batch * config.accumulate * world
             return schedule.published(batch=batch, steps_per_epoch=steps_per_epoch if config.in_epochs else None)
         if config.schedule == "cosine":
             return schedule.cosine(
-                config.learning_rate,
+                highest,
                 steps_per_epoch * config.epochs,
                 warm_up=round(config.warm_up * steps_per_epoch),
             )
-        return schedule.staircase(config.learning_rate, max(1, round(config.decay_every * steps_per_epoch)))
+        return schedule.staircase(highest, max(1, round(config.decay_every * steps_per_epoch)))
 
     # The checkpoint -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from mlimages.annotate.table import AnnotationTable
 from mlimages.errors import ModelError, TableError
+from mlimages.images import pack
 from mlimages.images.picture import PictureError, decode
 from mlimages.images.store import Row, write_shards
 from mlimages.models import Preprocessing
@@ -241,6 +242,12 @@ def test_categories_that_make_no_sense_are_refused(pictures, categories, message
 def test_annotation_table_without_a_folder_of_images_is_refused(pictures):
     with pytest.raises(TableError, match="an annotation table holds no pixels: give the folder of its images"):
         ParquetImages(pictures.table, preprocess=EVALUATION)
+
+
+def test_packed_images_beside_a_folder_are_refused_rather_than_the_folder_passed_over(pictures, tmp_path):
+    pack(pictures.table, pictures.images, tmp_path / "packed")
+    with pytest.raises(TableError, match=r"packed: has its images packed: leave out the folder .*images"):
+        ParquetImages(tmp_path / "packed", pictures.images, preprocess=EVALUATION)
 
 
 def test_broken_pictures_are_named_and_left_out(pictures, tmp_path):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,16 @@ def test_killed_run_goes_on_from_its_last_checkpoint(settings, tmp_path, monkeyp
         with pytest.raises(KilledError):
             train(config)
     assert_same(weights(whole), weights(train(config, resume=True)))
+
+
+def test_run_goes_on_where_its_data_were_moved_to(settings, tmp_path, monkeypatch):
+    whole = train(TrainConfig(**settings))
+    config = TrainConfig(**settings | {"out": str(tmp_path / "moved")})
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        train(config)
+    elsewhere = {name: str(shutil.copytree(settings[name], tmp_path / f"new-{name}")) for name in ("table", "images")}
+    assert_same(weights(whole), weights(train(replace(config, **elsewhere), resume=True)))
 
 
 def test_finished_run_has_nothing_to_do(settings):
@@ -322,6 +333,10 @@ def test_checkpoint_that_would_run_code_is_refused(settings, tmp_path):
         ({"seed": -1}, "seed is -1: expected from 0"),
         ({"learning_rate": math.nan}, "learning_rate is nan: expected a finite number"),
         ({"learning_rate": -0.1}, "learning_rate is -0.1: expected at least 0"),
+        ({"schedule": "published", "learning_rate": 0.0}, "learning_rate is 0.0, which the schedule published would"),
+        ({"schedule": "staircase", "warm_up": 1.0}, "warm_up is 1.0, which the schedule staircase would pass over"),
+        ({"in_epochs": True}, "in_epochs is True, which the schedule cosine would pass over: it is for published"),
+        ({"device": "meta"}, "device 'meta' cannot be used"),
         ({"most_broken": -0.1}, "most_broken is -0.1: expected at least 0"),
     ],
 )
@@ -338,7 +353,7 @@ def test_seed_may_be_a_date_or_any_other_number(settings):
 
 def test_configuration_comes_from_toml(tmp_path):
     path = tmp_path / "run.toml"
-    path.write_text('table = "t"\nout = "o"\nepochs = 3\nlearning_rate = 1\n')
+    path.write_text('table = "t"\nout = "o"\nepochs = 3\nschedule = "cosine"\nlearning_rate = 1\n')
     config = TrainConfig.from_toml(path, batch=5)
     assert (config.table, config.epochs, config.learning_rate, config.batch) == ("t", 3, 1.0, 5)
 
