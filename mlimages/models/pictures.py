@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from mlimages.errors import import_extra
 from mlimages.images.picture import PictureError, decode
@@ -42,6 +43,9 @@ def load_pictures(
         Position and reason of each that is broken.
     """
     whole = torch.empty((len(read), 3, preprocess.size, preprocess.size), dtype=torch.uint8)
+    if get_worker_info() is not None:
+        # still empty; torch would copy it there full, to hand it to the process that trains
+        whole.share_memory_()  # type: ignore[no-untyped-call]
     rooms = whole.numpy()
     broken: dict[int, str] = {}
     generator = torch.default_generator
