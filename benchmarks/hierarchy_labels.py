@@ -26,8 +26,8 @@ can be made of a network that never saw ancestors. ``leaf top-1`` is how often t
 photographs cut out and put before other backgrounds, each in both parts, since most animals were photographed once.
 ``--pictures drawn``: shapes, which show the mechanism.
 
-``--development`` judges on other pictures (of CIFAR-10: some of its training pictures) with other seeds: what is chosen
-there, such as ``--learning-rates``, is not chosen on what judges.
+``--development`` judges on other pictures (of CIFAR-10: some of its training pictures; of stamps: other scenes) with
+other seeds: what is chosen there, such as ``--learning-rates``, is not chosen on what judges.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def main() -> None:
 def picture_set(options: argparse.Namespace, images: Path) -> PictureSet:
     if options.pictures == "cifar10":
         return cifar10(images, training=options.training, development=options.development)
-    return stamps(images) if options.pictures == "stamps" else drawn(images)
+    if options.pictures == "stamps":
+        return stamps(images, development=options.development)
+    return drawn(images)
 
 
 def compare(pictures: PictureSet, folder: Path, options: argparse.Namespace) -> None:

@@ -154,8 +154,16 @@ class OneObject(SceneMaker):
         return [keys[int(rng.integers(len(keys)))]]
 
 
-def stamps(images: Path) -> PictureSet:
-    """Photographs of animals before other backgrounds, in another size, place, turn and light every time."""
+def stamps(images: Path, *, development: bool) -> PictureSet:
+    """Photographs of animals before other backgrounds, in another size, place, turn and light every time.
+
+    Parameters
+    ----------
+    images : pathlib.Path
+        A new folder.
+    development : bool
+        Hold out other scenes of them.
+    """
     cache = Path(pooch.os_cache("mlimages"))
     found = find_stamps(cache) or fetch_stamps(cache)
     if not isinstance(found, Path):
@@ -165,7 +173,10 @@ def stamps(images: Path) -> PictureSet:
     maker = OneObject(collection)
     training, held_out = (
         [(scene.name, *scene.objects) for scene in maker.write(images, part, count)]
-        for part, count in (("training", STAMPS_TRAINING), ("held-out", STAMPS_HELD_OUT))
+        for part, count in (
+            ("training", STAMPS_TRAINING),
+            ("development" if development else "held-out", STAMPS_HELD_OUT),
+        )
     )
     about = f"{len(animals)} photographs of {len(collection.keys)} kinds of animals"
     hierarchy = telling_apart(objects_hierarchy(collection.keys), collection.keys)
