@@ -42,7 +42,7 @@ def hierarchy() -> Any:
 def generate(folder: Path, rows: int) -> None:
     """Both tables, the predictions in random order too, and the flat pairs."""
     import mlimages
-    from mlimages.annotate.predictions import write_predictions
+    from mlimages.annotate.tables.predictions import write_predictions
 
     categories = hierarchy()
     rng = np.random.default_rng(1)
@@ -98,7 +98,9 @@ def generate(folder: Path, rows: int) -> None:
 
 
 def ours_in_memory(folder: Path) -> Callable[[], object]:
-    from mlimages.annotate import cooccurrence, predictions, table
+    from mlimages.annotate.cooccurrence import counts as cooccurrence
+    from mlimages.annotate.tables import annotations as table
+    from mlimages.annotate.tables import predictions
 
     categories = hierarchy()
     annotated = table.AnnotationTable.open(folder / "annotations").to_table(columns=["image", "labels", "confidences"])
@@ -111,7 +113,7 @@ def ours_counting_alone(folder: Path) -> Callable[[], object]:
     """What is done with the pairs once they are known: as much as the peers do."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from mlimages.annotate.paircounter import Reduced, counters, total
+    from mlimages.annotate.cooccurrence.paircounter import Reduced, counters, total
 
     sources = np.load(folder / "flat-sources.npy")[::PREDICTED].astype(np.int32)
     targets = np.load(folder / "flat-targets.npy").astype(np.int32)
@@ -192,9 +194,9 @@ def scan(folder: Path, predictions: str = "predictions") -> Callable[[], object]
     """Read the columns that counting needs, of both tables, with as many threads."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from mlimages.annotate.predictions import PredictionTable
-    from mlimages.annotate.rowsource import StoredRows
-    from mlimages.annotate.table import AnnotationTable
+    from mlimages.annotate.tables.annotations import AnnotationTable
+    from mlimages.annotate.tables.predictions import PredictionTable
+    from mlimages.storage.rows import StoredRows
 
     tables = [
         StoredRows(AnnotationTable.open(folder / "annotations"), ["image", "labels", "confidences"]),
@@ -214,7 +216,7 @@ def scan(folder: Path, predictions: str = "predictions") -> Callable[[], object]
 
 
 def ours_from_parquet(folder: Path, predictions: str = "predictions") -> Callable[[], object]:
-    from mlimages.annotate.cooccurrence import Cooccurrence
+    from mlimages.annotate.cooccurrence.counts import Cooccurrence
 
     categories = hierarchy()
     paths = folder / "annotations", folder / predictions

@@ -32,8 +32,8 @@ from nltk.corpus.reader.wordnet import Synset
 from nltk.corpus.util import LazyCorpusLoader
 
 from mlimages import Hierarchy
-from mlimages.hierarchy.taxonomy import taxonomy
-from mlimages.hierarchy.wordnet import from_wordnet
+from mlimages.hierarchy.wordnet.synsets import from_wordnet
+from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 
 GOAL = 20
 WIDTH = 58
@@ -115,7 +115,7 @@ def bench_loading(dictionary: Path, nltk_data: Path) -> WordNetCorpusReader:
         runs=5,
     )
     report("the same, fresh process with imports: published file", ours, peer)
-    ours = in_a_fresh_process("from mlimages.hierarchy.taxonomy import taxonomy; taxonomy()", runs=5)
+    ours = in_a_fresh_process("from mlimages.hierarchy.wordnet.taxonomy import taxonomy; taxonomy()", runs=5)
     report("the same, fresh process with imports: taxonomy", ours, peer)
     return readers[-1]
 

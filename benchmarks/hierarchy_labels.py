@@ -48,12 +48,12 @@ from picture_sets import PictureSet, cifar10, drawn, stamps
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
 from mlimages.models import Inference, TrainConfig, load_model, train
-from mlimages.models.data import MultiHot, ParquetImages
-from mlimages.models.evaluate import count_multi_label
-from mlimages.models.metrics import MultiLabelMetrics
-from mlimages.models.outputs import table_hierarchy
-from mlimages.models.predict import feed_of, outputs, probabilities
-from mlimages.models.training import MODEL
+from mlimages.models.data.dataset import MultiHot, ParquetImages
+from mlimages.models.evaluation.evaluate import count_multi_label
+from mlimages.models.evaluation.metrics import MultiLabelMetrics
+from mlimages.models.inference.inference import feed_of, outputs, probabilities
+from mlimages.models.networks.outputs import table_hierarchy
+from mlimages.models.training.loop import MODEL
 
 WAYS = {"raw": ("none", "absent"), "ancestors": ("default", "absent"), "below": ("default", "below")}
 COLUMNS = ("leaf top-1", "leaf mAP", "ancestor mAP")

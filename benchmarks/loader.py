@@ -41,11 +41,11 @@ from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
 from mlimages.images import pack
 from mlimages.images.picture import decode
-from mlimages.models.card import Preprocessing
-from mlimages.models.data import Batch, MultiHot, ParquetImages
-from mlimages.models.feed import loader
-from mlimages.models.order import Batches
-from mlimages.models.preprocess import RandomCrop, evaluation, training
+from mlimages.models.data.dataset import Batch, MultiHot, ParquetImages
+from mlimages.models.data.feed import loader
+from mlimages.models.data.order import Batches
+from mlimages.models.data.preprocess import RandomCrop, evaluation, training
+from mlimages.models.networks.card import Preprocessing
 
 BATCH = 32
 CLASSES, ROWS, LABELS = 11_166, 512, 9

@@ -28,7 +28,7 @@ import webdataset
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
 from mlimages.images import pack
-from mlimages.images.packed import read
+from mlimages.images.packed.reading import read
 
 RUNS = 3
 SHARD_MIB = 256
@@ -141,14 +141,14 @@ def write_tars(folder: Path, names: list[str]) -> None:
 
 def read_labels(table: Path) -> list[pa.RecordBatch]:
     """The rows of the annotation table."""
-    from mlimages.annotate.table import AnnotationTable
+    from mlimages.annotate.tables.annotations import AnnotationTable
 
     return list(AnnotationTable.open(table).batches())
 
 
 def hash_tars(folder: Path) -> None:
     """What mlimages does of each shard while it writes."""
-    from mlimages.annotate.files import file_hash
+    from mlimages.storage.files import file_hash
 
     for path in sorted((folder / "tars").glob("*.tar")):
         file_hash(path)

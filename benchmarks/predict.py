@@ -17,7 +17,7 @@ from PIL import Image
 
 from mlimages import Hierarchy
 from mlimages.models import Teacher, build_model, predict_images
-from mlimages.models.preprocess import normalised
+from mlimages.models.data.preprocess import normalised
 
 
 def pictures(folder: Path, count: int) -> None:

@@ -31,7 +31,7 @@ from mlimages.annotate.pipeline import annotate
 from mlimages.images import pack
 from mlimages.models import TrainConfig, train
 from mlimages.models.ranks import Ranks
-from mlimages.models.run import Run
+from mlimages.models.training.run import Run
 
 CLASSES = 1000
 WARM_UP = 3  # steps

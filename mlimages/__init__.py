@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlimages import annotate
-    from mlimages.annotate.augment import Propagation
-    from mlimages.annotate.explanation import explain
-    from mlimages.annotate.labelaudit import audit_labels
-    from mlimages.annotate.table import AnnotationTable
-    from mlimages.annotate.tablestatistics import statistics
+    from mlimages.annotate.inspect.audit import audit_labels
+    from mlimages.annotate.inspect.explain import explain
+    from mlimages.annotate.inspect.statistics import statistics
+    from mlimages.annotate.propagation.augment import Propagation
+    from mlimages.annotate.tables.annotations import AnnotationTable
     from mlimages.errors import MlimagesError
     from mlimages.hierarchy import Category, Hierarchy, load_hierarchy
 
 __version__ = "0.1.0"
 
 _HOME = {  # public name: the module that holds it
-    "AnnotationTable": "mlimages.annotate.table",
+    "AnnotationTable": "mlimages.annotate.tables.annotations",
     "Category": "mlimages.hierarchy",
     "Hierarchy": "mlimages.hierarchy",
     "MlimagesError": "mlimages.errors",
-    "Propagation": "mlimages.annotate.augment",
-    "audit_labels": "mlimages.annotate.labelaudit",
-    "explain": "mlimages.annotate.explanation",
+    "Propagation": "mlimages.annotate.propagation.augment",
+    "audit_labels": "mlimages.annotate.inspect.audit",
+    "explain": "mlimages.annotate.inspect.explain",
     "load_hierarchy": "mlimages.hierarchy",
-    "statistics": "mlimages.annotate.tablestatistics",
+    "statistics": "mlimages.annotate.inspect.statistics",
 }
 
 __all__ = [

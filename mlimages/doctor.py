@@ -201,7 +201,7 @@ def _installed(requirement: Requirement) -> tuple[State, str]:
 
 def _data() -> Iterator[Finding]:
     from mlimages.hierarchy.load import DATA_VARIABLE, DICTIONARY_FILE, DICTIONARY_URL
-    from mlimages.hierarchy.taxonomy import taxonomy
+    from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 
     yield Finding("data", "WordNet 3.0 nouns", "ok", f"embedded, {len(taxonomy()):,} synsets")
     folder = os.environ.get(DATA_VARIABLE)

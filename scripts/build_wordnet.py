@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlimages.hierarchy.taxonomy import CLASS_LISTS, DATA, taxonomy_schema
+from mlimages.hierarchy.wordnet.taxonomy import CLASS_LISTS, DATA, taxonomy_schema
 
 CLASS_FILES = {
     "imagenet-1k": "imagenet_synsets.txt",

@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from mlimages import load_hierarchy
-from mlimages.hierarchy.explorer import write_explorer
+from mlimages.hierarchy.drawing.explorer import write_explorer
 
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 

@@ -31,18 +31,18 @@ API = {
         [
             "mlimages.hierarchy",
             "mlimages.hierarchy.load:ml_images_file",
-            "mlimages.hierarchy.wordnet:from_wordnet",
-            "mlimages.hierarchy.wordnet:imagenet_hierarchy",
-            "mlimages.hierarchy.wordnet:nltk_synset",
-            "mlimages.hierarchy.wordnet:close_upwards",
-            "mlimages.hierarchy.openimages:read_open_images",
-            "mlimages.hierarchy.dictionary:read_dictionary",
+            "mlimages.hierarchy.wordnet.synsets:from_wordnet",
+            "mlimages.hierarchy.wordnet.synsets:imagenet_hierarchy",
+            "mlimages.hierarchy.wordnet.synsets:nltk_synset",
+            "mlimages.hierarchy.wordnet.synsets:close_upwards",
+            "mlimages.hierarchy.formats.openimages:read_open_images",
+            "mlimages.hierarchy.formats.dictionary:read_dictionary",
             "mlimages.hierarchy.similarity:wup_similarity",
-            "mlimages.hierarchy.draw:tree",
-            "mlimages.hierarchy.draw:treemap",
-            "mlimages.hierarchy.draw:sunburst",
-            "mlimages.hierarchy.drawrules:draw_rules",
-            "mlimages.hierarchy.explorer",
+            "mlimages.hierarchy.drawing.draw:tree",
+            "mlimages.hierarchy.drawing.draw:treemap",
+            "mlimages.hierarchy.drawing.draw:sunburst",
+            "mlimages.hierarchy.drawing.drawrules:draw_rules",
+            "mlimages.hierarchy.drawing.explorer",
         ],
     ),
     "annotate": (
@@ -50,19 +50,19 @@ API = {
         [
             "mlimages.annotate.pipeline:annotate",
             "mlimages.annotate",
-            "mlimages.annotate.recover:recover_given",
-            "mlimages.annotate.rulejudging:RuleJudgement",
-            "mlimages.annotate.tablestatistics:TableStatistics",
-            "mlimages.annotate.labelaudit:LabelAudit",
+            "mlimages.annotate.propagation.recover:recover_given",
+            "mlimages.annotate.cooccurrence.judging:RuleJudgement",
+            "mlimages.annotate.inspect.statistics:TableStatistics",
+            "mlimages.annotate.inspect.audit:LabelAudit",
         ],
     ),
     "images": (
         "Pixels",
         [
             "mlimages.images",
-            "mlimages.images.tfrecord:Record",
-            "mlimages.images.tfrecord:read",
-            "mlimages.images.tfrecord:write",
+            "mlimages.images.tfrecord.records:Record",
+            "mlimages.images.tfrecord.records:read",
+            "mlimages.images.tfrecord.records:write",
         ],
     ),
     "models": ("Networks", ["mlimages.models"]),
@@ -201,6 +201,6 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
 def explorer_page() -> str:
     """The explorer of the ImageNet-1k categories, one page in itself."""
     from mlimages import load_hierarchy
-    from mlimages.hierarchy.explorer import explorer
+    from mlimages.hierarchy.drawing.explorer import explorer
 
     return explorer(load_hierarchy("imagenet-1k"), title="ImageNet-1k categories and their ancestors")

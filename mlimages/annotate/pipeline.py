@@ -13,28 +13,28 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from mlimages.annotate.augment import Augmenter, GivenLabels, Propagation
-from mlimages.annotate.compiled import load_kernels
-from mlimages.annotate.imagelist import ImageList
-from mlimages.annotate.imagenet import ImageNet
-from mlimages.annotate.imagenettree import ImageNetTree
-from mlimages.annotate.job import Engine, Job, Progress, run_in_threads
-from mlimages.annotate.openimages import OpenImages
-from mlimages.annotate.part import Made, PartMaker, Task
-from mlimages.annotate.partition import REMOVED_LABELS
-from mlimages.annotate.rules import RuleConfidence, Rules
-from mlimages.annotate.source import BATCH_ROWS, BadRow, OnError, Report, Source, Unit
-from mlimages.annotate.table import AnnotationTable
+from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.annotate.parts import PartMaker
+from mlimages.annotate.propagation.augment import Augmenter, Propagation
+from mlimages.annotate.propagation.rules import RuleConfidence, Rules
+from mlimages.annotate.sources.imagelist import ImageList
+from mlimages.annotate.sources.imagenet.lists import ImageNet
+from mlimages.annotate.sources.imagenet.tree import ImageNetTree
+from mlimages.annotate.sources.openimages.files import OpenImages
+from mlimages.annotate.sources.openimages.notes import REMOVED_LABELS
+from mlimages.annotate.sources.source import BadRow, OnError, Report, Source, Unit
+from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
+from mlimages.job.job import Engine, Job, Made, Progress, Task
+from mlimages.job.local import run_in_threads
+from mlimages.kernels import load_kernels
+from mlimages.storage.batches import BATCH_ROWS, PART_ROWS
 
 Format = Literal["list", "imagenet", "open-images"]
 
 #: Folder within that of the table where rows are sorted; gone once the table is done.
 _SCRATCH = "scratch"
-
-#: Rows of a part where the input is no file and has no bytes to count.
-PART_ROWS = 8 * BATCH_ROWS
 
 
 def annotate(
@@ -67,8 +67,8 @@ def annotate(
     propagation : Propagation or {"default", "published", "parent", "none"}
         What labels bring.
     rules : path-like or DataFrame, optional
-        Co-occurrence rules, applied last: a CSV (:mod:`mlimages.annotate.rules`), or what
-        :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.Cooccurrence.rules>` returns.
+        Co-occurrence rules, applied last: a CSV (:mod:`mlimages.annotate.propagation.rules`), or what
+        :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` returns.
     rule_confidence : {"one", "p"}
         The confidence of a label that a rule adds: 1, as published, or the rule's probability.
     format : {"list", "imagenet", "open-images"}
@@ -83,11 +83,11 @@ def annotate(
     resume : bool
         Go on where an interrupted job stopped.
     progress : callable, optional
-        Called with a :class:`~mlimages.annotate.job.Progress` after every part.
+        Called with a :class:`~mlimages.job.job.Progress` after every part.
     **options
         More of the format; None is as good as not given. For ``imagenet``: `unmapped`, `classes`
-        (:class:`~mlimages.annotate.imagenet.ImageNet`); for ``open-images``: `mapping`, `images_csv`,
-        `class_descriptions` (:class:`~mlimages.annotate.openimages.OpenImages`).
+        (:class:`~mlimages.annotate.sources.imagenet.lists.ImageNet`); for ``open-images``: `mapping`, `images_csv`,
+        `class_descriptions` (:class:`~mlimages.annotate.sources.openimages.files.OpenImages`).
 
     Returns
     -------
@@ -126,7 +126,11 @@ def annotate(
         augmenter = Augmenter(hierarchy, propagation, compiled)
         return _in_memory(source if in_memory else _read(open_source(source, hierarchy, format, **options)), augmenter)
 
-    load_kernels()
+    load_kernels(
+        "mlimages.annotate.sources.imagelistkernels",
+        "mlimages.annotate.propagation.augmentkernels",
+        "mlimages.annotate.parquet.writerkernels",
+    )
     maker = PartMaker(Path(out), hierarchy, propagation, on_error, compiled)
     workers = workers or len(os.sched_getaffinity(0))
     run = _engine(engine)
@@ -185,7 +189,7 @@ def _engine(name: str) -> Engine:
     if name == "local":
         return run_in_threads
     if name == "ray":
-        from mlimages.annotate.rayengine import run_on_ray
+        from mlimages.job.ray import run_on_ray
 
         return run_on_ray
     raise MlimagesError(f"unknown engine {name!r}: expected local or ray")

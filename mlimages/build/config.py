@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from mlimages.errors import FormatError, ModelError
-from mlimages.models.config import TrainConfig
+from mlimages.models.training.config import TrainConfig
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import xxhash
 
-from mlimages.annotate.files import file_hash, replacing
-from mlimages.annotate.manifest import Input
 from mlimages.errors import FormatError, JobError
+from mlimages.storage.files import file_hash, replacing
+from mlimages.storage.manifest import Input
 
 MANIFEST = "build.json"
 _FORMAT = "mlimages-build-1"

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from mlimages.annotate.files import replacing
-from mlimages.annotate.manifest import MANIFEST
-from mlimages.annotate.source import expand_paths
+from mlimages.annotate.sources.source import expand_paths
 from mlimages.build.config import BuildConfig, LabelledImages
 from mlimages.build.step import Step
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import MANIFEST
 
 _COUNTS, _RULES = "cooccurrence.parquet", "rules.csv"
 _STATISTICS = "statistics.json"
@@ -142,8 +142,8 @@ class _Steps:
 
     def teacher(self) -> Step:
         """A network trained on the Open Images table, restricted to the categories of the teacher."""
-        from mlimages.models.config import TrainConfig
-        from mlimages.models.training import MODEL, train
+        from mlimages.models.training.config import TrainConfig
+        from mlimages.models.training.loop import MODEL, train
 
         section, source = self.config.teacher, self.config.open_images
         assert source is not None
@@ -169,9 +169,9 @@ class _Steps:
 
     def predictions(self) -> Step:
         """What the teacher sees in the ImageNet images."""
-        from mlimages.models.prediction import predict_images
-        from mlimages.models.teachersource import load_teacher
-        from mlimages.models.training import MODEL
+        from mlimages.models.inference.predictions import predict_images
+        from mlimages.models.inference.teachersource import load_teacher
+        from mlimages.models.training.loop import MODEL
 
         config, section, images = self.config, self.config.teacher, self.config.imagenet.images
         assert images is not None
@@ -218,8 +218,8 @@ class _Steps:
 
     def cooccurrence(self) -> Step:
         """The counts, and the rules they give."""
-        from mlimages.annotate.cooccurrence import Cooccurrence
-        from mlimages.annotate.rules import write_rules
+        from mlimages.annotate.cooccurrence.counts import Cooccurrence
+        from mlimages.annotate.propagation.rules import write_rules
 
         section, workers = self.config.cooccurrence, self.config.workers
         tables = [self.folder / "imagenet", self.folder / "predictions"]
@@ -245,7 +245,7 @@ class _Steps:
 
     def merged(self, name: str, tables: list[str]) -> Step:
         """One table of several."""
-        from mlimages.annotate.merging import merge
+        from mlimages.annotate.tables.merging import merge
 
         folders = [self.folder / each for each in tables]
 
@@ -257,7 +257,7 @@ class _Steps:
 
     def statistics(self, tables: list[str]) -> Step:
         """Counts, and figures where wanted, of the final tables."""
-        from mlimages.annotate.tablestatistics import statistics
+        from mlimages.annotate.inspect.statistics import statistics
 
         section = self.config.statistics
 
@@ -286,7 +286,7 @@ class _Steps:
     @staticmethod
     def _packed(images: str) -> Path | None:
         """The manifest of packed images, None for a folder of files."""
-        from mlimages.images.packed import is_packed
+        from mlimages.images.packed.reading import is_packed
 
         return Path(images) / MANIFEST if is_packed(images) else None
 

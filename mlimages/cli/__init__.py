@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, cooccur, doctor, hierarchy, images, models, pixels, predict, tables, teacher
+from mlimages.cli import annotate, cooccur, doctor, hierarchy, images, models, networks, pixels, predict, tables
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -29,12 +29,12 @@ app.command()(pixels.extract)
 app.command()(pixels.pack)
 app.command()(models.train)
 app.command()(models.finetune)
-app.command()(predict.evaluate)
-app.command()(predict.classify)
-app.command()(predict.features)
-app.command()(teacher.predict)
+app.command()(networks.evaluate)
+app.command()(networks.classify)
+app.command()(networks.features)
+app.command()(predict.predict)
 app.command()(doctor.doctor)
-app.command()(teacher.build)
+app.command()(predict.build)
 
 
 @app.callback(invoke_without_command=True)

@@ -39,8 +39,8 @@ def count(
     """Count over a table of annotations and one of predictions, joined by image."""
     tell_of_compiling()
     from mlimages.annotate import Origin
-    from mlimages.annotate.cooccurrence import Cooccurrence
-    from mlimages.annotate.predictions import PredictionTable
+    from mlimages.annotate.cooccurrence.counts import Cooccurrence
+    from mlimages.annotate.tables.predictions import PredictionTable
     from mlimages.errors import MlimagesError
 
     known = {each.name.lower(): each for each in Origin}
@@ -80,7 +80,7 @@ def merge(
 
     tell_of_compiling()
     from mlimages import load_hierarchy
-    from mlimages.annotate.cooccurrence import Cooccurrence
+    from mlimages.annotate.cooccurrence.counts import Cooccurrence
 
     loaded = load_hierarchy(hierarchy)
     _save(reduce(add, (Cooccurrence.load(path, hierarchy=loaded) for path in counts)), out)
@@ -101,8 +101,8 @@ def rules(
     """Write the rules of counts: i -> j where the teacher sees j on most images of i."""
     tell_of_compiling()
     from mlimages import load_hierarchy
-    from mlimages.annotate.cooccurrence import Cooccurrence
-    from mlimages.annotate.rules import write_rules
+    from mlimages.annotate.cooccurrence.counts import Cooccurrence
+    from mlimages.annotate.propagation.rules import write_rules
     from mlimages.cli.output import print_table
 
     counted = Cooccurrence.load(counts, hierarchy=load_hierarchy(hierarchy))
@@ -132,8 +132,8 @@ def evaluate(
     """Judge what rules add by threshold: precision and recall, so that 0.5 is a choice."""
     tell_of_compiling()
     from mlimages.annotate import AnnotationTable
-    from mlimages.annotate.cooccurrence import Cooccurrence
-    from mlimages.annotate.rulejudging import evaluate_rules
+    from mlimages.annotate.cooccurrence.counts import Cooccurrence
+    from mlimages.annotate.cooccurrence.judging import evaluate_rules
     from mlimages.cli.output import print_json
 
     table = AnnotationTable.open(truth)
@@ -173,8 +173,8 @@ def draw(
     """Draw the strongest rules as an interactive page."""
     tell_of_compiling()
     from mlimages import load_hierarchy
-    from mlimages.annotate.files import replacing
-    from mlimages.annotate.rules import read_rules
+    from mlimages.annotate.propagation.rules import read_rules
+    from mlimages.storage.files import replacing
 
     loaded = load_hierarchy(hierarchy)
     figure = loaded.draw_rules(read_rules(rules_csv, loaded), root, kind=kind, top=top)
@@ -191,7 +191,7 @@ def _read_keys(path: Path) -> list[str]:
 
 
 def _save(counted: object, out: Path) -> None:
-    from mlimages.annotate.cooccurrence import Cooccurrence
+    from mlimages.annotate.cooccurrence.counts import Cooccurrence
 
     assert isinstance(counted, Cooccurrence)
     counted.save(out)

@@ -39,7 +39,7 @@ def show(
 ) -> None:
     """Print a hierarchy, or what is below one category, as a tree."""
     from mlimages import load_hierarchy
-    from mlimages.hierarchy.draw import tree
+    from mlimages.hierarchy.drawing.draw import tree
 
     loaded = load_hierarchy(hierarchy)
     top = None if root is None else _category(loaded, root)
@@ -142,8 +142,8 @@ def build(
     """Build a hierarchy out of WordNet from a list of synset ids."""
     from mlimages import Hierarchy
     from mlimages.errors import HierarchyError
-    from mlimages.hierarchy import wordnet
-    from mlimages.hierarchy.text import read_synset_ids
+    from mlimages.hierarchy.wordnet import synsets as wordnet
+    from mlimages.hierarchy.wordnet.synsets import read_synset_ids
 
     if out.suffix not in (".txt", ".parquet"):
         raise HierarchyError(f"--out {out}: found the ending {out.suffix!r}, expected .txt (a dictionary) or .parquet")
@@ -179,7 +179,7 @@ def explore(
     """Write one self-contained HTML page to search and browse a hierarchy."""
     from mlimages import load_hierarchy
     from mlimages.errors import HierarchyError
-    from mlimages.hierarchy.explorer import write_explorer
+    from mlimages.hierarchy.drawing.explorer import write_explorer
 
     loaded = load_hierarchy(hierarchy)
     counts = None
@@ -191,7 +191,7 @@ def explore(
         counts = AnnotationTable.open(table).category_counts()
     shown = None
     if rules is not None:
-        from mlimages.annotate.rules import read_rules
+        from mlimages.annotate.propagation.rules import read_rules
 
         shown = read_rules(rules, loaded)
     write_explorer(loaded, out, counts=counts, rules=shown, title=title or f"{hierarchy}: {len(loaded):,} categories")
@@ -207,7 +207,7 @@ def match(
 ) -> None:
     """Propose WordNet synsets for display names, best first; the choice is yours."""
     from mlimages import load_hierarchy
-    from mlimages.hierarchy.names import match_names
+    from mlimages.hierarchy.matching import match_names
     from mlimages.hierarchy.text import read_lines
 
     names = [name for _, name in read_lines(_bytes(names_file), path=_shown(names_file))]

@@ -116,7 +116,7 @@ def finetune(
     changes = {name: value for name, value in given.items() if value is not None} | dict(map(_setting, settings or []))
     from mlimages.models import finetuning
     from mlimages.models import train as train_network
-    from mlimages.models.config import read_toml
+    from mlimages.models.training.config import read_toml
 
     _print_once(train_network(finetuning((read_toml(config) if config else {}) | changes), resume=resume))
 

@@ -60,8 +60,8 @@ def duplicates(
     """Find the same picture under two names; with --merge, let one stand for all."""
     from mlimages.errors import MlimagesError
     from mlimages.hierarchy import load_hierarchy
-    from mlimages.images.duplicates import GROUPS, UNREADABLE, find_duplicates
-    from mlimages.images.merge import DROPPED, merge_duplicates
+    from mlimages.images.duplicates.groups import GROUPS, UNREADABLE, find_duplicates
+    from mlimages.images.duplicates.merge import DROPPED, merge_duplicates
 
     if merge is None and (labels is not None or hierarchy is not None):
         raise MlimagesError("--labels and --hierarchy are for --merge FOLDER: say where to, or leave them out")
@@ -123,7 +123,7 @@ def export(
     resume: _Resume = False,
 ) -> None:
     """Write shards with the published fields: width, height, image, label, name."""
-    from mlimages.images.export import export_tfrecord
+    from mlimages.images.tfrecord.export import export_tfrecord
 
     with job_progress("exporting", resumable=True) as show:
         manifest = export_tfrecord(
@@ -155,7 +155,7 @@ def show(
     import json
     from itertools import islice
 
-    from mlimages.images import tfrecord
+    from mlimages.images.tfrecord import records as tfrecord
 
     for record in islice(tfrecord.read(shard), limit):
         labels = {str(index): float(str(record.label[index])) for index in record.label.nonzero()[0].tolist()}

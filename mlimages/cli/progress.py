@@ -39,7 +39,7 @@ def tell_of_compiling() -> None:
 
 @contextmanager
 def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], None]]:
-    """Show the :class:`~mlimages.annotate.job.Progress` of a job on standard error.
+    """Show the :class:`~mlimages.job.job.Progress` of a job on standard error.
 
     Parameters
     ----------

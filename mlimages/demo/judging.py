@@ -70,7 +70,7 @@ def judge(
     annotated, truth : bool array [m, n]
         Which image carries which category, and which is truly in it; both with all ancestors.
     rules : pandas.DataFrame
-        What :meth:`mlimages.annotate.cooccurrence.Cooccurrence.rules` gave.
+        What :meth:`mlimages.annotate.cooccurrence.counts.Cooccurrence.rules` gave.
     hierarchy : Hierarchy
         The n categories.
     teacher_threshold, min_probability : float

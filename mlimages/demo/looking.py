@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from mlimages.demo.scenes import Scene
-from mlimages.models.build import TimmModel
-from mlimages.models.preprocess import normalised
+from mlimages.models.data.preprocess import normalised
+from mlimages.models.networks.build import TimmModel
 
 SIDE = 160  # pixels that the network sees
 _BATCH = 32

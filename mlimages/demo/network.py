@@ -13,10 +13,10 @@ from mlimages.demo.account import Account
 from mlimages.demo.tables import true_table
 from mlimages.demo.world import World
 from mlimages.errors import MissingExtraError, import_extra
-from mlimages.hierarchy.wordnet import class_list, close_upwards
+from mlimages.hierarchy.wordnet.synsets import class_list, close_upwards
 from mlimages.models import TrainConfig, load_model, train
-from mlimages.models.build import TimmModel
-from mlimages.models.training import MODEL
+from mlimages.models.networks.build import TimmModel
+from mlimages.models.training.loop import MODEL
 
 #: timm's names of the network that teaches and of the one that is trained, whose weights packages carry.
 TEACHER, SMALL = "tf_efficientnet_lite2", "tf_efficientnet_lite0"

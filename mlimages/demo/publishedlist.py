@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlimages import AnnotationTable, Hierarchy, Propagation
 from mlimages.annotate import statistics
 from mlimages.annotate.pipeline import annotate
-from mlimages.annotate.recover import recover_given
+from mlimages.annotate.propagation.recover import recover_given
 from mlimages.demo.account import Account
 from mlimages.hierarchy.load import DATA_VARIABLE, DICTIONARY_FILE
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from mlimages import __version__
 from mlimages.annotate import Origin
-from mlimages.annotate.explanation import Explanation
+from mlimages.annotate.inspect.explain import Explanation
 from mlimages.demo.chart import line_chart
 from mlimages.demo.results import Results
 from mlimages.demo.scenes import Scene
 from mlimages.demo.training import MEASURES, Trained, count_seeds, shown, summary
 from mlimages.demo.verdict import layer_verdict, network_verdict
-from mlimages.hierarchy.explorer import explorer
+from mlimages.hierarchy.drawing.explorer import explorer
 
 _EXAMPLES = 24
 _MOST_RULES = 25

@@ -10,9 +10,9 @@ import numpy as np
 
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate import Origin, explain, statistics
-from mlimages.annotate.cooccurrence import Cooccurrence
+from mlimages.annotate.cooccurrence.counts import Cooccurrence
 from mlimages.annotate.pipeline import annotate
-from mlimages.annotate.rules import write_rules
+from mlimages.annotate.propagation.rules import write_rules
 from mlimages.demo.account import Account
 from mlimages.demo.judging import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
 from mlimages.demo.outfolder import prepare_folder
@@ -21,7 +21,7 @@ from mlimages.demo.publishedlist import LIST_FILE, published_folder, regenerate_
 from mlimages.demo.results import Results
 from mlimages.demo.tables import objects_hierarchy, predictions, true_table, write_list
 from mlimages.demo.world import Size, World, choose_cutouts, make_world
-from mlimages.hierarchy.explorer import write_explorer
+from mlimages.hierarchy.drawing.explorer import write_explorer
 
 if TYPE_CHECKING:
     from mlimages.demo.teacher import Opinion

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from mlimages.hierarchy import match_names
-from mlimages.hierarchy.wordnet import close_upwards
+from mlimages.hierarchy.wordnet.synsets import close_upwards
 
 _ANIMAL, _BIRD, _FISH, _ARTHROPOD, _MAMMAL = "n00015388", "n01503061", "n02512053", "n01767661", "n01861778"
 _PLANT, _FUNGUS, _PERSON, _BODY_PART = "n00017222", "n12992868", "n00007846", "n05220461"

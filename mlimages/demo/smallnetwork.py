@@ -29,11 +29,11 @@ from mlimages import AnnotationTable
 from mlimages.demo.network import SMALL, SMALLEST, imagenet_network
 from mlimages.errors import JobError
 from mlimages.models import Inference, TrainConfig, load_model, save_model, train
-from mlimages.models.build import TimmModel
-from mlimages.models.data import ParquetImages
-from mlimages.models.predict import feed_of, outputs
-from mlimages.models.preprocess import Preprocess, on_tensors
-from mlimages.models.training import MODEL
+from mlimages.models.data.dataset import ParquetImages
+from mlimages.models.data.preprocess import Preprocess, on_tensors
+from mlimages.models.inference.inference import feed_of, outputs
+from mlimages.models.networks.build import TimmModel
+from mlimages.models.training.loop import MODEL
 
 SIDE = 64  # pixels that the network sees
 _BATCH = 16

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mlimages.demo.cutouts import Collection, Companion, Cutout, trimmed
 from mlimages.demo.senses import synset_of_stamps
-from mlimages.hierarchy.wordnet import class_list, close_upwards
+from mlimages.hierarchy.wordnet.synsets import class_list, close_upwards
 
 PACKAGE = "tuxpaint-stamps-default"
 STAMPS = Path("usr") / "share" / "tuxpaint" / "stamps"

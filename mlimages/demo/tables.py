@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.pipeline import annotate
 from mlimages.demo.scenes import Scene
-from mlimages.hierarchy.wordnet import close_upwards
+from mlimages.hierarchy.wordnet.synsets import close_upwards
 
 #: Predictions below this are not kept.
 LEAST_SCORE = 0.05

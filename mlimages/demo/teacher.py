@@ -21,7 +21,7 @@ from mlimages.demo.looking import look
 from mlimages.demo.network import TEACHER, imagenet_network, own_network, projected
 from mlimages.demo.scenes import Scene
 from mlimages.demo.world import World
-from mlimages.models.build import TimmModel
+from mlimages.models.networks.build import TimmModel
 
 EPOCHS = 30
 _THRESHOLDS = (0.3, 0.5, 0.8, 0.95)

@@ -8,10 +8,10 @@ imported the module first would find the module under the function's name.
 from mlimages.hierarchy.audit import audit, compare
 from mlimages.hierarchy.category import Category, CategoryLike
 from mlimages.hierarchy.csr import CSR
-from mlimages.hierarchy.graph import Hierarchy
+from mlimages.hierarchy.hierarchy import Hierarchy
 from mlimages.hierarchy.load import load_hierarchy
-from mlimages.hierarchy.names import match_names
-from mlimages.hierarchy.wordnet import class_list
+from mlimages.hierarchy.matching import match_names
+from mlimages.hierarchy.wordnet.synsets import class_list
 
 __all__ = [
     "CSR",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.hierarchy.graph import Hierarchy
-from mlimages.hierarchy.taxonomy import taxonomy
-from mlimages.hierarchy.wordnet import from_wordnet
+from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.wordnet.synsets import from_wordnet
+from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class Report:
 def audit(hierarchy: Hierarchy) -> Report:
     """Compare the parents of a hierarchy with WordNet's hypernyms.
 
-    The nearest kept hypernyms of a category are those :func:`~mlimages.hierarchy.wordnet.from_wordnet` gives, among
+    The nearest kept hypernyms of a category are those :func:`~mlimages.hierarchy.wordnet.synsets.from_wordnet` gives, among
     the categories of this hierarchy. Each pair of a category and a parent gets a status, so in a hierarchy of one
     parent each every category gets one:
 

@@ -35,7 +35,7 @@ class Category:
     @property
     def synset(self) -> Synset:
         """NLTK's ``Synset`` of the key (glosses, examples, similarity), where the user has the WordNet corpus."""
-        from mlimages.hierarchy.wordnet import nltk_synset
+        from mlimages.hierarchy.wordnet.synsets import nltk_synset
 
         return nltk_synset(self.key)
 

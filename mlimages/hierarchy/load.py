@@ -9,9 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mlimages.errors import DataNotFoundError, FormatError, HierarchyError
-from mlimages.hierarchy.graph import Hierarchy
-from mlimages.hierarchy.taxonomy import CLASS_LISTS
-from mlimages.hierarchy.wordnet import PUBLISHED_ROOTS, imagenet_hierarchy
+from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.wordnet.synsets import PUBLISHED_ROOTS, imagenet_hierarchy
+from mlimages.hierarchy.wordnet.taxonomy import CLASS_LISTS
 
 ML_IMAGES = "ml-images"
 #: Every name that `load_hierarchy` knows.
@@ -36,7 +36,7 @@ def load_hierarchy(
     name or path                  what it is
     ============================  ==================================================================================
     ``imagenet-1k``, ``-11k``,    an ImageNet class list and its hypernyms, out of the embedded WordNet; see
-    ``-12k``, ``-21k``            :func:`mlimages.hierarchy.wordnet.imagenet_hierarchy`
+    ``-12k``, ``-21k``            :func:`mlimages.hierarchy.wordnet.synsets.imagenet_hierarchy`
     ``ml-images``                 the 11,166 published categories; see :func:`ml_images_file`
     ``*.parquet``                 what :meth:`Hierarchy.to_parquet` wrote
     ``*.json``                    the hierarchy file of Open Images
@@ -108,7 +108,7 @@ def _from_file(path: Path) -> Hierarchy:
     if ending == ".json":
         return Hierarchy.from_open_images(path)
     if ending in (".csv", ".tsv"):
-        from mlimages.hierarchy.edges import read_edges
+        from mlimages.hierarchy.formats.edges import read_edges
 
         return read_edges(path)
     return Hierarchy.from_dictionary(path)

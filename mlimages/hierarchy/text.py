@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 from mlimages.errors import FormatError
@@ -48,39 +47,3 @@ def read_lines(data: bytes, *, path: str | os.PathLike[str]) -> list[tuple[int, 
     if not lines:
         raise FormatError("the file is empty, expected one entry a line", path=path)
     return lines
-
-
-def read_synset_ids(data: bytes, *, path: str | os.PathLike[str], among: Collection[str] | None = None) -> list[str]:
-    """WordNet ids, one a line, each once.
-
-    Parameters
-    ----------
-    data : bytes
-        The content of the file.
-    path : path-like
-        Its name, for errors.
-    among : collection of str, optional
-        What the ids must be among.
-
-    Raises
-    ------
-    FormatError
-        With the line, for an id that stands twice, that WordNet 3.0 has not, or that is not in `among`.
-    """
-    from mlimages.hierarchy.taxonomy import taxonomy
-
-    lines = read_lines(data, path=path)
-    known = taxonomy().find([key for _, key in lines]) >= 0
-    line_of: dict[str, int] = {}
-    for (line, key), is_known in zip(lines, known, strict=True):
-        if not is_known:
-            raise FormatError(
-                f"unknown synset id {key[:40]!r}: expected a noun of WordNet 3.0 such as n02084071, one id a line",
-                path=path,
-                line=line,
-            )
-        if line_of.setdefault(key, line) != line:
-            raise FormatError(f"duplicate synset id {key!r}, first on line {line_of[key]}", path=path, line=line)
-        if among is not None and key not in among:
-            raise FormatError(f"{key!r} is not among the keys to build from: add it there", path=path, line=line)
-    return list(line_of)

@@ -9,30 +9,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlimages.images.download import DownloadProgress, download
-from mlimages.images.options import DownloadOptions
+from mlimages.images.downloading.download import DownloadProgress, download
+from mlimages.images.downloading.options import DownloadOptions
 
 if TYPE_CHECKING:
-    from mlimages.images.duplicates import find_duplicates
-    from mlimages.images.export import export_tfrecord
-    from mlimages.images.fingerprint import fingerprint_images
+    from mlimages.images.duplicates.fingerprints import fingerprint_images
+    from mlimages.images.duplicates.groups import find_duplicates
+    from mlimages.images.duplicates.merge import merge_duplicates
     from mlimages.images.imagenet import extract
-    from mlimages.images.merge import merge_duplicates
-    from mlimages.images.packed import PackedImages, read
-    from mlimages.images.packer import pack
-    from mlimages.images.store import Row, write_shards
+    from mlimages.images.packed.packing import pack
+    from mlimages.images.packed.reading import PackedImages, read
+    from mlimages.images.packed.writing import Row, write_shards
+    from mlimages.images.tfrecord.export import export_tfrecord
 
 _HOME = {  # public name: the module that holds it
-    "PackedImages": "packed",
-    "Row": "store",
-    "export_tfrecord": "export",
+    "PackedImages": "packed.reading",
+    "Row": "packed.writing",
+    "export_tfrecord": "tfrecord.export",
     "extract": "imagenet",
-    "find_duplicates": "duplicates",
-    "fingerprint_images": "fingerprint",
-    "merge_duplicates": "merge",
-    "pack": "packer",
-    "read": "packed",
-    "write_shards": "store",
+    "find_duplicates": "duplicates.groups",
+    "fingerprint_images": "duplicates.fingerprints",
+    "merge_duplicates": "duplicates.merge",
+    "pack": "packed.packing",
+    "read": "packed.reading",
+    "write_shards": "packed.writing",
 }
 
 __all__ = [

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from mlimages.annotate.files import replacing
 from mlimages.errors import FormatError, MlimagesError
-from mlimages.images.workers import in_order
+from mlimages.job.workers import in_order
+from mlimages.storage.files import replacing
 
 _ID = re.compile(r"(n\d{8})_\d+")
 _ENTRY = re.compile(r"(?:(n\d{8})/)?((n\d{8})_\d+)(?:\.(?i:jpe?g))?")  # as a list, a tar or a folder has it

@@ -6,56 +6,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlimages.models.build import build_model
-    from mlimages.models.card import Architecture, ModelCard, Preprocessing
-    from mlimages.models.checkpoint import convert, load_model, read_card, save_model
-    from mlimages.models.config import TrainConfig
-    from mlimages.models.consistency import consistent
-    from mlimages.models.evaluate import evaluate_multi_label, evaluate_top_k, results_table, trainable_categories
-    from mlimages.models.finetune import finetuning
-    from mlimages.models.loss import AsymmetricLoss, BinaryCrossEntropy, MLImagesLoss, l2_penalty
-    from mlimages.models.maxconstraint import MaxConstraintLoss
-    from mlimages.models.metrics import MultiLabelMetrics, TopKAccuracy
-    from mlimages.models.predict import Inference, classify, write_features
-    from mlimages.models.prediction import predict_images
-    from mlimages.models.resnet import PublishedResNet
-    from mlimages.models.teacher import Teacher
-    from mlimages.models.teachersource import load_teacher
-    from mlimages.models.tfcheckpoint import TensorFlowCheckpoint
-    from mlimages.models.training import train
+    from mlimages.models.evaluation.evaluate import (
+        evaluate_multi_label,
+        evaluate_top_k,
+        results_table,
+        trainable_categories,
+    )
+    from mlimages.models.evaluation.metrics import MultiLabelMetrics, TopKAccuracy
+    from mlimages.models.inference.inference import Inference, classify, write_features
+    from mlimages.models.inference.predictions import predict_images
+    from mlimages.models.inference.teacher import Teacher
+    from mlimages.models.inference.teachersource import load_teacher
+    from mlimages.models.losses.consistency import consistent
+    from mlimages.models.losses.loss import AsymmetricLoss, BinaryCrossEntropy, MLImagesLoss, l2_penalty
+    from mlimages.models.losses.maxconstraint import MaxConstraintLoss
+    from mlimages.models.networks.build import build_model
+    from mlimages.models.networks.card import Architecture, ModelCard, Preprocessing
+    from mlimages.models.networks.checkpoint import convert, load_model, read_card, save_model
+    from mlimages.models.networks.resnet import PublishedResNet
+    from mlimages.models.networks.tfcheckpoint import TensorFlowCheckpoint
+    from mlimages.models.training.config import TrainConfig
+    from mlimages.models.training.finetune import finetuning
+    from mlimages.models.training.loop import train
 
 _HOME = {  # public name: the module that holds it
-    "Architecture": "card",
-    "AsymmetricLoss": "loss",
-    "BinaryCrossEntropy": "loss",
-    "Inference": "predict",
-    "MLImagesLoss": "loss",
-    "MaxConstraintLoss": "maxconstraint",
-    "ModelCard": "card",
-    "MultiLabelMetrics": "metrics",
-    "Preprocessing": "card",
-    "PublishedResNet": "resnet",
-    "Teacher": "teacher",
-    "TensorFlowCheckpoint": "tfcheckpoint",
-    "TopKAccuracy": "metrics",
-    "TrainConfig": "config",
-    "build_model": "build",
-    "classify": "predict",
-    "consistent": "consistency",
-    "convert": "checkpoint",
+    "Architecture": "networks.card",
+    "AsymmetricLoss": "losses.loss",
+    "BinaryCrossEntropy": "losses.loss",
+    "Inference": "inference.inference",
+    "MLImagesLoss": "losses.loss",
+    "MaxConstraintLoss": "losses.maxconstraint",
+    "ModelCard": "networks.card",
+    "MultiLabelMetrics": "evaluation.metrics",
+    "Preprocessing": "networks.card",
+    "PublishedResNet": "networks.resnet",
+    "Teacher": "inference.teacher",
+    "TensorFlowCheckpoint": "networks.tfcheckpoint",
+    "TopKAccuracy": "evaluation.metrics",
+    "TrainConfig": "training.config",
+    "build_model": "networks.build",
+    "classify": "inference.inference",
+    "consistent": "losses.consistency",
+    "convert": "networks.checkpoint",
     "evaluate_multi_label": "evaluate",
     "evaluate_top_k": "evaluate",
-    "finetuning": "finetune",
-    "l2_penalty": "loss",
-    "load_model": "checkpoint",
-    "load_teacher": "teachersource",
-    "predict_images": "prediction",
-    "read_card": "checkpoint",
+    "finetuning": "training.finetune",
+    "l2_penalty": "losses.loss",
+    "load_model": "networks.checkpoint",
+    "load_teacher": "inference.teachersource",
+    "predict_images": "inference.predictions",
+    "read_card": "networks.checkpoint",
     "results_table": "evaluate",
-    "save_model": "checkpoint",
-    "train": "training",
+    "save_model": "networks.checkpoint",
+    "train": "training.loop",
     "trainable_categories": "evaluate",
-    "write_features": "predict",
+    "write_features": "inference.inference",
 }
 
 __all__ = [
@@ -93,8 +98,9 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    *("build", "checkpoint", "evaluate", "finetune", "loss", "maxconstraint", "predict", "prediction", "resnet"),
-    *("teacher", "teachersource", "training"),
+    *("networks.build", "networks.checkpoint", "networks.resnet"),
+    *("evaluation.evaluate", "losses.loss", "losses.maxconstraint", "training.finetune", "training.loop"),
+    *("inference.inference", "inference.predictions", "inference.teacher", "inference.teachersource"),
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlimages import AnnotationTable, Hierarchy
-from mlimages.annotate.manifest import JOB
+from mlimages.storage.manifest import JOB
 
 MLIMAGES = [sys.executable, "-m", "mlimages"]
 

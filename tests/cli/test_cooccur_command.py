@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mlimages import AnnotationTable, Hierarchy, MlimagesError
-from mlimages.annotate.cooccurrence import Cooccurrence
-from mlimages.annotate.predictions import write_predictions
+from mlimages.annotate.cooccurrence.counts import Cooccurrence
+from mlimages.annotate.tables.predictions import write_predictions
 from mlimages.cli import app
 from tests.annotate.strategies import labels_by_image, table_of
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from mlimages import Hierarchy
 from mlimages.cli import app
 from mlimages.errors import MlimagesError
-from mlimages.hierarchy import explorer
+from mlimages.hierarchy.drawing import explorer
 
 REPOSITORY = Path(__file__).parents[2]
 # animal, canine, dog, domestic cat, Chihuahua

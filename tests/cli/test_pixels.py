@@ -14,11 +14,12 @@ from PIL import Image
 
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.annotate.table import AnnotationTable
+from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.cli import main, pixels
-from mlimages.images import export, store
-from mlimages.images.duplicates import THRESHOLD
-from mlimages.images.packed import read
+from mlimages.images.duplicates.groups import THRESHOLD
+from mlimages.images.packed import writing as store
+from mlimages.images.packed.reading import read
+from mlimages.images.tfrecord import export
 
 
 @pytest.fixture

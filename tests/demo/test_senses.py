@@ -10,8 +10,8 @@ import pytest
 from mlimages.demo.scenes import SceneMaker
 from mlimages.demo.senses import CORRECTIONS, noun_phrase, synset_of_stamps
 from mlimages.demo.stamps import COMPANIONS, ImageNetRelation, find_stamps, read_stamps
-from mlimages.hierarchy.taxonomy import taxonomy
-from mlimages.hierarchy.wordnet import close_upwards
+from mlimages.hierarchy.wordnet.synsets import close_upwards
+from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 
 
 @pytest.mark.parametrize(

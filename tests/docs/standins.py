@@ -166,7 +166,7 @@ def checkpoints(here: Standins) -> None:
     import torch
 
     from mlimages.models import build_model
-    from mlimages.models.checkpoint import _mapping
+    from mlimages.models.networks.checkpoint import _mapping
     from tests.models.bundle_writer import write_bundle
 
     torch.manual_seed(0)

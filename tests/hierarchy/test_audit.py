@@ -6,7 +6,7 @@ import pytest
 
 from mlimages import Hierarchy
 from mlimages.hierarchy.audit import STATUSES, audit, compare
-from mlimages.hierarchy.wordnet import from_wordnet, imagenet_hierarchy
+from mlimages.hierarchy.wordnet.synsets import from_wordnet, imagenet_hierarchy
 
 ANIMAL, CARNIVORE, CANINE, DOMESTIC, DOG, WOLF, TABLE = (
     "n00015388",

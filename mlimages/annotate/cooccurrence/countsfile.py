@@ -1,0 +1,188 @@
+"""Co-occurrence counts on disk: one Parquet file of coordinates, or an ``.npz`` that scipy reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse
+from numpy.typing import NDArray
+
+from mlimages.annotate.cooccurrence.counts import Cooccurrence
+from mlimages.errors import FormatError, TableError
+from mlimages.hierarchy import Hierarchy
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import METADATA_KEY
+
+#: Version of the files; a reader refuses a greater one.
+COOCCURRENCE_VERSION = 1
+
+#: Columns of the Parquet file: category indices, and images that have both.
+COO_SCHEMA = pa.schema([pa.field("source", pa.int32()), pa.field("target", pa.int32()), pa.field("count", pa.int64())])
+
+
+def save(cooccurrence: Cooccurrence, path: str | os.PathLike[str]) -> None:
+    """Write counts into one file.
+
+    Parameters
+    ----------
+    cooccurrence : Cooccurrence
+        The counts.
+    path : path-like
+        A name that ends in ``.npz`` gives a file that ``scipy.sparse.load_npz`` reads, its rows and columns those of
+        the axes; any other a Parquet file of the columns source, target (category indices) and count. Both hold, as
+        metadata, the keys and fingerprints of both axes and all other numbers.
+    """
+    path = Path(path)
+    metadata = json.dumps(_metadata(cooccurrence), sort_keys=True)
+    with replacing(path) as file:
+        if path.suffix == ".npz":
+            matrix = cooccurrence.counts.tocsr()
+            np.savez_compressed(
+                file,
+                allow_pickle=False,
+                format=np.array(b"csr"),
+                shape=np.array(matrix.shape),
+                data=matrix.data,
+                indices=matrix.indices,
+                indptr=matrix.indptr,
+                _is_array=np.array(True),
+                mlimages=np.array(metadata),
+            )
+        else:
+            coo = cooccurrence.counts.tocoo()
+            rows, columns = coo.coords
+            arrays = [cooccurrence.sources[rows], cooccurrence.targets[columns], coo.data]
+            table = pa.table([pa.array(each) for each in arrays], schema=COO_SCHEMA)
+            table = table.replace_schema_metadata({METADATA_KEY: metadata})
+            pq.write_table(table, file, compression="zstd")
+
+
+def load(path: str | os.PathLike[str], *, hierarchy: Hierarchy) -> Cooccurrence:
+    """Read counts that :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    hierarchy : Hierarchy
+        The categories, the same as the counts were made with.
+
+    Raises
+    ------
+    FormatError
+        For a file that is none of these, or of a newer version.
+    TableError
+        For another hierarchy.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        metadata, matrix = _read_npz(path)
+    else:
+        metadata, matrix = _read_parquet(path)
+    try:
+        if metadata["cooccurrence_version"] > COOCCURRENCE_VERSION:
+            raise FormatError(
+                f"found version {metadata['cooccurrence_version']}, and this mlimages reads up to "
+                f"{COOCCURRENCE_VERSION}: upgrade it",
+                path=path,
+            )
+        if metadata["hierarchy_fingerprint"] != hierarchy.fingerprint:
+            raise TableError(
+                f"{path}: counted with the hierarchy {metadata['hierarchy_fingerprint'][:12]}... and read with "
+                f"{hierarchy.fingerprint[:12]}...: name the one it was counted with"
+            )
+        sources, targets = (_axis(metadata[name], hierarchy, path) for name in ("sources", "targets"))
+        if isinstance(matrix, pa.Table):
+            matrix = _matrix(matrix, sources, targets, len(hierarchy))
+        return Cooccurrence(
+            hierarchy,
+            sources,
+            targets,
+            matrix,
+            np.array(metadata["images"], np.int64),
+            np.array(metadata["target_images"], np.int64),
+            metadata["total"],
+            metadata["teacher_threshold"],
+            (metadata["unmatched"][0], metadata["unmatched"][1]),
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise FormatError(f"no co-occurrence counts ({type(error).__name__}: {error})", path=path) from None
+
+
+def _metadata(cooccurrence: Cooccurrence) -> dict[str, Any]:
+    from mlimages import __version__
+
+    keys = cooccurrence.hierarchy.keys
+    axes = {
+        name: [keys[i] for i in axis.tolist()]
+        for name, axis in (("sources", cooccurrence.sources), ("targets", cooccurrence.targets))
+    }
+    return {
+        "cooccurrence_version": COOCCURRENCE_VERSION,
+        "mlimages_version": __version__,
+        "hierarchy_fingerprint": cooccurrence.hierarchy.fingerprint,
+        **{name: {"keys": axis, "fingerprint": _fingerprint(axis)} for name, axis in axes.items()},
+        "images": cooccurrence.images.tolist(),
+        "target_images": cooccurrence.target_images.tolist(),
+        "total": cooccurrence.total,
+        "teacher_threshold": cooccurrence.teacher_threshold,
+        "unmatched": list(cooccurrence.unmatched),
+    }
+
+
+def _fingerprint(keys: list[str]) -> str:
+    """SHA-256, in hexadecimal, over one line a key, in their order."""
+    return hashlib.sha256("".join(f"{key}\n" for key in keys).encode()).hexdigest()
+
+
+def _axis(stored: dict[str, Any], hierarchy: Hierarchy, path: Path) -> NDArray[np.int32]:
+    if _fingerprint(stored["keys"]) != stored["fingerprint"]:
+        raise FormatError(
+            "the keys of an axis do not have the fingerprint beside them: the file was changed", path=path
+        )
+    return np.asarray(hierarchy.index(stored["keys"]), np.int32).reshape(-1)
+
+
+def _read_npz(path: Path) -> tuple[dict[str, Any], scipy.sparse.csr_array]:
+    try:
+        with path.open("rb") as file:  # numpy would leave one that is no archive open
+            with np.load(file, allow_pickle=False) as stored:
+                metadata = json.loads(str(stored["mlimages"]))
+            file.seek(0)
+            matrix = scipy.sparse.csr_array(scipy.sparse.load_npz(file))
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise FormatError(f"no co-occurrence counts ({' '.join(str(error).split())})", path=path) from None
+    return metadata, matrix
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except pa.ArrowInvalid as error:
+        raise FormatError(f"no co-occurrence counts ({str(error).splitlines()[0]})", path=path) from None
+    metadata = (table.schema.metadata or {}).get(METADATA_KEY)
+    if metadata is None or table.schema.remove_metadata() != COO_SCHEMA:
+        raise FormatError(
+            f"found the columns {', '.join(table.column_names)}, expected counts that mlimages cooccur count wrote",
+            path=path,
+        )
+    return json.loads(metadata), table
+
+
+def _matrix(table: pa.Table, sources: NDArray[np.int32], targets: NDArray[np.int32], n: int) -> scipy.sparse.csr_array:
+    places = []
+    for name, axis in (("source", sources), ("target", targets)):
+        inverse = np.full(n, -1, np.int32)
+        inverse[axis] = np.arange(len(axis), dtype=np.int32)
+        places.append(inverse[table.column(name).to_numpy()])
+    counts = table.column("count").to_numpy()
+    return scipy.sparse.csr_array((counts, (places[0], places[1])), shape=(len(sources), len(targets)))

@@ -1,0 +1,114 @@
+"""Joining two tables of unlike order by the names of their images, out of core.
+
+The rows of both are sorted into files by a hash of the name. Two rows with the same hash are in files of the same
+number, which are joined in memory, one pair of files a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlimages.annotate.cooccurrence import paircounterkernels as kernels
+from mlimages.annotate.cooccurrence.paircounter import PairCounter, Reduced
+from mlimages.storage.arrow import readonly, text_of
+
+#: Rows of a file, about; more where there would be too many files.
+_BUCKET_ROWS = 1 << 18
+_MOST_BUCKETS = 256
+
+
+class Twice(Exception):  # noqa: N818  (tells the caller, who knows the name of the table, which row it is)
+    """A name stands twice in the table of that number, once in that row."""
+
+    def __init__(self, table: int, row: int) -> None:
+        super().__init__(table, row)
+        self.table = table
+        self.row = row
+
+
+class Joined(NamedTuple):
+    """How many rows of each table a join saw, and how many had a partner."""
+
+    rows: tuple[int, int]
+    matched: int
+
+
+class NameJoin:
+    """Collects rows of two tables and counts those whose images have the same name.
+
+    Names are compared by two independent 64-bit hashes: two of 10 million names collide with a probability below
+    1e-24.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the files go: 36 bytes a row and 4 a label.
+    rows : int
+        Rows of the larger table, about.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.buckets = max(1, min(_MOST_BUCKETS, -(-rows // _BUCKET_ROWS)))
+        self._paths = [[folder / f"{table}-{bucket:03d}" for bucket in range(self.buckets)] for table in (0, 1)]
+        self._locks = [threading.Lock(), threading.Lock()]
+        self.rows = [0, 0]
+
+    def add(self, table: int, images: pa.StringArray, reduced: Reduced, first_row: int) -> None:
+        """Take rows of table 0 (the sources) or 1 (the targets), the first of which has the given number there."""
+        rows = len(images)
+        text, offsets = text_of(images)
+        hashes = np.empty((rows, 2), np.uint64)
+        kernels.hash_names(readonly(text), readonly(np.ascontiguousarray(offsets)), hashes)
+        row_starts, entry_starts = np.empty(self.buckets + 1, np.int64), np.empty(self.buckets + 1, np.int64)
+        heads = np.empty((rows, 4), np.uint64)
+        positions = np.empty(int(reduced.offsets[-1]), np.int32)
+        offsets_in, positions_in = map(readonly, reduced)
+        kernels.partition(hashes, first_row, offsets_in, positions_in, row_starts, entry_starts, heads, positions)
+        with self._locks[table]:
+            self.rows[table] += rows
+            for bucket, path in enumerate(self._paths[table]):
+                if row_starts[bucket] == row_starts[bucket + 1]:
+                    continue
+                with path.open("ab") as file:
+                    file.write(heads[row_starts[bucket] : row_starts[bucket + 1]].data)
+                with path.with_suffix(".labels").open("ab") as file:
+                    file.write(positions[entry_starts[bucket] : entry_starts[bucket + 1]].data)
+
+    def count(self, bucket: int, counter: PairCounter) -> int:
+        """Join the rows of one pair of files and remove these; return how many had a partner.
+
+        Raises
+        ------
+        Twice
+            Where a name that has a partner stands twice in one of the tables.
+        """
+        (heads, sources), (others, targets) = (self._read(table, bucket) for table in (0, 1))
+        table = np.empty(1 << (2 * len(others)).bit_length(), np.int32)
+        match = np.empty(len(heads), np.int32)
+        wrong, row = kernels.match_names(readonly(heads), readonly(others), table, match)
+        if wrong >= 0:
+            # threads wrote the rows in any order: look again in that of the tables, to always name the same one
+            heads, others = (each[np.argsort(each[:, 2])] for each in (heads, others))
+            wrong, row = kernels.match_names(readonly(heads), readonly(others), table, match)
+            raise Twice(int(wrong), int((heads, others)[wrong][row, 2]))
+        counter.add(sources, targets, match)
+        return int(np.count_nonzero(match >= 0))
+
+    def _read(self, table: int, bucket: int) -> tuple[NDArray[np.uint64], Reduced]:
+        path = self._paths[table][bucket]
+        if not path.exists():
+            return np.empty((0, 4), np.uint64), Reduced(np.zeros(1, np.int32), np.empty(0, np.int32))
+        labels = path.with_suffix(".labels")
+        heads = np.fromfile(path, np.uint64).reshape(-1, 4)
+        positions = np.fromfile(labels, np.int32)
+        path.unlink()
+        labels.unlink()
+        offsets = np.zeros(len(heads) + 1, np.int32)
+        np.cumsum(heads[:, 3].astype(np.int32), out=offsets[1:])
+        return heads, Reduced(offsets, positions)

@@ -1,0 +1,221 @@
+"""Counters of pairs: a dense matrix where one fits, sorted runs where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from mlimages.annotate.cooccurrence import paircounterkernels as kernels
+from mlimages.storage.arrow import readonly
+
+#: What the dense matrices of all threads together may take, 6 bytes a cell.
+DENSE_BYTES = 384 << 20
+#: Pairs that are listed before they are sorted.
+_RUN_PAIRS = 4 << 20
+#: A cell of 16 bits that counted so many carries; it counts no more than the images of its source, or of its target.
+CARRIES_AT = 1 << 16
+#: Lines of a dense matrix that a thread turns into sparse ones at a time.
+_BAND = 1024
+
+Run = tuple[NDArray[np.uint64], NDArray[np.int64]]
+
+
+class Reduced(NamedTuple):
+    """Rows of positions on an axis, each position once in a row."""
+
+    offsets: NDArray[np.int32]  # [rows + 1]
+    positions: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairCounts:
+    """What was counted.
+
+    Parameters
+    ----------
+    counts : int64 csr_array [m, k]
+        Rows of the table that have source and target.
+    images, target_images : int64 array [m] and [k]
+        Rows that have the source, and the target.
+    rows : int
+        All of them.
+    """
+
+    counts: scipy.sparse.csr_array
+    images: NDArray[np.int64]
+    target_images: NDArray[np.int64]
+    rows: int
+
+    def __add__(self, other: PairCounts) -> PairCounts:
+        return PairCounts(
+            self.counts + other.counts,
+            self.images + other.images,
+            self.target_images + other.target_images,
+            self.rows + other.rows,
+        )
+
+
+class PairCounter(Protocol):
+    """Counts pairs; one belongs to one thread, and :func:`total` says what several counted."""
+
+    def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
+        """Count rows; `match` names each row's partner, -1 for none; empty where the rows stand side by side."""
+
+
+def counters(sources: int, targets: int, threads: int) -> list[PairCounter]:
+    """A counter for each thread; fewer where only so many matrices fit."""
+    size = sources * targets * 6
+    if size > DENSE_BYTES:
+        return [RunCounter(sources, targets) for _ in range(threads)]
+    return [DenseCounter(sources, targets) for _ in range(max(1, min(threads, DENSE_BYTES // max(1, size))))]
+
+
+class DenseCounter:
+    """Counts into a matrix of 16 bits a cell, which carry into one of 32 bits.
+
+    Few cells ever carry, and memory that nothing is written to takes no room: so half as much of it is fetched and
+    written for each pair.
+    """
+
+    def __init__(self, sources: int, targets: int) -> None:
+        self._low = np.zeros((sources, targets), np.uint16)
+        self._high = np.zeros((sources, targets), np.int32)
+        self._images = np.zeros(sources, np.int64)
+        self._target_images = np.zeros(targets, np.int64)
+        self._rows = 0
+
+    def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
+        """Count rows; see :class:`PairCounter`."""
+        self._rows += kernels.count_dense(
+            readonly(sources.offsets),
+            readonly(sources.positions),
+            readonly(targets.offsets),
+            readonly(targets.positions),
+            readonly(match),
+            self._low.shape[1],
+            self._low.reshape(-1),
+            self._high.reshape(-1),
+            self._images,
+            self._target_images,
+        )
+
+    def result(self, pool: Executor) -> PairCounts:
+        """All that was added; a pool shares the work."""
+        sources, targets = self._low.shape
+        found, indptr = np.empty(sources, np.int64), np.zeros(sources + 1, np.int32)
+        bands = self._bands()
+        list(pool.map(lambda band: kernels.count_nonzero(self._low[band], self._carried(band), found[band]), bands))
+        np.cumsum(found, out=indptr[1:])
+        columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64)
+
+        def take(band: slice) -> None:
+            kernels.take_nonzero(self._low[band], self._carried(band), columns, data, int(indptr[band.start]))
+
+        list(pool.map(take, bands))
+        return PairCounts(
+            scipy.sparse.csr_array((data, columns, indptr), shape=(sources, targets)),
+            self._images.copy(),
+            self._target_images.copy(),
+            self._rows,
+        )
+
+    def absorb(self, other: DenseCounter, pool: Executor) -> None:
+        """Take over what another counted: dense matrices add up faster than sparse ones."""
+
+        def add(band: slice) -> None:
+            cells = self._low[band], self._high[band], other._low[band], other._carried(band)
+            kernels.add_cells(*(each.reshape(-1) for each in cells))
+
+        list(pool.map(add, self._bands()))
+        self._images += other._images
+        self._target_images += other._target_images
+        self._rows += other._rows
+
+    def _carried(self, band: slice) -> NDArray[np.int32]:
+        """What cells carried; without lines where none can have, so that nobody reads the memory."""
+        possible = min(self._images[band].max(initial=0), self._target_images.max(initial=0)) >= CARRIES_AT
+        return self._high[band] if possible else self._high[:0]
+
+    def _bands(self) -> list[slice]:
+        rows = len(self._low)
+        return [slice(start, min(rows, start + _BAND)) for start in range(0, rows, _BAND)]
+
+
+class RunCounter:
+    """Lists pairs, sorts them, and merges sorted runs of similar length, so that each pair is merged seldom."""
+
+    def __init__(self, sources: int, targets: int) -> None:
+        self._shape = sources, targets
+        self._pairs = np.empty(_RUN_PAIRS, np.uint64)
+        self._runs: list[Run] = []
+        self._images = np.zeros(sources, np.int64)
+        self._target_images = np.zeros(targets, np.int64)
+        self._rows = 0
+
+    def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
+        """Count rows; see :class:`PairCounter`."""
+        row, rows = 0, len(sources.offsets) - 1
+        offsets, positions, target_offsets, target_positions, partners = map(readonly, (*sources, *targets, match))
+        while row < rows:
+            row, written, counted = kernels.list_pairs(
+                offsets,
+                positions,
+                target_offsets,
+                target_positions,
+                partners,
+                row,
+                self._shape[1],
+                self._pairs,
+                self._images,
+                self._target_images,
+            )
+            self._rows += counted
+            if written < 0:
+                self._pairs = np.empty(-2 * written, np.uint64)
+            elif written:
+                self._push(np.sort(self._pairs[:written]))
+
+    def _push(self, pairs: NDArray[np.uint64]) -> None:
+        keys, counts = np.empty(len(pairs), np.uint64), np.empty(len(pairs), np.int64)
+        length = kernels.run_lengths(pairs, keys, counts)
+        self._runs.append((keys[:length].copy(), counts[:length].copy()))
+        while len(self._runs) > 1 and len(self._runs[-2][0]) <= 2 * len(self._runs[-1][0]):
+            self._runs.append(_merged(self._runs.pop(), self._runs.pop()))
+
+    def result(self) -> PairCounts:
+        """All that was added."""
+        while len(self._runs) > 1:
+            self._runs.append(_merged(self._runs.pop(), self._runs.pop()))
+        keys, counts = self._runs[0] if self._runs else (np.empty(0, np.uint64), np.empty(0, np.int64))
+        sources, targets = self._shape
+        rows, columns = np.divmod(keys.astype(np.int64), max(1, targets))
+        indptr = np.zeros(sources + 1, np.int64)
+        np.cumsum(np.bincount(rows, minlength=sources), out=indptr[1:])
+        matrix = scipy.sparse.csr_array((counts, columns, indptr), shape=self._shape)
+        return PairCounts(matrix, self._images, self._target_images, self._rows)
+
+
+def _merged(a: Run, b: Run) -> Run:
+    keys, counts = np.empty(len(a[0]) + len(b[0]), np.uint64), np.empty(len(a[0]) + len(b[0]), np.int64)
+    length = kernels.merge_runs(*a, *b, keys, counts)
+    return keys[:length].copy(), counts[:length].copy()
+
+
+def total(counted: Sequence[PairCounter], pool: Executor) -> PairCounts:
+    """What several counters of one kind counted together; the pool, which must be idle, shares the work."""
+    first, *others = counted
+    if isinstance(first, DenseCounter):
+        for each in others:
+            assert isinstance(each, DenseCounter)
+            first.absorb(each, pool)
+        return first.result(pool)
+    runs = [each.result() for each in counted if isinstance(each, RunCounter)]
+    return reduce(add, runs)

@@ -1,0 +1,272 @@
+"""The published statistics of an annotation table."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlimages.annotate.labels.schema import Origin
+from mlimages.annotate.propagation.augment import readonly
+from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
+from mlimages.errors import MlimagesError, TableError
+from mlimages.hierarchy import CSR, Hierarchy
+from mlimages.kernels import load_kernels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Backend = Literal["matplotlib", "plotly"]
+
+#: A category is called trainable with more training images than this, as ML-Images counted 10,505 of its 11,166.
+TRAINABLE_OVER = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counts:
+    """What is counted, all int64."""
+
+    by_origin: NDArray[np.int64]  # [origins, n]: labels, present or verified absent
+    absent: NDArray[np.int64]  # [n]: verified absent labels
+    subtree: NDArray[np.int64]  # [n]: images in which the category or one below it is present
+    histogram: NDArray[np.int64]  # [n + 1]: images by their number of present labels
+
+    @classmethod
+    def zero(cls, n: int) -> _Counts:
+        return cls(*(np.zeros(shape, np.int64) for shape in ((len(Origin), n), n, n, n + 1)))
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(*(a + b for a, b in zip(self._arrays, other._arrays, strict=True)))
+
+    @property
+    def _arrays(self) -> tuple[NDArray[np.int64], ...]:
+        return self.by_origin, self.absent, self.subtree, self.histogram
+
+
+@dataclass(frozen=True, eq=False)
+class TableStatistics:
+    """Counts over a table; see :func:`statistics`.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        Its n categories.
+    trainable_over : int
+        A category with more images than this is trainable.
+    counts_by_origin : int64 array [origins, n]
+        Labels by :class:`~mlimages.annotate.labels.schema.Origin` and category, verified absences included.
+    absent : int64 array [n]
+        Images in which each category is verified absent.
+    subtree_images : int64 array [n]
+        Images in which each category or one below it is present.
+    histogram : int64 array [m]
+        Images with 0, 1, 2, ... present labels.
+    """
+
+    hierarchy: Hierarchy = field(repr=False)
+    trainable_over: int
+    counts_by_origin: NDArray[np.int64] = field(repr=False)
+    absent: NDArray[np.int64] = field(repr=False)
+    subtree_images: NDArray[np.int64] = field(repr=False)
+    histogram: NDArray[np.int64] = field(repr=False)
+
+    @cached_property
+    def images_per_category(self) -> NDArray[np.int64]:
+        """Images in which each category is present, int64 [n]."""
+        present: NDArray[np.int64] = self.counts_by_origin.sum(0) - self.absent
+        return present
+
+    @property
+    def images(self) -> int:
+        """Images, with labels or without."""
+        return int(self.histogram.sum())
+
+    @property
+    def labels(self) -> int:
+        """Present labels of all images."""
+        return int(self.images_per_category.sum())
+
+    @property
+    def categories(self) -> int:
+        """Categories that are present in at least one image."""
+        return int(np.count_nonzero(self.images_per_category))
+
+    @property
+    def trainable(self) -> int:
+        """Categories present in more than `trainable_over` images."""
+        return int(np.count_nonzero(self.images_per_category > self.trainable_over))
+
+    @property
+    def mean_labels_per_image(self) -> float:
+        """Present labels an image, images without any included."""
+        return self.labels / self.images if self.images else 0.0
+
+    @property
+    def mean_images_per_category(self) -> float:
+        """Images a category, over the categories that are present in any."""
+        return self.labels / self.categories if self.categories else 0.0
+
+    @property
+    def by_origin(self) -> dict[str, int]:
+        """Labels by origin, verified absences included."""
+        return {each.name.lower(): int(self.counts_by_origin[each].sum()) for each in Origin}
+
+    @cached_property
+    def per_category(self) -> pd.DataFrame:
+        """A row a category, by index: key, name, images, subtree images, absent, and labels by origin."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "key": self.hierarchy.keys,
+            "name": [each.name for each in self.hierarchy],
+            "images": self.images_per_category,
+            "subtree_images": self.subtree_images,
+            "absent": self.absent,
+        }
+        columns |= {each.name.lower(): self.counts_by_origin[each] for each in Origin}
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(self.hierarchy), name="index"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the counts of single categories, as plain values."""
+        return {
+            "images": self.images,
+            "labels": self.labels,
+            "verified_absences": int(self.absent.sum()),
+            "images_without_labels": int(self.histogram[0]),
+            "categories_of_the_hierarchy": len(self.hierarchy),
+            "categories": self.categories,
+            "trainable_categories": self.trainable,
+            "trainable_over": self.trainable_over,
+            "mean_labels_per_image": self.mean_labels_per_image,
+            "most_labels_of_an_image": len(self.histogram) - 1,
+            "mean_images_per_category": self.mean_images_per_category,
+            "by_origin": self.by_origin,
+            "labels_per_image": self.histogram.tolist(),
+        }
+
+    def figure_images_per_class(self, *, backend: Backend = "matplotlib") -> Any:
+        """Images of each category, most first, on a logarithmic scale: a matplotlib or plotly figure."""
+        from mlimages.annotate.inspect import figures
+
+        draw = {"matplotlib": figures.plot_images_per_class, "plotly": figures.plotly_images_per_class}
+        return draw[_checked(backend)](self)
+
+    def figure_labels_per_image(self, *, backend: Backend = "matplotlib") -> Any:
+        """How many images have how many labels: a matplotlib or plotly figure."""
+        from mlimages.annotate.inspect import figures
+
+        draw = {"matplotlib": figures.plot_labels_per_image, "plotly": figures.plotly_labels_per_image}
+        return draw[_checked(backend)](self)
+
+    def save_figures(self, folder: str | os.PathLike[str], *, html: bool = False) -> list[Path]:
+        """Write both figures as PNG, and with `html` as plotly pages too; return the files."""
+        from mlimages.annotate.inspect import figures
+
+        return figures.save_figures(self, Path(folder), html=html)
+
+    def __repr__(self) -> str:
+        lines = [
+            (f"{self.images:,}", "images"),
+            (f"{self.categories:,}", f"categories present, of {len(self.hierarchy):,}"),
+            (f"{self.trainable:,}", f"trainable categories (over {self.trainable_over:,} images)"),
+            (f"{self.mean_labels_per_image:,.2f}", "labels per image on average"),
+            (f"{self.mean_images_per_category:,.1f}", "images per category on average"),
+        ]
+        width = max(len(number) for number, _ in lines)
+        return "\n".join(f"{number:>{width}}  {what}" for number, what in lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+
+def statistics(
+    table: TableLike, *, trainable_over: int = TRAINABLE_OVER, workers: int | None = None
+) -> TableStatistics:
+    """Count the images and labels of a table, as those of ML-Images were published.
+
+    A label is counted as present where its confidence is above 0. Reads the table once, a batch at a time.
+
+    Parameters
+    ----------
+    table : AnnotationTable or path-like
+        What to count.
+    trainable_over : int
+        A category with more images than this is trainable.
+    workers : int, optional
+        Threads, each at a part; as many as there are cores by default.
+
+    Returns
+    -------
+    TableStatistics
+        Prints as a summary; has the counts of every category, the histogram of labels per image and both figures.
+
+    Raises
+    ------
+    TableError
+        For a damaged table.
+    """
+    table = as_table(table)
+    if workers is not None and workers < 1:
+        raise MlimagesError(f"workers={workers}: expected at least 1")
+    if trainable_over < 0:
+        raise MlimagesError(f"trainable_over={trainable_over}: expected 0 or more images")
+    load_kernels("mlimages.annotate.inspect.statisticskernels")
+    hierarchy = table.hierarchy
+    parents = hierarchy.parents()
+    total = _Counts.zero(len(hierarchy))
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        parts = range(len(table.manifest.parts))
+        for counts in pool.map(lambda part: _count_part(table, part, parents), parts):
+            total += counts
+    most = int(np.flatnonzero(total.histogram)[-1]) if total.histogram.any() else 0
+    return TableStatistics(
+        hierarchy, trainable_over, total.by_origin, total.absent, total.subtree, total.histogram[: most + 1]
+    )
+
+
+def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
+    from mlimages.annotate.inspect import statisticskernels as countkernels
+
+    n = len(parents)
+    counts = _Counts.zero(n)
+    for batch in table.part_batches(part, columns=["labels", "confidences", "origins"]):
+        offsets, labels, confidences, origins = _columns(batch)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < n and origins.max() < len(Origin)):
+            raise TableError(
+                f"{table.folder / table.manifest.parts[part].file}: holds labels or origins that are none: mlimages "
+                "verify tells whether it was changed"
+            )
+        countkernels.count(
+            readonly(offsets),
+            readonly(labels),
+            readonly(confidences),
+            readonly(origins),
+            readonly(parents.indptr),
+            readonly(parents.indices),
+            counts.by_origin,
+            counts.absent,
+            counts.subtree,
+            counts.histogram,
+        )
+    return counts
+
+
+def _columns(batch: pa.RecordBatch) -> tuple[NDArray[Any], ...]:
+    """Offsets, labels, confidences and origins of a batch, without a copy of the entries."""
+    offsets = batch.column("labels").offsets.to_numpy()
+    columns = (batch.column(name).flatten().to_numpy() for name in ("labels", "confidences", "origins"))
+    return np.ascontiguousarray(offsets - offsets[0]), *columns
+
+
+def _checked(backend: str) -> str:
+    if backend not in ("matplotlib", "plotly"):
+        raise MlimagesError(f"backend={backend!r}: expected matplotlib or plotly")
+    return backend

@@ -1,0 +1,1 @@
+"""TODO mlimages/annotate/sources/imagenet."""

@@ -1,0 +1,163 @@
+"""ImageNet as a folder tree: a folder a synset, ``train/n01440764/n01440764_10026.JPEG``."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from mlimages.annotate.sources.imagenet.lists import lost_counts
+from mlimages.annotate.sources.imagenet.synsets import Unmapped, is_synset_id, synset_targets
+from mlimages.annotate.sources.source import BadRow, Report, Unit, given_batch
+from mlimages.errors import JobError, MlimagesError
+from mlimages.storage.batches import BATCH_ROWS
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy import Hierarchy
+
+#: A work unit ends with the folder that brings it to so many images.
+UNIT_IMAGES = 2 * BATCH_ROWS
+ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+class ImageNetTree:
+    """Read the names of the images below folders named by synsets; no image is opened.
+
+    An image is a file with the ending of one (`ENDINGS`, upper or lower case); its name in the table is its path below
+    the given folder, ``n01440764/n01440764_10026.JPEG``. Folders are taken by ascending id, the images of each by
+    name. Everything else is passed over: hidden files, other endings, folders of other names.
+
+    Parameters
+    ----------
+    folder : path-like
+        What holds the synset folders, such as ``train``.
+    hierarchy : Hierarchy
+        Whose keys are synset ids.
+    unmapped : {"drop", "ancestor"}
+        What becomes of an image whose synset is not in the hierarchy, see
+        :class:`~mlimages.annotate.sources.imagenet.lists.ImageNet`.
+
+    Raises
+    ------
+    MlimagesError
+        Where no folder in it is named by a synset, or the hierarchy holds none.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], hierarchy: Hierarchy, *, unmapped: Unmapped = "drop") -> None:
+        self.inputs: list[Path] = []
+        self._targets = synset_targets(hierarchy, unmapped)
+        self._root = Path(folder)
+        with os.scandir(self._root) as entries:
+            names = sorted(entry.name for entry in entries if is_synset_id(entry.name) and entry.is_dir())
+        if not names:
+            within = sorted(path.parent.name for path in self._root.glob("*/n[0-9]*") if is_synset_id(path.name))
+            raise MlimagesError(
+                f"{self._root}: found no folder named by a synset, such as n01440764"
+                + (f": did you mean {self._root / within[0]}?" if within else "")
+            )
+        listing = xxhash.xxh3_128()
+        self._folders: list[tuple[str, int]] = []  # name and images
+        for name in names:
+            images = _images(self._root / name)
+            listing.update("\0".join([name, *images]).encode("utf-8", "surrogateescape") + b"\0\0")
+            self._folders.append((name, len(images)))
+        #: What identifies the input, as a job's options hold it: the tree itself is too long a list.
+        self.state: dict[str, str | int] = {
+            "folder": os.fspath(self._root),
+            "images": sum(images for _, images in self._folders),
+            "listing_xxh3_128": listing.hexdigest(),
+        }
+
+    def units(self) -> list[Unit]:
+        """Runs of whole folders that hold 262,144 images, or a few more; `start` and `stop` count images."""
+        units: list[Unit] = []
+        start = 0
+        ends = list(accumulate(images for _, images in self._folders))
+        for end in ends:
+            if end - start >= UNIT_IMAGES or end == ends[-1] > start:
+                units.append(Unit(len(units), os.fspath(self._root), start, end))
+                start = end
+        return units or [Unit(0, os.fspath(self._root), 0, 0)]
+
+    def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
+        """The images of a unit, a batch a run of folders."""
+        lost: Counter[int] = Counter()
+        names: list[bytes] = []
+        rows: list[int] = []  # place of the synset among the targets
+        at = 0
+        for folder, expected in self._folders:
+            at += expected
+            if not expected or not unit.start < at <= unit.stop:
+                continue
+            images = _images(self._root / folder)
+            if len(images) != expected:
+                raise JobError(
+                    f"{self._root / folder}: changed while it was read: found {len(images)} images, expected {expected}"
+                )
+            offset = int(folder[1:])
+            place = int(np.searchsorted(self._targets.offsets, offset))
+            if place == len(self._targets.offsets) or self._targets.offsets[place] != offset:
+                lost[offset] += len(images)
+                continue
+            good = self._encoded(folder, images, report)
+            report.counts["mapped_to_ancestor"] += int(self._targets.is_mapped[place]) * len(good)
+            names += good
+            rows += [place] * len(good)
+            while len(names) >= BATCH_ROWS:
+                yield self._batch(names[:BATCH_ROWS], rows[:BATCH_ROWS])
+                names, rows = names[BATCH_ROWS:], rows[BATCH_ROWS:]
+        if names:
+            yield self._batch(names, rows)
+        report.counts.update(lost_counts(lost))
+
+    def _encoded(self, folder: str, images: list[str], report: Report) -> list[bytes]:
+        """Names in the table; those that are no UTF-8 or hold control characters go to the report."""
+        good = []
+        for number, image in enumerate(images, start=1):
+            name = os.fsencode(f"{folder}/{image}")
+            if image.isprintable():
+                good.append(name)
+                continue
+            try:
+                name.decode()
+            except UnicodeDecodeError:
+                wrong = "expected UTF-8"
+            else:
+                if min(name) >= 32:
+                    good.append(name)
+                    continue
+                wrong = "expected no control characters"
+            shown = repr(name.decode("utf-8", "backslashreplace"))
+            report.bad_row(
+                BadRow(os.fspath(self._root / folder), number, f"found the file name {shown}, {wrong}", name)
+            )
+        return good
+
+    def _batch(self, names: list[bytes], rows: list[int]) -> pa.RecordBatch:
+        place = np.array(rows, np.int64)
+        starts = self._targets.indptr[place]
+        lengths = self._targets.indptr[place + 1] - starts
+        offsets = np.zeros(len(rows) + 1, np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        name_offsets = np.zeros(len(rows) + 1, np.int32)
+        np.cumsum([len(name) for name in names], out=name_offsets[1:])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        labels = self._targets.labels[np.repeat(starts, lengths) + within]
+        return given_batch(np.frombuffer(b"".join(names), np.uint8), name_offsets, offsets, labels)
+
+
+def _images(folder: Path) -> list[str]:
+    """The names of the images in a folder, ascending."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(ENDINGS) and entry.name[0] != "." and entry.is_file()
+        )

@@ -1,0 +1,184 @@
+"""Files of lines as bytes in memory: mapped, or decompressed a batch at a time; whole lines only."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlimages.annotate.sources.source import BATCH_BYTES, BadRow, Report, Unit
+from mlimages.errors import FormatError
+from mlimages.storage.batches import BATCH_ROWS
+
+BOM = b"\xef\xbb\xbf"
+COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+#: Of a file, so much is read to see what it is.
+_HEAD_BYTES = 64 << 10
+
+
+class Text(NamedTuple):
+    """Lines ``data[start:stop]`` of a file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    data : uint8 array
+        The file, or what is decompressed of it.
+    start, stop : int
+        First byte of the first line, and the byte after the last.
+    line : int or None
+        Number of the first line, counted from 1; None where it is not known, see :meth:`line_number`.
+    """
+
+    path: str
+    data: NDArray[np.uint8]
+    start: int
+    stop: int
+    line: int | None
+
+    def line_number(self, at: int) -> int:
+        """Number of the line that begins at byte `at`, or holds it; counts, so only for messages."""
+        if self.line is None:
+            return 1 + _count_lines(self.data[:at])
+        return self.line + _count_lines(self.data[self.start : at])
+
+
+def is_compressed(path: str | Path) -> bool:
+    """Whether a file is compressed, by its name; such a file cannot be read from its middle."""
+    return Path(path).suffix in COMPRESSION
+
+
+def read_texts(unit: Unit, report: Report, *, header: bool = False) -> Iterator[Text]:
+    """The lines of a unit: a plain file's at once, since it is mapped; a compressed file's a batch at a time.
+
+    Parameters
+    ----------
+    unit : Unit
+        A piece of a file.
+    report : Report
+        Told where a compressed file is damaged.
+    header : bool
+        Leave out the first line of the file.
+    """
+    if is_compressed(unit.path):
+        for text in _decompressed(unit.path, COMPRESSION[Path(unit.path).suffix], report):
+            yield _without_header(text) if header and text.line == 1 else text
+        return
+    with Path(unit.path).open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # unmapped with its last view
+    start = len(BOM) if unit.start == 0 and mapped[: len(BOM)] == BOM else _line_start(mapped, unit.start)
+    line = 1 if unit.start == 0 else None
+    text = Text(unit.path, np.frombuffer(mapped, np.uint8), start, _line_start(mapped, unit.stop), line)
+    yield _without_header(text) if header and line == 1 else text
+
+
+def first_line(path: Path, *, expected: str) -> bytes:
+    """The first line of a file that may be compressed, without its end and byte order mark.
+
+    Raises
+    ------
+    FormatError
+        For an empty file, a damaged one, or a line that does not end within 64 KiB; names what was `expected`.
+    """
+    try:
+        if is_compressed(path):
+            with pa.CompressedInputStream(pa.OSFile(str(path)), COMPRESSION[path.suffix]) as stream:
+                head = bytes(stream.read(_HEAD_BYTES))
+        else:
+            with path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise FormatError(f"the {COMPRESSION[path.suffix]} file is damaged ({error})", path=path) from None
+    if not head:
+        raise FormatError(f"the file is empty, {expected}", path=path)
+    line, ended, _ = head.removeprefix(BOM).partition(b"\n")
+    if not ended and len(head) == _HEAD_BYTES:
+        raise FormatError(f"found {shown(line)} without a line end, {expected}", path=path, line=1)
+    return line.removesuffix(b"\r")
+
+
+def shown(token: bytes) -> str:
+    """A token for a message: quoted, and cut where it is long."""
+    text = repr(token[:60].decode("utf-8", "backslashreplace"))
+    return text if len(token) <= 60 else f"{text}... ({len(token)} bytes)"
+
+
+def _without_header(text: Text) -> Text:
+    from mlimages.annotate.sources import imagelistkernels as kernels
+
+    end, _, _ = kernels.scan(text.data, text.start, text.stop, 1, BATCH_BYTES)
+    return text._replace(start=end, line=2)
+
+
+def _line_start(mapped: mmap.mmap, at: int) -> int:
+    """First byte, from `at` on, of a line that begins at or after `at`."""
+    if at == 0:
+        return 0
+    end = mapped.find(b"\n", at - 1)
+    return len(mapped) if end < 0 else end + 1
+
+
+def _count_lines(data: NDArray[np.uint8]) -> int:
+    return sum(int(np.count_nonzero(data[k : k + BATCH_BYTES] == 10)) for k in range(0, len(data), BATCH_BYTES))
+
+
+def _decompressed(path: str, compression: str, report: Report) -> Iterator[Text]:
+    """Whole lines of a compressed file, a batch at a time."""
+    from mlimages.annotate.sources import imagelistkernels as kernels
+
+    kept = b""
+    line = 1
+    fault = ""
+    blocks = _blocks(path, compression)
+    while True:
+        block = next(blocks, None)
+        if isinstance(block, OSError):
+            fault = f"the {compression} file is damaged or cut short ({block})"
+            kept = kept[: kept.rfind(b"\n") + 1]  # of the line it ends in, nothing is certain
+            block = None
+        ended = block is None
+        kept = kept + block if block else kept
+        if line == 1 and kept.startswith(BOM):
+            kept = kept[len(BOM) :]
+        data = np.frombuffer(kept, np.uint8)
+        whole = len(kept) if ended else kept.rfind(b"\n") + 1
+        at = 0
+        while at < whole:
+            end, lines, _ = kernels.scan(data, at, whole, BATCH_ROWS, BATCH_BYTES)
+            if not ended and lines < BATCH_ROWS and end - at < BATCH_BYTES:
+                break  # not yet a whole batch
+            yield Text(path, data, at, end, line)
+            at, line = end, line + lines
+        kept = kept[at:]
+        if ended:
+            break
+    if fault:
+        report.bad_row(BadRow(path, line, fault, b""))
+
+
+def _blocks(path: str, compression: str) -> Iterator[bytes | OSError]:
+    """The content of a compressed file; of a damaged one all that can be had, then the error."""
+    size = BATCH_BYTES // 8
+    done = 0
+    while True:
+        with pa.CompressedInputStream(pa.OSFile(path), compression) as stream:
+            if done:  # a read that meets the fault gives nothing: go there again, and on with smaller steps
+                stream.read(done)
+            try:
+                while block := stream.read(size):
+                    done += len(block)
+                    yield block
+                return
+            except OSError as error:
+                if size == 1:
+                    yield error
+                    return
+                size = max(1, size // 256)

@@ -1,0 +1,109 @@
+"""Strings that compiled code looks up by their bytes: the keys of a hierarchy, the labels of a mapping."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlimages.annotate.propagation.augment import readonly
+from mlimages.errors import FormatError, UnknownCategoryError
+from mlimages.hierarchy.text import read_utf8
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy import Hierarchy
+
+
+from collections.abc import Iterable
+
+
+class KeyTable(NamedTuple):
+    """A hash table, open-addressing, for :func:`mlimages.annotate.sources.imagelistkernels.find_key`.
+
+    Parameters
+    ----------
+    keys : uint8 array
+        The strings, one after another.
+    offsets : int64 array [n + 1]
+        Where each begins.
+    slots : int32 array
+        The number of a string, or -1; a power of two at least twice n.
+    """
+
+    keys: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    slots: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> KeyTable:
+        """Enter strings, which must differ."""
+        from mlimages.annotate.sources import imagelistkernels as kernels
+
+        encoded = [key.encode() for key in keys]
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(key) for key in encoded], out=offsets[1:])
+        text = np.frombuffer(b"".join(encoded), np.uint8)
+        slots = np.full(1 << (2 * len(encoded)).bit_length(), -1, np.int32)
+        kernels.fill_slots(text, offsets, slots)
+        return cls(text, readonly(offsets), readonly(slots))
+
+
+class LabelTable(NamedTuple):
+    """Labels as a hash table over bytes, and the category of each."""
+
+    keys: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    slots: NDArray[np.int32]
+    categories: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy, mapping: str | os.PathLike[str] | None) -> LabelTable:
+        """The keys of a hierarchy, or the labels that a mapping file maps to them."""
+        if mapping is None:
+            labels, categories = list(hierarchy.keys), list(range(len(hierarchy)))
+        else:
+            found = read_mapping(mapping, hierarchy)
+            labels, categories = list(found), list(found.values())
+        return cls(*KeyTable.of(labels), readonly(np.array(categories, np.int32)))
+
+
+def read_mapping(path: str | os.PathLike[str], hierarchy: Hierarchy) -> dict[str, int]:
+    """Read a CSV that maps labels to keys of a hierarchy; return the index of each label's category.
+
+    Raises
+    ------
+    FormatError
+        For a row that has not two columns, a key that the hierarchy has not, a label with two keys, and where there is
+        no row.
+    """
+    found: dict[str, int] = {}
+    rows = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
+    try:
+        for row in rows:
+            if not row or (rows.line_num == 1 and row == ["label", "key"]):
+                continue
+            if len(row) != 2 or not row[0] or not row[1]:
+                raise FormatError(
+                    f"found {','.join(row)[:80]!r}, expected a label and a key (/m/0bt9lr,n02084071)",
+                    path=path,
+                    line=rows.line_num,
+                )
+            try:
+                index = hierarchy.index(row[1])
+            except UnknownCategoryError as error:
+                raise FormatError(f"the label {row[0]!r}: {error}", path=path, line=rows.line_num) from None
+            if found.setdefault(row[0], index) != index:
+                raise FormatError(
+                    f"the label {row[0]!r} has a second key {row[1]!r}, first {hierarchy.keys[found[row[0]]]!r}",
+                    path=path,
+                    line=rows.line_num,
+                )
+    except csv.Error as error:
+        raise FormatError(f"no CSV ({error})", path=path, line=rows.line_num) from None
+    if not found:
+        raise FormatError("found no row, expected labels and keys (/m/0bt9lr,n02084071)", path=path)
+    return found

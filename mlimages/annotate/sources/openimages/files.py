@@ -1,0 +1,166 @@
+"""Open Images, V1 to V7: CSV files with one label of one image a row, in any order.
+
+::
+
+    ImageID,Source,LabelName,Confidence
+    000026e7ee790996,verification,/m/04hgtk,0
+    000026e7ee790996,machine,/m/07j7r,0.9
+
+All versions name these four columns first; what follows them (the boxes of a box file) is passed over. ``machine``
+labels have a fraction as confidence, and one of 0 says nothing: it is left out and counted (``machine_zeros``). Every
+other source (``human`` in V1, ``verification``, ``crowdsource-verification``, the ``xclick`` of boxes) is a person,
+whose confidence is 1, present, or 0, a verified absence.
+
+Labels are those of the hierarchy's keys, or of a `mapping` to them. The rows of other labels are removed, and counted
+by label in ``removed_labels.csv`` beside the table. What is left of an image is one row of the table, its labels by
+ascending index; an image of which nothing is left has none. Of several rows with one image and category
+
+* what people say counts, whatever machines say;
+* among people who disagree, presence counts (as in propagation), and the conflict is counted: ``human_conflicts``;
+* among machines the largest confidence counts.
+
+``repeated_labels`` counts the rows that another one stands for. So the order of rows and files does not matter, and
+human and machine labels may be given together. Image ids are the images' names, or, with the images CSV
+(``ImageID,...,OriginalURL,...``), their URLs; an image that it has no URL of keeps its id, and is counted as
+``without_url``. Parts are ordered by id within.
+
+All rows of an image are brought together on disk: see :mod:`mlimages.annotate.sources.openimages.partition`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlimages.annotate.sources.lines import first_line, is_compressed, shown
+from mlimages.annotate.sources.mapping import LabelTable
+from mlimages.annotate.sources.openimages.buckets import Buckets
+from mlimages.annotate.sources.openimages.partition import Partition
+from mlimages.annotate.sources.source import OnError, Unit, expand_paths, split_into_units
+from mlimages.errors import FormatError
+from mlimages.hierarchy.formats.openimages import read_class_descriptions
+
+if TYPE_CHECKING:
+    from mlimages.hierarchy import Hierarchy
+
+HEADER = "ImageID,Source,LabelName,Confidence"
+_EXPECTED = f"expected the header {HEADER}"
+_URL_COLUMNS = ("ImageID", "OriginalURL")
+
+#: Text that one bucket is made of, and one piece of the input: a part of about 40,000 images.
+BUCKET_BYTES = 64 << 20
+#: How much longer the text of a compressed file is taken to be.
+_COMPRESSION_RATIO = 8
+
+_Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
+
+
+class OpenImages:
+    """The label files of Open Images, and all that is needed to read them.
+
+    Parameters
+    ----------
+    paths : path-like or list of them
+        Label files, or patterns of them, plain or compressed (gzip, zstd).
+    hierarchy : Hierarchy
+        The categories.
+    mapping : path-like, optional
+        A CSV ``label,key``, with that header or without: which category each label becomes. Several labels may become
+        one category. Without it, labels are keys of the hierarchy.
+    images_csv : path-like or list of them, optional
+        Images CSVs: name the images by their URLs.
+    class_descriptions : path-like, optional
+        The names of labels, for ``removed_labels.csv``.
+
+    Raises
+    ------
+    FormatError
+        For a file that is empty or has another header, and for a mapping to what is no category.
+    """
+
+    def __init__(
+        self,
+        paths: _Paths,
+        hierarchy: Hierarchy,
+        *,
+        mapping: str | os.PathLike[str] | None = None,
+        images_csv: _Paths | None = None,
+        class_descriptions: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._labels = expand_paths(paths)
+        headers = [_check_header(path) for path in self._labels]
+        self._columns = {
+            os.fspath(path): header.count(b",") + 1 for path, header in zip(self._labels, headers, strict=True)
+        }
+        self._images = expand_paths(images_csv) if images_csv is not None else []
+        for path in self._images:
+            _check_images_header(path)
+        self._table = LabelTable.of(hierarchy, mapping)
+        self._names = read_class_descriptions(class_descriptions) if class_descriptions is not None else {}
+        more = [Path(path) for path in (mapping, class_descriptions) if path is not None]
+        #: The files it reads.
+        self.inputs: list[Path] = [*self._labels, *self._images, *more]
+        self._bytes = sum(
+            (path.stat().st_size - len(header)) * (_COMPRESSION_RATIO if is_compressed(path) else 1)
+            for path, header in zip(self._labels, headers, strict=True)
+        )
+
+    def buckets(self, scratch: Path) -> Buckets:
+        """The source of the parts, once :meth:`partition` has filled the scratch folder."""
+        return Buckets(
+            scratch, count=max(1, -(-self._bytes // BUCKET_BYTES)), size=self._bytes, urls=bool(self._images)
+        )
+
+    def partition(
+        self, scratch: Path, *, on_error: OnError, workers: int, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        """Divide all rows among the buckets; what an earlier, interrupted run finished is kept.
+
+        Writes ``removed_labels.csv`` beside the scratch folder, and calls `progress` with the bytes that were read and
+        those that there are.
+
+        Raises
+        ------
+        FormatError
+            For a bad row, where these end the job, and where no row has a label that is known.
+        JobError
+            Where the disk is full.
+        """
+        Partition(
+            scratch=scratch,
+            buckets=self.buckets(scratch).count,
+            units=self._units(),
+            columns=self._columns,
+            table=self._table,
+            images=self._images,
+            on_error=on_error,
+        ).run(workers=workers, names=self._names, progress=progress)
+
+    def _units(self) -> list[Unit]:
+        can_split = [not is_compressed(path) for path in self._labels]
+        return split_into_units(self._labels, splittable=can_split, unit_bytes=BUCKET_BYTES)
+
+
+def _check_header(path: Path) -> bytes:
+    """The header of a label file, as it stands there.
+
+    Raises
+    ------
+    FormatError
+        Where it is another.
+    """
+    header = first_line(path, expected=_EXPECTED)
+    if header.replace(b'"', b"").split(b",")[:4] != HEADER.encode().split(b","):
+        raise FormatError(f"found {shown(header)}, {_EXPECTED}", path=path, line=1)
+    return header
+
+
+def _check_images_header(path: Path) -> None:
+    expected = f"expected a header with the columns {' and '.join(_URL_COLUMNS)}"
+    header = first_line(path, expected=expected)
+    names = header.decode("utf-8", "replace").replace('"', "").split(",")
+    missing = [name for name in _URL_COLUMNS if name not in names]
+    if missing:
+        raise FormatError(f"found {shown(header)}, {expected}", path=path, line=1)

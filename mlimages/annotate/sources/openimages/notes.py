@@ -1,0 +1,104 @@
+"""What partitioning Open Images' files notes beside the records, and where it lies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlimages.annotate.sources.source import BadRow
+from mlimages.storage.files import replacing
+
+if TYPE_CHECKING:
+    pass
+
+
+REMOVED_LABELS = "removed_labels.csv"
+
+
+_SUMMARY = "summary.json"
+
+
+@dataclass(slots=True)
+class Notes:
+    """What partitioning a piece of the input has to tell.
+
+    Parameters
+    ----------
+    runs : int
+        How many runs it made.
+    rows, machine_zeros : int
+        Good rows, and those of them that are machine labels of confidence 0.
+    removed : dict of str to int
+        Rows of labels that are unknown.
+    bad : list
+        Bad rows as path, line, reason and the row, a character for each byte.
+    """
+
+    runs: int = 0
+    rows: int = 0
+    machine_zeros: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
+    bad: list[tuple[str, int, str, str]] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Write them at once."""
+        with replacing(path) as file:
+            content = {each.name: getattr(self, each.name) for each in fields(self)}
+            file.write(json.dumps(content, sort_keys=True).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Notes:
+        """Read what :meth:`write` wrote."""
+        content = json.loads(path.read_bytes())
+        return cls(**{**content, "removed": Counter(content["removed"])})
+
+    def bad_rows(self) -> list[BadRow]:
+        """The bad rows as a report has them."""
+        return [BadRow(path, line, reason, row.encode("latin-1")) for path, line, reason, row in self.bad]
+
+
+class Summary(NamedTuple):
+    """What the second stage needs to know of the first.
+
+    Parameters
+    ----------
+    runs : list of int
+        Runs of every piece of the labels.
+    url_runs : list of int
+        Runs of every images CSV.
+    removed_rows, machine_zeros : int
+        Rows left out, over all.
+    """
+
+    runs: list[int]
+    url_runs: list[int]
+    removed_rows: int
+    machine_zeros: int
+
+    @classmethod
+    def read(cls, scratch: Path) -> Summary:
+        """Read that of a finished partition."""
+        return cls(**json.loads((scratch / _SUMMARY).read_bytes()))
+
+
+def notes_path(scratch: Path, unit: int) -> Path:
+    """File of the notes of a piece."""
+    return scratch / f"unit-{unit:06d}.json"
+
+
+def run_path(scratch: Path, unit: int, run: int) -> Path:
+    """File of a run: int64 [buckets + 1], where each bucket begins, then uint64 [records, 3]."""
+    return scratch / f"unit-{unit:06d}-{run:06d}.records"
+
+
+def urls_notes_path(scratch: Path, number: int) -> Path:
+    """File that tells that an images CSV is done: the number of its runs, then bad rows."""
+    return scratch / f"images-{number:06d}.json"
+
+
+def urls_path(scratch: Path, number: int, run: int) -> Path:
+    """File of a run: an Arrow file with a record batch for every bucket."""
+    return scratch / f"images-{number:06d}-{run:06d}.arrow"

@@ -1,0 +1,222 @@
+"""Tables for other programmes: the published text format, CSV, and Croissant metadata."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.annotate.labels.schema import Origin
+from mlimages.annotate.propagation.augment import readonly
+from mlimages.annotate.sources.lines import COMPRESSION
+from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
+from mlimages.errors import LabelError, MlimagesError
+from mlimages.kernels import load_kernels
+from mlimages.storage.files import replacing
+from mlimages.storage.names import text_of
+
+ExportFormat = Literal["list", "csv", "croissant"]
+
+_FORMATS: dict[str, ExportFormat] = {".csv": "csv", ".json": "croissant"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What :func:`export` wrote.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    images : int
+        Images in it.
+    left_out : int
+        Images without any label, which a list and a CSV file of labels cannot hold.
+    """
+
+    path: Path
+    images: int
+    left_out: int
+
+
+def export(
+    table: TableLike,
+    path: str | os.PathLike[str],
+    *,
+    format: ExportFormat | None = None,  # noqa: A002  (what the command and everybody call it)
+    keys: bool = False,
+    workers: int | None = None,
+) -> Exported:
+    """Write a table as one file for other programmes.
+
+    Parameters
+    ----------
+    table : AnnotationTable or path-like
+        What to write; every label of it, verified absences (confidence 0) included. Filter it first for fewer.
+    path : path-like
+        The file. A list or a CSV file is compressed where it ends in ``.gz`` or ``.zst``. An existing file is
+        replaced once the new one is whole.
+    format : {"list", "csv", "croissant"}, optional
+        By default what the ending says: ``.csv``, ``.json`` (Croissant), and anything else is a list. ``list`` is the
+        published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label: image, key,
+        name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the Parquet files of
+        the table; see :func:`mlimages.annotate.tables.croissant.croissant_metadata`.
+    keys : bool
+        In a list, write the keys of categories in place of their indices.
+    workers : int, optional
+        Threads; as many as there are cores by default. The bytes do not depend on it.
+
+    Returns
+    -------
+    Exported
+        How many images were written and left out.
+
+    Raises
+    ------
+    LabelError
+        For a name that is empty or holds a control character, which no list can hold.
+    MlimagesError
+        For an unknown format, or keys where they do not apply.
+
+    Notes
+    -----
+    Confidences are written as the shortest decimal number that reads as the same float32: ``1``, ``0.8``, ``0``.
+    """
+    table, path = as_table(table), Path(path)
+    if format is None:
+        format = _FORMATS.get(path.with_suffix("").suffix if path.suffix in COMPRESSION else path.suffix, "list")  # noqa: A001
+    if format not in get_args(ExportFormat):
+        raise MlimagesError(f"unknown format {format!r}: expected {', '.join(get_args(ExportFormat))}")
+    if keys and format != "list":
+        raise MlimagesError(f"keys is an option of the format list, not of {format}")
+    if workers is not None and workers < 1:
+        raise MlimagesError(f"workers={workers}: expected at least 1")
+    if format == "croissant":
+        from mlimages.annotate.tables.croissant import write_croissant
+
+        write_croissant(table, path)
+        return Exported(path, len(table), 0)
+    formatter = _ListFormatter(table, keys=keys) if format == "list" else _CsvFormatter(table)
+    written = 0
+    left_out = 0
+    with _compressing(path) as file:
+        file.write(formatter.header)
+        workers = workers or len(os.sched_getaffinity(0))
+        for text, rows, empty in _in_order(
+            formatter.format, table.batches(columns=formatter.columns, rows=formatter.rows), workers
+        ):
+            file.write(text)
+            written += rows - empty
+            left_out += empty
+    return Exported(path, written, left_out)
+
+
+class _ListFormatter:
+    """Batches as lines of an image list."""
+
+    header = b""
+    columns = ("image", "labels", "confidences")
+    rows = 65_536  # formatted at a time
+
+    def __init__(self, table: AnnotationTable, *, keys: bool) -> None:
+        shown = table.hierarchy.keys if keys else map(str, range(len(table.hierarchy)))
+        load_kernels("mlimages.annotate.tables.exportingkernels")
+        self._labels = text_of(pa.array(shown, pa.string()))
+
+    def format(self, batch: pa.RecordBatch) -> tuple[memoryview, int, int]:
+        """The text, the rows of the batch, and how many of them have no label and so no line."""
+        from mlimages.annotate.tables import exportingkernels as textkernels
+
+        given = GivenLabels.of(batch)
+        confidences = pa.array(given.confidences).dictionary_encode()
+        code_text, code_offsets = text_of(confidences.dictionary.cast(pa.string()))  # the shortest that reads the same
+        names, name_offsets = text_of(given.image)
+        label_text, label_offsets = self._labels
+        codes = readonly(confidences.indices.to_numpy())
+        size, bad = textkernels.measure(
+            names, name_offsets, given.offsets, given.labels, label_offsets, codes, code_offsets
+        )
+        if bad >= 0:
+            name = given.image[bad].as_py()
+            found = "a control character in the name" if name else "an empty name"
+            raise LabelError(f"image {name!r}: found {found}, which no list can hold")
+        out = np.empty(size, np.uint8)
+        empty = textkernels.write(
+            names,
+            name_offsets,
+            given.offsets,
+            given.labels,
+            label_text,
+            label_offsets,
+            codes,
+            code_text,
+            code_offsets,
+            out,
+        )
+        return out.data, batch.num_rows, empty
+
+
+class _CsvFormatter:
+    """Batches as lines of CSV, one a label."""
+
+    header = b"image,key,name,confidence,origin\n"
+    columns = ("image", "labels", "confidences", "origins")
+    rows = 8_192  # a line of CSV takes ten times the bytes of a label in a list
+
+    def __init__(self, table: AnnotationTable) -> None:
+        self._keys = pa.array(table.hierarchy.keys, pa.string())
+        self._names = pa.array([", ".join(each.names) for each in table.hierarchy], pa.string())
+        self._origins = pa.array([each.name.lower() for each in sorted(Origin)], pa.string())
+        self._options = pacsv.WriteOptions(include_header=False, quoting_style="needed")
+
+    def format(self, batch: pa.RecordBatch) -> tuple[pa.Buffer, int, int]:
+        """The text, the rows of the batch, and how many of them have no label and so no line."""
+        lists = batch.column("labels")
+        labels = lists.flatten()
+        rows = pa.record_batch(
+            {
+                "image": batch.column("image").take(pc.list_parent_indices(lists)),
+                "key": self._keys.take(labels),
+                "name": self._names.take(labels),
+                "confidence": batch.column("confidences").flatten(),
+                "origin": self._origins.take(batch.column("origins").flatten()),
+            }
+        )
+        sink = pa.BufferOutputStream()
+        pacsv.write_csv(rows, sink, self._options)
+        return sink.getvalue(), batch.num_rows, pc.sum(pc.equal(pc.list_value_length(lists), 0)).as_py() or 0
+
+
+@contextmanager
+def _compressing(path: Path) -> Iterator[IO[Any]]:
+    """A file that takes its name once it is whole, compressed as its ending says."""
+    compression = COMPRESSION.get(path.suffix)
+    with replacing(path) as file:
+        if compression is None:
+            yield file
+        else:
+            with pa.CompressedOutputStream(pa.PythonFile(file), compression) as stream:
+                yield stream
+
+
+def _in_order(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    """The results for all items in their order; at most two for every worker are under way or waiting."""
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

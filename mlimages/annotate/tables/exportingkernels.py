@@ -1,0 +1,89 @@
+"""Compiled writing of image lists: Arrow buffers in, text out."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from mlimages.annotate.sources.imagelistkernels import COLON, LINE_FEED, TAB
+
+_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
+
+
+@nb.njit(
+    [nb.types.UniTuple(nb.int64, 2)(_BYTES, _INDICES, _INDICES, _INDICES, _INDICES, _INDICES, _INDICES)],
+    cache=True,
+    nogil=True,
+)
+def measure(names, name_offsets, offsets, labels, label_offsets, codes, code_offsets):  # type: ignore[no-untyped-def]
+    """Bytes that `write` will write, and the first row whose name no list can hold, or -1."""
+    size = np.int64(0)
+    for row in range(len(offsets) - 1):
+        start, stop = name_offsets[row], name_offsets[row + 1]
+        if start == stop:
+            return size, row
+        for k in range(start, stop):
+            if names[k] < 32:
+                return size, row
+        if offsets[row] == offsets[row + 1]:
+            continue
+        size += stop - start + 1
+        for i in range(offsets[row], offsets[row + 1]):
+            label, code = labels[i], codes[i]
+            size += label_offsets[label + 1] - label_offsets[label] + 2 + code_offsets[code + 1] - code_offsets[code]
+    return size, -1
+
+
+@nb.njit(
+    [
+        nb.int64(
+            *(_BYTES, _INDICES, _INDICES, _INDICES, _BYTES, _INDICES, _INDICES, _BYTES, _INDICES),
+            nb.uint8[::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)
+def write(  # type: ignore[no-untyped-def]
+    names,
+    name_offsets,
+    offsets,
+    labels,
+    label_text,
+    label_offsets,
+    codes,
+    code_text,
+    code_offsets,
+    out,
+):
+    """Write every row that has labels as a line; return how many have none.
+
+    Label l is written as ``label_text[label_offsets[l]:label_offsets[l + 1]]``, the confidence of entry i as the text
+    of ``codes[i]`` in the same way. `out` is as long as `measure` says.
+    """
+    at = np.uint64(0)
+    empty = 0
+    one = np.uint64(1)
+    for row in range(len(offsets) - 1):
+        if offsets[row] == offsets[row + 1]:
+            empty += 1
+            continue
+        for k in range(name_offsets[row], name_offsets[row + 1]):
+            out[at] = names[k]
+            at += one
+        for i in range(offsets[row], offsets[row + 1]):
+            out[at] = TAB
+            at += one
+            label, code = labels[i], codes[i]
+            for k in range(label_offsets[label], label_offsets[label + 1]):
+                out[at] = label_text[k]
+                at += one
+            out[at] = COLON
+            at += one
+            for k in range(code_offsets[code], code_offsets[code + 1]):
+                out[at] = code_text[k]
+                at += one
+        out[at] = LINE_FEED
+        at += one
+    return empty

@@ -1,0 +1,297 @@
+"""Several tables into one, every image once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlimages.annotate.labels.columns import GivenLabels, list_column
+from mlimages.annotate.propagation.augment import readonly
+from mlimages.annotate.sources.source import Report
+from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
+from mlimages.annotate.tables.derive import derive
+from mlimages.errors import MlimagesError, TableError
+from mlimages.hierarchy import CSR
+from mlimages.kernels import load_kernels
+from mlimages.storage.batches import rebatched
+from mlimages.storage.names import FirstRows
+
+if TYPE_CHECKING:
+    from mlimages.job.job import Progress
+
+#: Rows of the result for which one file holds those that join them; more where there would be too many files.
+_BUCKET_ROWS = 1 << 17
+_MOST_BUCKETS = 500
+
+
+def merge(
+    tables: Sequence[TableLike],
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> AnnotationTable:
+    """Make one table of several, in which every image has one row.
+
+    The rows come in the order of the tables. An image that has several rows, in one table or in several, keeps the
+    first, which is joined by the labels of the others: the result is what annotating all given labels together would
+    have made. So the confidence of a label that several rows hold is the largest (the first, where the tables were
+    propagated so), one that any row was given counts as given, and a present label beats a verified absence, together
+    with the absences that flowed down from it.
+
+    Parameters
+    ----------
+    tables : sequence of AnnotationTable or path-like
+        At least two, of the same hierarchy and propagation.
+    out : path-like
+        Folder of the new table, new or empty.
+    workers, resume, progress
+        As those of :func:`mlimages.annotate.pipeline.annotate`.
+
+    Returns
+    -------
+    AnnotationTable
+        The new table. Its manifest counts the ``rows_joined`` to others and the ``absences_beaten``.
+
+    Raises
+    ------
+    TableError
+        Where the tables differ in hierarchy or propagation.
+    MlimagesError
+        Where there are fewer than two tables, or one twice.
+    JobError
+        Where `out` is not empty, or what is to be resumed was begun otherwise.
+
+    Notes
+    -----
+    Memory is bounded by a part of the table. Temporary files, in the folder that ``TMPDIR`` names, take 16 bytes a row
+    and, where images have several rows, those that join others.
+    """
+    opened = [as_table(table) for table in tables]
+    _check(opened)
+    load_kernels("mlimages.annotate.tables.mergingkernels", "mlimages.storage.nameskernels")
+    with tempfile.TemporaryDirectory(prefix="mlimages-merge-") as folder:
+        tasks = _tasks(opened, Path(folder))
+        return derive(
+            opened, out, tasks, operation="merge", options={}, workers=workers, resume=resume, progress=progress
+        )
+
+
+def _check(tables: list[AnnotationTable]) -> None:
+    if len(tables) < 2:
+        raise MlimagesError(f"found {len(tables)} tables to merge, expected at least 2")
+    folders = [table.folder.resolve() for table in tables]
+    for table, folder in zip(tables, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise MlimagesError(f"{table.folder}: named twice")
+        first = tables[0]
+        table.check_hierarchy(first.hierarchy)
+        ours, theirs = (each.manifest.metadata["propagation"] for each in (table, first))
+        if ours != theirs:
+            raise TableError(
+                f"{table.folder}: its propagation is {ours}, that of {first.folder} is {theirs}: annotate both alike"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Joins:
+    """Which rows join which.
+
+    Parameters
+    ----------
+    first : int64 array [rows of all tables]
+        For each row the one it joins, itself where it joins none.
+    folder : pathlib.Path
+        Where the rows that join others are, in files by the row they join.
+    rows : int
+        Rows that one such file stands for.
+    closure : CSR
+        The ancestors of every category.
+    schema : pyarrow.Schema
+        Of the files: the columns of a table, and ``first``.
+    """
+
+    first: NDArray[np.int64]
+    folder: Path
+    rows: int
+    closure: CSR
+    schema: pa.Schema
+
+    def path(self, bucket: int) -> Path:
+        """File of a bucket."""
+        return self.folder / f"joining-{bucket:03d}"
+
+    def read(self, bucket: int) -> pa.Table:
+        """The rows of a bucket, by the row they join and then in their own order."""
+        with pa.OSFile(str(self.path(bucket))) as file:
+            table = pa.ipc.open_stream(file).read_all()
+        return table.take(pa.array(np.argsort(table.column("first").to_numpy(), kind="stable")))
+
+
+class _Window:
+    """The rows that join those of a part: as many in memory as a batch needs."""
+
+    def __init__(self, joins: _Joins) -> None:
+        self._joins = joins
+        self._loaded: dict[int, pa.Table] = {}
+
+    def joining(self, start: int, stop: int) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """The rows that join rows `start` to `stop`, and which."""
+        buckets = range(start // self._joins.rows, (stop - 1) // self._joins.rows + 1)
+        self._loaded = {
+            each: self._loaded[each] if each in self._loaded else self._joins.read(each) for each in buckets
+        }
+        pieces = [self._joins.schema.empty_table()]
+        for table in self._loaded.values():
+            first, last = np.searchsorted(table.column("first").to_numpy(), [start, stop])
+            pieces.append(table.slice(first, last - first))
+        rows = pa.concat_tables(pieces)
+        columns = [_combined(column) for column in rows.drop_columns("first").columns]
+        batch = pa.RecordBatch.from_arrays(columns, names=rows.column_names[:-1])
+        return batch, rows.column("first").to_numpy()
+
+
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PartTask:
+    """A part of one of the tables, to be joined by rows of others.
+
+    Parameters
+    ----------
+    index : int
+        Number of the part among all.
+    table : AnnotationTable
+        The table it is of.
+    part : int
+        Its number there.
+    start : int
+        Number of its first row among all.
+    joins : _Joins or None
+        None where no image has several rows.
+    """
+
+    index: int
+    table: AnnotationTable
+    part: int
+    start: int
+    joins: _Joins | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the part."""
+        return self.table.manifest.parts[self.part].bytes
+
+    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
+        """The rows, joined."""
+        if self.joins is None:
+            yield from rebatched(self.table.part_batches(self.part))
+        else:
+            yield from rebatched(self._joined(self.joins, report))
+
+    def _joined(self, joins: _Joins, report: Report) -> Iterator[pa.RecordBatch]:
+        keep_largest = self.table.manifest.metadata["propagation"]["conflict"] == "max"
+        window = _Window(joins)
+        at = self.start
+        for batch in self.table.part_batches(self.part):
+            rows = np.arange(at, at + batch.num_rows)
+            own = joins.first[at : at + batch.num_rows] == rows
+            report.counts["rows_joined"] += int(np.count_nonzero(~own))
+            kept = batch.filter(pa.array(own))
+            joining, targets = window.joining(at, at + batch.num_rows)
+            if len(targets):
+                more_of = np.searchsorted(targets, np.append(rows[own], at + batch.num_rows)).astype(np.int64)
+                kept, beaten = _unite(kept, joining, readonly(more_of), joins.closure, keep_largest=keep_largest)
+                report.counts["absences_beaten"] += beaten
+            yield kept
+            at += batch.num_rows
+
+
+def _tasks(tables: list[AnnotationTable], folder: Path) -> list[_PartTask]:
+    """A task a part; the rows that join others are spilled into the folder."""
+    with FirstRows(folder) as names:
+        for batch in _images(tables):
+            names.add(batch)
+        first = names.find(lambda: _images(tables))
+    joins = None if first is None else _spill(tables, first, folder)
+    tasks: list[_PartTask] = []
+    start = 0
+    for table in tables:
+        for part, described in enumerate(table.manifest.parts):
+            tasks.append(_PartTask(len(tasks), table, part, start, joins))
+            start += described.rows
+    return tasks
+
+
+def _images(tables: list[AnnotationTable]) -> Iterator[pa.StringArray]:
+    for table in tables:
+        for batch in table.batches(columns=["image"]):
+            yield batch.column("image")
+
+
+def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path) -> _Joins:
+    """Write every row that joins another into the file for that one, with its number."""
+    rows = max(_BUCKET_ROWS, -(-len(first) // _MOST_BUCKETS))
+    schema = tables[0].schema.append(pa.field("first", pa.int64()))
+    joins = _Joins(first, folder, rows, tables[0].hierarchy.closure, schema)
+    with ExitStack() as stack:
+        writers = []
+        for bucket in range(-(-len(first) // rows)):
+            sink = stack.enter_context(pa.OSFile(str(joins.path(bucket)), "wb"))
+            writers.append(stack.enter_context(pa.ipc.new_stream(sink, schema)))
+        at = 0
+        for table in tables:
+            for batch in table.batches():
+                origin = first[at : at + batch.num_rows]
+                joining = np.flatnonzero(origin != np.arange(at, at + batch.num_rows))
+                at += batch.num_rows
+                target = np.array(origin[joining])
+                for bucket in np.unique(target // rows).tolist():
+                    chosen = target // rows == bucket
+                    columns = [*batch.take(pa.array(joining[chosen])).columns, pa.array(target[chosen])]
+                    writers[bucket].write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return joins
+
+
+def _unite(
+    batch: pa.RecordBatch, more: pa.RecordBatch, more_of: NDArray[np.int64], closure: CSR, *, keep_largest: bool
+) -> tuple[pa.RecordBatch, int]:
+    """Row i of the batch joined by rows ``more_of[i]`` to ``more_of[i + 1]`` of `more`; and the absences beaten."""
+    from mlimages.annotate.tables import mergingkernels as mergekernels
+
+    ours, theirs = GivenLabels.of(batch), GivenLabels.of(more)
+    bound = int(ours.offsets[-1] - ours.offsets[0])
+    bound += int(theirs.offsets[more_of[-1]] - theirs.offsets[more_of[0]])
+    offsets = np.empty(batch.num_rows + 1, np.int32)
+    labels, confidences = np.empty(bound, np.int32), np.empty(bound, np.float32)
+    origins = np.empty(bound, np.uint8)
+    conflicts = mergekernels.unite(
+        *ours[1:],
+        *theirs[1:],
+        more_of,
+        readonly(closure.indptr),
+        readonly(closure.indices),
+        keep_largest,
+        offsets,
+        labels,
+        confidences,
+        origins,
+    )
+    end = int(offsets[-1])
+    columns = [ours.image]
+    for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
+        columns.append(list_column(batch.schema.field(name).type, offsets, values[:end]))
+    return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]), int(conflicts)

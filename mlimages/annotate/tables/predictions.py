@@ -1,0 +1,292 @@
+"""Prediction tables: what a teacher says is in each image, and how surely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mlimages.annotate.labels.columns import ScoredLabels
+from mlimages.annotate.labels.schema import label_type
+from mlimages.errors import JobError, LabelError
+from mlimages.hierarchy import Category, Hierarchy
+from mlimages.storage.batches import BATCH_ROWS, _grouped
+from mlimages.storage.files import file_hash, replacing
+from mlimages.storage.manifest import (
+    CATEGORIES,
+    FORMAT_VERSION,
+    MANIFEST,
+    Input,
+    Manifest,
+    Part,
+    encode_metadata,
+    part_path,
+)
+from mlimages.storage.table import ImageTable
+
+PREDICTIONS = "predictions"
+#: Rows of a part that :func:`write_predictions` writes.
+PART_ROWS = 8 * BATCH_ROWS
+
+
+@cache
+def prediction_schema(categories: int) -> pa.Schema:
+    """Columns of a prediction table.
+
+    ======  =====================  ===========================================================
+    image   string                 name, as the annotation table has it
+    labels  list<int16 or int32>   category indices, each once
+    scores  list<float32>          as long; the teacher's posteriors, 0 to 1
+    ======  =====================  ===========================================================
+    """
+    return pa.schema(
+        [
+            pa.field("image", pa.string()),
+            pa.field("labels", pa.list_(label_type(categories))),
+            pa.field("scores", pa.list_(pa.float32())),
+        ]
+    )
+
+
+class PredictionTable(ImageTable):
+    """A prediction table on disk; open one with :meth:`open`, write one with :func:`write_predictions`."""
+
+    CONTENT = PREDICTIONS
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return prediction_schema(self.manifest.metadata["categories"])
+
+    @cached_property
+    def outputs(self) -> NDArray[np.int32]:
+        """The categories that the teacher can say at all, int32 [k], in its order."""
+        outputs: NDArray[np.int32] = np.asarray(self.hierarchy.index(self.manifest.metadata["outputs"]), np.int32)
+        return outputs
+
+    @property
+    def threshold(self) -> float:
+        """Scores up to this one were not written; -1 where all were."""
+        return float(self.manifest.metadata["threshold"])
+
+    @property
+    def top(self) -> int | None:
+        """Labels of an image, at most; None where there was no limit."""
+        found: int | None = self.manifest.metadata["top"]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionWriter:
+    """Writes the parts of a prediction table, from any number of processes, and then its manifest.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The table's.
+    hierarchy : Hierarchy
+        The categories.
+    outputs : int array [k]
+        The categories that the teacher can say, in its order.
+    threshold : float
+        Scores up to this one are left out by whoever makes the batches; -1 where none are.
+    top : int, optional
+        Labels that an image keeps, at most.
+    teacher : mapping
+        What the predictions were made with, as JSON holds it.
+    """
+
+    folder: Path
+    hierarchy: Hierarchy
+    outputs: NDArray[np.int32]
+    threshold: float = -1.0
+    top: int | None = None
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the schema metadata of every part says."""
+        from mlimages import __version__
+
+        return {
+            "content": PREDICTIONS,
+            "format_version": FORMAT_VERSION,
+            "mlimages_version": __version__,
+            "hierarchy_fingerprint": self.hierarchy.fingerprint,
+            "categories": len(self.hierarchy),
+            "threshold": self.threshold,
+            "top": self.top,
+            "teacher": dict(self.teacher),
+        }
+
+    def write_part(self, index: int, batches: Iterable[pa.RecordBatch]) -> Part:
+        """Write one part under a temporary name, then give it its own; row groups do not depend on the batches.
+
+        Raises
+        ------
+        LabelError
+            For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
+        """
+        from mlimages.storage.batches import rebatched
+
+        path = part_path(self.folder, index)
+        schema = prediction_schema(len(self.hierarchy)).with_metadata(encode_metadata(self.metadata))
+        is_output = np.zeros(len(self.hierarchy), bool)
+        is_output[self.outputs] = True
+        options = {
+            "compression": "zstd",
+            "compression_level": 1,
+            "use_dictionary": ["labels.list.element"],
+            "column_encoding": {"image": "DELTA_LENGTH_BYTE_ARRAY", "scores.list.element": "BYTE_STREAM_SPLIT"},
+            "write_statistics": False,
+        }
+        rows = 0
+        with replacing(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+            for batch in rebatched(_checked(batch, schema, is_output, self.threshold) for batch in batches):
+                writer.write_table(pa.Table.from_batches([batch]), row_group_size=BATCH_ROWS)
+                rows += batch.num_rows
+        return Part(path.name, rows, path.stat().st_size, file_hash(path))
+
+    def finished_part(self, index: int) -> Part | None:
+        """A part of an earlier run with the same metadata, if it is there and whole."""
+        path = part_path(self.folder, index)
+        try:
+            footer = pq.read_metadata(path)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        wanted = encode_metadata(self.metadata)
+        if {name: (footer.metadata or {}).get(name) for name in wanted} != wanted:
+            return None
+        return Part(path.name, footer.num_rows, path.stat().st_size, file_hash(path))
+
+    @property
+    def table_metadata(self) -> dict[str, Any]:
+        """What the manifest says: that, and the keys of the outputs."""
+        return self.metadata | {"outputs": [self.hierarchy.keys[i] for i in self.outputs.tolist()]}
+
+    def finish(
+        self,
+        parts: Sequence[Part],
+        *,
+        inputs: Sequence[Input] = (),
+        options: Mapping[str, Any] | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> PredictionTable:
+        """Write the categories and, last of all, the manifest, with options and counts of whoever made the parts."""
+        with replacing(self.folder / CATEGORIES) as file:
+            self.hierarchy.to_parquet(file.name)
+        manifest = Manifest(
+            self.table_metadata,
+            {"format": PREDICTIONS, **(options or {})},
+            list(inputs),
+            list(parts),
+            dict(counts or {}),
+        )
+        manifest.write(self.folder / MANIFEST)
+        return PredictionTable.open(self.folder)
+
+
+def write_predictions(
+    batches: Iterable[pa.RecordBatch],
+    out: str | os.PathLike[str],
+    hierarchy: Hierarchy,
+    *,
+    outputs: Iterable[int | str | Category] | NDArray[Any],
+    threshold: float = -1.0,
+    top: int | None = None,
+    teacher: Mapping[str, Any] | None = None,
+    inputs: Sequence[Input] = (),
+) -> PredictionTable:
+    """Write a prediction table.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch
+        Columns as :func:`prediction_schema` says.
+    out : path-like
+        Folder of the table, new or empty.
+    hierarchy : Hierarchy
+        The categories.
+    outputs : iterable of categories
+        What the teacher can say, said or not.
+    threshold, top, teacher
+        As those of :class:`PredictionWriter`; the first two say what the batches lack.
+    inputs : sequence of Input
+        What the predictions were made of, for the manifest.
+
+    Raises
+    ------
+    JobError
+        Where `out` is not empty.
+    LabelError
+        For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
+    """
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = PredictionWriter(
+        folder=folder,
+        hierarchy=hierarchy,
+        outputs=np.asarray(hierarchy.index(outputs), np.int32),
+        threshold=threshold,
+        top=top,
+        teacher=teacher or {},
+    )
+    parts: list[Part] = []
+    for group in _grouped(batches):
+        parts.append(writer.write_part(len(parts), group))
+    return writer.finish(parts or [writer.write_part(0, ())], inputs=inputs)
+
+
+def _checked(
+    batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.bool_], threshold: float
+) -> pa.RecordBatch:
+    """The batch as a table holds it, its labels and scores checked."""
+    image, offsets, labels, scores, _ = ScoredLabels.of(batch, "scores")
+    if len(scores) < len(labels):
+        raise LabelError(f"found the columns {', '.join(batch.schema.names)}, expected scores among them")
+    start, stop = int(offsets[0]), int(offsets[-1])
+    labels, scores = labels[start:stop], scores[start:stop]
+    rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
+
+    def where(at: int) -> str:
+        return f"row {rows[at]} ({image[int(rows[at])].as_py()!r})"
+
+    n = len(is_output)
+    wrong = ~((labels >= 0) & (labels < n))
+    wrong[~wrong] = ~is_output[labels[~wrong]]
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise LabelError(f"{where(at)}: found the label {labels[at]}, expected one of the {is_output.sum()} outputs")
+    wrong = ~((scores >= 0) & (scores <= 1))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise LabelError(f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected 0 to 1")
+    wrong = ~(scores > np.float32(threshold))  # whoever counts above the threshold does not look at them again
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise LabelError(
+            f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected one above the threshold "
+            f"{threshold:g}"
+        )
+    flat = rows * n + labels
+    order = np.argsort(flat, kind="stable")
+    again = order[1:][flat[order][1:] == flat[order][:-1]]
+    if len(again):
+        at = int(again.min())
+        raise LabelError(f"{where(at)}: found the label {labels[at]} twice, expected each once")
+    bounds = np.ascontiguousarray(offsets - offsets[0])
+    lists = [
+        pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(values, schema.field(i).type.value_type))
+        for i, values in ((1, labels), (2, scores))
+    ]
+    return pa.RecordBatch.from_arrays([image, *lists], schema=schema.remove_metadata())

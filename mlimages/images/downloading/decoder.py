@@ -1,0 +1,101 @@
+"""Where pictures are checked and resized: threads, or processes that may crash without taking the run along."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+
+from mlimages.errors import import_extra
+from mlimages.images.downloading.options import DownloadOptions
+from mlimages.images.downloading.reason import Reason
+from mlimages.images.downloading.verify import Verdict, is_small, keep_image, pillow_settings
+
+
+class Decoder:
+    """Runs :func:`mlimages.images.downloading.verify.keep_image` beside the event loop. A context manager.
+
+    Parameters
+    ----------
+    options : DownloadOptions
+        `processes` says where; the others are handed on.
+    partial : Path
+        Where pictures are written first.
+    """
+
+    def __init__(self, options: DownloadOptions, *, partial: Path) -> None:
+        import_extra("PIL", extra="images")
+        cores = os.cpu_count() or 1
+        processes = options.processes
+        if processes is None:
+            processes = cores if options.resize is not None else 0
+        self._processes = processes
+        self._keep = functools.partial(keep_image, partial=partial, options=options)
+        self._pool: Executor = _processes(processes) if processes else ThreadPoolExecutor(cores, "decode")
+        self._settings = pillow_settings()
+        self._one_by_one = asyncio.Lock()
+
+    def __enter__(self) -> Decoder:
+        if not self._processes:
+            self._settings.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        if not self._processes:
+            self._settings.__exit__(kind, error, trace)
+
+    async def keep(self, body: bytes | Path, stem: str, folder: Path) -> Verdict:
+        """Check, resize and store one body as `stem` below `folder`."""
+        keep = functools.partial(self._keep, body, stem, folder=folder)
+        if not self._processes and isinstance(body, bytes) and is_small(body):
+            return keep()  # sooner done than handed over: a busy thread takes the GIL from the loop
+        loop = asyncio.get_running_loop()
+        pool = self._pool
+        try:
+            return await loop.run_in_executor(pool, keep)
+        except BrokenProcessPool:
+            size = len(body) if isinstance(body, bytes) else body.stat().st_size
+            return await self._keep_alone(keep, size, pool)
+
+    async def _keep_alone(self, keep: Callable[[], Verdict], size: int, broken: Executor) -> Verdict:
+        """Try again in a process of its own: a pool that breaks does not say which picture broke it."""
+        loop = asyncio.get_running_loop()
+        async with self._one_by_one:
+            if self._pool is broken:
+                self._pool = _processes(self._processes)
+            with _processes(1) as alone:
+                try:
+                    return await loop.run_in_executor(alone, keep)
+                except BrokenProcessPool:
+                    return Verdict(Reason.DECODER_CRASHED, size)
+
+
+def _processes(count: int) -> ProcessPoolExecutor:
+    # spawn, since forking a process that has threads may deadlock
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    """Set up a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pillow_settings().__enter__()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

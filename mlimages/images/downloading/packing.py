@@ -1,0 +1,134 @@
+"""Downloaded pictures straight into packed shards, one a work unit.
+
+Until its unit is done a picture lies in a spool folder, as a file; so a killed job goes on from the pictures that it
+has, and memory holds one row group whatever the size of a shard.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from mlimages.annotate.labels.schema import INT32_FROM, Origin
+from mlimages.errors import MlimagesError
+from mlimages.hierarchy import Hierarchy
+from mlimages.images.downloading.log import Record
+from mlimages.images.downloading.urls import Unit
+from mlimages.images.packed.writing import Row, finish_packed, packed_metadata, packed_schema, write_shard
+from mlimages.storage.manifest import Input, Manifest, Part, part_path
+
+_AT_ONCE = 16  # images read from a shard that is written anew
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Where shards go, and how the labels of a list become those of a table.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the packed images.
+    spool : Path
+        Of pictures whose unit is not done.
+    hierarchy : Hierarchy, optional
+        The categories: labels may be its keys or indices. Without it they are indices, below 32,768.
+    """
+
+    folder: Path
+    spool: Path
+    hierarchy: Hierarchy | None
+    _known: dict[str, int] = field(default_factory=dict, compare=False, repr=False)  # labels seen, and their indices
+
+    def spool_of(self, unit: int) -> Path:
+        """The folder of a unit's pictures."""
+        return self.spool / f"unit-{unit:05d}"
+
+    def labels(self, text: str) -> tuple[list[int], list[float]]:
+        """Category indices and confidences of one row's labels.
+
+        Raises
+        ------
+        MlimagesError
+            Where a label is no category.
+        """
+        indices, confidences = [], []
+        for one in text.split("\t") if text else ():
+            label, _, confidence = one.rpartition(":") if ":" in one else (one, "", "1")
+            index = self._known.get(label)
+            if index is None:
+                index = self._known[label] = self._index(label)
+            indices.append(index)
+            confidences.append(float(confidence))
+        return indices, confidences
+
+    def _index(self, label: str) -> int:
+        if self.hierarchy is not None:
+            return int(self.hierarchy.index(int(label) if label.isdecimal() else label))
+        if not label.isdecimal() or int(label) >= INT32_FROM:
+            raise MlimagesError(
+                f"found the label {label!r}, expected an index below {INT32_FROM}: say what the categories are "
+                "(--hierarchy)"
+            )
+        return int(label)
+
+    def check(self, unit: Unit) -> None:
+        """Raise where a label of a unit is no category."""
+        for url, labels in zip(unit.urls, unit.labels, strict=True):
+            try:
+                self.labels(labels)
+            except (MlimagesError, ValueError) as error:
+                raise MlimagesError(f"the labels of {url[:200]}: {error}") from None
+
+    def write(self, unit: Unit, records: Sequence[Record]) -> Part:
+        """Write the shard of a unit, or write it anew with the pictures that a retry brought."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        metadata = packed_metadata(self.hierarchy)
+        path = part_path(self.folder, unit.index)
+        return write_shard(
+            self._rows(unit, records, path), path, schema=packed_schema(metadata["categories"], metadata=metadata)
+        )
+
+    def clean(self, unit: int) -> None:
+        """Drop the spooled pictures of a unit that is done."""
+        shutil.rmtree(self.spool_of(unit), ignore_errors=True)
+
+    def finish(self, parts: list[Part], inputs: list[Path]) -> None:
+        """Write the categories and the manifest."""
+        described = [Input.of(path) for path in inputs]
+        finish_packed(self.folder, Manifest(packed_metadata(self.hierarchy), {}, described, parts), self.hierarchy)
+
+    def _rows(self, unit: Unit, records: Sequence[Record], shard: Path) -> Iterator[Row]:
+        spool = self.spool_of(unit.index)
+        there = _images(shard)
+        following = next(there, None)
+        for labels, record in zip(unit.labels, records, strict=True):
+            if record.name is None:
+                continue
+            if following is not None and following[0] == record.name:
+                image = following[1]
+                following = next(there, None)
+            else:
+                image = (spool / record.name).read_bytes()
+            indices, confidences = self.labels(labels)
+            yield Row(
+                record.name,
+                image,
+                np.array(indices, np.int32),
+                np.array(confidences, np.float32),
+                np.full(len(indices), Origin.GIVEN, np.uint8),
+            )
+
+
+def _images(shard: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and images of a shard in order; none where there is no shard."""
+    if not shard.exists():
+        return
+    with pq.ParquetFile(shard) as file:
+        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=["image"]):
+            for one in batch.column("image").to_pylist():
+                yield one["path"], one["bytes"]

@@ -1,0 +1,260 @@
+"""What identifies a picture: a hash of its pixels, and a perceptual hash that survives re-encoding and resizing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from mlimages.errors import MlimagesError, import_extra
+from mlimages.images.packed.reading import PackedImages, read
+from mlimages.images.packed.writing import packed_metadata
+from mlimages.images.picture import PictureError, decode
+from mlimages.job.job import Progress
+from mlimages.job.shardjob import ShardJob, ShardTask
+from mlimages.storage.files import file_hash, replacing
+from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
+
+#: Files of a folder that are pictures, by the end of their names, in lower case.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
+
+#: Columns of the fingerprints; hashes and size are null where the picture cannot be decoded, and `error` says why.
+SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.string()),
+        pa.field("sha256", pa.binary(32)),
+        pa.field("phash", pa.uint64()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+_TASK_IMAGES = 4096
+_WEIGHTS = np.uint64(1) << np.arange(64, dtype=np.uint64)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of one picture.
+
+    Parameters
+    ----------
+    sha256 : bytes
+        Of its pixels in RGB (RGBA where it is transparent), row by row, after width, height and mode: the same for
+        the same picture in another lossless format.
+    phash : int
+        64-bit perceptual hash (DCT of the luminance at 32 x 32): ``imagehash.phash``, read row by row, lowest first.
+    width, height : int
+        Pixels.
+    """
+
+    sha256: bytes
+    phash: int
+    width: int
+    height: int
+
+
+def fingerprint(data: bytes) -> Fingerprint:
+    """Identify a picture.
+
+    Raises
+    ------
+    PictureError
+        Where the bytes cannot be decoded.
+    """
+    imagehash = import_extra("imagehash", extra="images")
+    image = decode(data)
+    digest = hashlib.sha256(f"{image.width} {image.height} {image.mode}\n".encode())
+    digest.update(image.tobytes())
+    bits = imagehash.phash(image).hash.reshape(-1)
+    return Fingerprint(digest.digest(), int((bits * _WEIGHTS).sum()), image.width, image.height)
+
+
+def fingerprint_images(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Manifest:
+    """Identify all pictures of a folder, or packed images, into Parquet parts of the columns :data:`SCHEMA`.
+
+    Parameters
+    ----------
+    source : path-like
+        A folder, searched with its subfolders for files that end in one of :data:`SUFFIXES`; or packed images.
+    out : path-like
+        A new or empty folder.
+    workers : int, optional
+        Processes; as many as cores by default. The parts do not depend on it.
+    resume : bool
+        Go on where an interrupted job stopped.
+    progress : callable, optional
+        Called after every part.
+
+    Raises
+    ------
+    JobError
+        Where the folder is not empty, or what is resumed was begun with other images.
+    MlimagesError
+        Where the source holds no image.
+    """
+    folder, target = Path(source), Path(out)
+    packed = read(folder) if (folder / MANIFEST).is_file() else None
+    tasks = _PackedTasks(len(packed)) if packed is not None else _FolderTasks(folder)
+    if not len(tasks):
+        raise MlimagesError(
+            f"{folder}: found no image: expected packed images or files that end in {' '.join(SUFFIXES)}"
+        )
+    metadata = {**packed_metadata(), "content": "image fingerprints"}
+    options = {"source": os.fspath(folder), "images": tasks.images, "names_xxh3": tasks.names_hash}
+    job = ShardJob(target, metadata, options, [folder / MANIFEST] if packed is not None else [])
+
+    def finish(manifest: Manifest) -> Manifest:
+        manifest.write(target / MANIFEST)
+        return manifest
+
+    return job.run(
+        partial(_fingerprint_part, source=folder if packed is None else packed, out=target, metadata=metadata),
+        tasks,
+        path_of=_part_name,
+        rows_of=_part_rows,
+        finish=finish,
+        workers=workers,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def image_names(folder: Path) -> Iterator[str]:
+    """Names of the pictures below a folder, relative to it: a folder's files in order, then those of its subfolders.
+
+    Symbolic links to folders are not followed, and names that begin with a dot are left out.
+    """
+    if not folder.is_dir():
+        raise MlimagesError(f"{folder}: no such folder")
+    yield from _names_below(os.fspath(folder), "")
+
+
+def _names_below(path: str, prefix: str) -> Iterator[str]:
+    with os.scandir(path) as entries:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in visible:
+        if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+            yield prefix + entry.name
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _names_below(entry.path, f"{prefix}{entry.name}/")
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedTask(ShardTask):
+    """The files of one part."""
+
+    names: tuple[str, ...] = ()
+
+
+class _PackedTasks(Sequence[ShardTask]):
+    """Rows of packed images, cut into parts."""
+
+    names_hash: str | None = None  # their manifest says it
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return -(-self.images // _TASK_IMAGES)
+
+    @overload
+    def __getitem__(self, index: int) -> ShardTask: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ShardTask]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        start, stop = index * _TASK_IMAGES, min(self.images, (index + 1) * _TASK_IMAGES)
+        return self._task(index, start, stop)
+
+    def _task(self, index: int, start: int, stop: int) -> ShardTask:
+        return ShardTask(index, start, stop, stop - start, 0)
+
+
+class _FolderTasks(_PackedTasks):
+    """Files of a folder, cut into parts; names are held in Arrow, some 40 bytes each."""
+
+    def __init__(self, folder: Path) -> None:
+        digest = xxhash.xxh3_128()
+        self._chunks: list[pa.Array] = []
+        chunk: list[str] = []
+        for name in image_names(folder):
+            digest.update(os.fsencode(name) + b"\n")
+            chunk.append(name)
+            if len(chunk) == _TASK_IMAGES:
+                self._chunks.append(_names_array(chunk))
+                chunk = []
+        if chunk:
+            self._chunks.append(_names_array(chunk))
+        self.names_hash = digest.hexdigest()
+        super().__init__(sum(len(each) for each in self._chunks))
+
+    def _task(self, index: int, start: int, stop: int) -> ShardTask:
+        return _NamedTask(index, start, stop, stop - start, 0, tuple(self._chunks[index].to_pylist()))
+
+
+def _names_array(names: list[str]) -> pa.Array:
+    try:
+        return pa.array(names, pa.string())
+    except UnicodeEncodeError as error:
+        raise MlimagesError(f"found the file name {error.object!r}, expected UTF-8: rename it") from None
+
+
+def _fingerprint_part(task: ShardTask, *, source: Path | PackedImages, out: Path, metadata: dict[str, Any]) -> Part:
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    for name, load in _pictures(task, source):
+        found: Fingerprint | None = None
+        error: str | None = None
+        try:
+            found = fingerprint(load())
+        except (PictureError, FileNotFoundError, PermissionError) as reason:
+            error = str(reason)
+        columns["image"].append(name)
+        columns["error"].append(error)
+        for field in ("sha256", "phash", "width", "height"):
+            columns[field].append(None if found is None else getattr(found, field))
+    schema = SCHEMA.with_metadata(encode_metadata(metadata))
+    path = part_path(out, task.index)
+    with replacing(path) as file:
+        pq.write_table(pa.Table.from_pydict(columns, schema=schema), file, compression="zstd")
+    return Part(path.name, len(columns["image"]), path.stat().st_size, file_hash(path))
+
+
+def _pictures(task: ShardTask, source: Path | PackedImages) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Name of each picture, and what reads it."""
+    if isinstance(source, Path):
+        assert isinstance(task, _NamedTask)
+        for name in task.names:
+            yield name, (source / name).read_bytes
+    else:
+        for row in source.rows(task.start, task.stop):
+            yield row.name, partial(bytes, row.image)
+
+
+def _part_name(index: int) -> str:
+    return part_path(Path(), index).name
+
+
+def _part_rows(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)

@@ -1,0 +1,346 @@
+"""An annotation table and a folder of images into packed images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mlimages.annotate.tables.annotations import AnnotationTable
+from mlimages.errors import JobError, MlimagesError, TableError
+from mlimages.hierarchy import Hierarchy
+from mlimages.images.packed.reading import PackedImages, read
+from mlimages.images.packed.writing import (
+    PACKED,
+    ROW_GROUP_MIB,
+    SHARD_MIB,
+    Row,
+    finish_packed,
+    packed_schema,
+    write_shard,
+)
+from mlimages.job.job import Progress
+from mlimages.job.shardjob import ShardJob, ShardTask, plan
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import MANIFEST, Manifest, Part, part_path
+
+#: What becomes of rows without an image.
+OnMissing = Literal["raise", "skip"]
+
+MISSING = "missing.txt"
+
+#: Of the files of images whose names have none.
+_ENDINGS = (".jpg", ".jpeg", ".JPEG", ".png")
+
+
+class RowSource(Protocol):
+    """Where rows with images come from; picklable."""
+
+    @property
+    def folder(self) -> Path:
+        """The table's."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the table."""
+
+    @property
+    def hierarchy(self) -> Hierarchy | None:
+        """The categories."""
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of every image, int64 [n]; -1 where there is none."""
+
+    def names(self) -> Iterator[str]:
+        """The names of all images."""
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Rows from `start` up to `stop`, without those that have no image."""
+
+
+class TableWithImages:
+    """The rows of an annotation table, each with the file of its name in a folder.
+
+    Parameters
+    ----------
+    table, images : pathlib.Path
+        The folders.
+    """
+
+    def __init__(self, table: Path, images: Path) -> None:
+        self.folder = table
+        self.images = images
+        if not images.is_dir():
+            raise MlimagesError(f"{images}: no such folder: expected the images that the table names")
+
+    def __reduce__(self) -> tuple[type[TableWithImages], tuple[Path, Path]]:
+        return TableWithImages, (self.folder, self.images)
+
+    @cached_property
+    def _table(self) -> AnnotationTable:
+        return AnnotationTable.open(self.folder)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the table."""
+        return self._table.manifest
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The categories of the table."""
+        return self._table.hierarchy
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of every file, int64 [n]; -1 where there is none."""
+        return np.fromiter((_size(image_file(self.images, name)) for name in self.names()), np.int64, len(self._table))
+
+    def names(self) -> Iterator[str]:
+        """The names of all images."""
+        for batch in self._table.batches(columns=["image"]):
+            yield from batch.column(0).to_pylist()
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Rows from `start` up to `stop`, without those that have no file."""
+        taken = self._table.take(np.arange(start, len(self._table) if stop is None else stop))
+        names = taken.column("image").to_pylist()
+        lists = [_list_parts(taken.column(name)) for name in ("labels", "confidences", "origins")]
+        for number, name in enumerate(names):
+            try:
+                data = image_bytes(self.images, name)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                continue
+            yield Row(name, data, *(values[offsets[number] : offsets[number + 1]] for offsets, values in lists))
+
+
+def open_rows(table: str | os.PathLike[str], images: str | os.PathLike[str] | None) -> RowSource:
+    """The rows of an annotation table with a folder of images, or of packed images where there is no folder.
+
+    Raises
+    ------
+    TableError
+        Where the table is none, or has no images of its own and no folder is given, or has both.
+    """
+    path = Path(table)
+    manifest = Manifest.read(path)
+    content = manifest.metadata.get("content")
+    if content not in (None, PACKED):
+        raise TableError(f"{path}: holds {content}, expected an annotation table or packed images")
+    packed = content == PACKED
+    if packed and images is not None:
+        raise TableError(f"{path}: has its images packed: leave out the folder {os.fspath(images)}")
+    if packed:
+        return read(path)
+    if images is None:
+        raise TableError(f"{path}: holds labels without pixels: say in which folder the images are (--images)")
+    return TableWithImages(path, Path(images))
+
+
+def pack(
+    table: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
+    row_group_mib: int = ROW_GROUP_MIB,
+    shard_mib: int = SHARD_MIB,
+    on_missing: OnMissing = "raise",
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> PackedImages:
+    """Pack the images of an annotation table beside their labels.
+
+    Parameters
+    ----------
+    table : path-like
+        The annotation table; or packed images, to be packed anew with other sizes.
+    images : path-like or None
+        Folder in which every row's image has its file; None for packed images.
+    out : path-like
+        A new or empty folder.
+    row_group_mib : int
+        Image bytes of a row group.
+    shard_mib : int
+        Image bytes of a shard at most; shards are cut so that all hold about the same.
+    on_missing : {"raise", "skip"}
+        Whether a row without an image ends the job before it begins, or is left out and its name written to
+        ``missing.txt``.
+    workers : int, optional
+        Threads; as many as cores by default. The bytes of the result do not depend on it.
+    resume : bool
+        Go on where an interrupted job stopped.
+    progress : callable, optional
+        Called with a :class:`~mlimages.job.job.Progress` after every shard.
+
+    Returns
+    -------
+    PackedImages
+
+    Raises
+    ------
+    JobError
+        Where the folder is not empty, what is resumed was begun otherwise, or images change meanwhile.
+    MlimagesError
+        For a missing image, unless these are skipped; for a name that leads out of the folder.
+    """
+    if row_group_mib < 1:
+        raise MlimagesError(f"row_group_mib={row_group_mib}: expected at least 1")
+    source = open_rows(table, images)
+    sizes = source.sizes()
+    missing = missing_names(source, sizes, on_missing=on_missing)
+    tasks = plan(sizes, shard_mib=shard_mib)
+    metadata = {**source.manifest.metadata, "content": PACKED}
+    options = {
+        "images": None if images is None else os.fspath(images),
+        "image_bytes": sum(task.bytes for task in tasks),
+        "missing": len(missing),
+        "row_group_mib": row_group_mib,
+        "shard_mib": shard_mib,
+    }
+    folder = Path(out)
+    job = ShardJob(folder, metadata, options, [source.folder / MANIFEST])
+    schema = packed_schema(metadata["categories"], metadata=metadata)
+
+    def finish(manifest: Manifest) -> Manifest:
+        write_missing(folder, missing)
+        return finish_packed(folder, manifest, source.hierarchy)
+
+    job.run(
+        partial(_pack_shard, source=source, folder=folder, schema=schema, row_group_mib=row_group_mib),
+        tasks,
+        path_of=_shard_name,
+        rows_of=_shard_rows,
+        finish=finish,
+        workers=workers,
+        resume=resume,
+        progress=progress,
+        threads=True,  # reading, writing and hashing leave the interpreter lock alone
+    )
+    return read(folder)
+
+
+def missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: OnMissing) -> list[str]:
+    """The names of rows without an image.
+
+    Raises
+    ------
+    MlimagesError
+        Naming the first, where these are an error.
+    """
+    if on_missing not in ("raise", "skip"):
+        raise MlimagesError(f"on_missing={on_missing!r}: expected raise or skip")
+    if not (sizes < 0).any():
+        return []
+    missing = [name for name, size in zip(source.names(), sizes, strict=True) if size < 0]
+    if on_missing == "raise":
+        raise MlimagesError(
+            f"{source.folder}: {len(missing)} of {len(sizes)} images have no file, the first is {missing[0]!r}: "
+            "bring them, or leave them out (--on-missing skip)"
+        )
+    return missing
+
+
+def write_missing(folder: Path, missing: list[str]) -> None:
+    """List the images that were left out, if any."""
+    if missing:
+        with replacing(folder / MISSING) as file:
+            file.writelines(f"{name}\n".encode() for name in missing)
+
+
+def image_path(folder: Path, name: str) -> Path:
+    """The file of an image.
+
+    Raises
+    ------
+    MlimagesError
+        Where the name is no path below the folder.
+
+    Examples
+    --------
+    >>> image_path(Path("images"), "n04310904/n04310904_8388.JPEG").as_posix()
+    'images/n04310904/n04310904_8388.JPEG'
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise MlimagesError(f"found the image name {name!r}, expected the name of a file below {folder}")
+    return folder / path
+
+
+def image_file(folder: Path, name: str) -> Path:
+    """The file of an image; a name without an ending, as an id of Open Images, is one of a JPEG or PNG.
+
+    Where there is no such file, it is the path without an ending.
+
+    Raises
+    ------
+    MlimagesError
+        Where the name is no path below the folder.
+    """
+    path = image_path(folder, name)
+    if path.suffix or path.is_file():
+        return path
+    return next((each for each in (path.with_suffix(ending) for ending in _ENDINGS) if each.is_file()), path)
+
+
+def image_bytes(folder: Path, name: str) -> bytes:
+    """The content of :func:`image_file`.
+
+    Raises
+    ------
+    MlimagesError
+        Where the name is no path below the folder.
+    OSError
+        Where there is no such file, or it cannot be read.
+    """
+    return image_file(folder, name).read_bytes()
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    return status.st_size if path.is_file() else -1
+
+
+def _list_parts(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    lists = column.combine_chunks()
+    return lists.offsets.to_numpy(), lists.values.to_numpy()
+
+
+def _pack_shard(task: ShardTask, *, source: RowSource, folder: Path, schema: pa.Schema, row_group_mib: int) -> Part:
+    rows = checked_rows(source, task)
+    return write_shard(rows, folder / _shard_name(task.index), schema=schema, row_group_mib=row_group_mib)
+
+
+def checked_rows(source: RowSource, task: ShardTask) -> Iterator[Row]:
+    """The rows of a task.
+
+    Raises
+    ------
+    JobError
+        At the end, where there are not as many as there were when the job was planned.
+    """
+    count = 0
+    for row in source.rows(task.start, task.stop):
+        count += 1
+        yield row
+    if count != task.rows:
+        raise JobError(
+            f"{source.folder}: found {count} images for the rows {task.start} to {task.stop}, expected {task.rows}: "
+            "files came or went while they were read: start again in a new folder"
+        )
+
+
+def _shard_name(index: int) -> str:
+    return part_path(Path(), index).name
+
+
+def _shard_rows(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)

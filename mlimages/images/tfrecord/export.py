@@ -1,0 +1,181 @@
+"""An annotation table and its images as TFRecord shards with the published fields."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mlimages.annotate.sources.source import OnError
+from mlimages.errors import MlimagesError
+from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_missing
+from mlimages.images.packed.writing import Row, finish_packed
+from mlimages.images.picture import PictureError, decode, probe, to_jpeg
+from mlimages.images.tfrecord import records as tfrecord
+from mlimages.job.job import Progress
+from mlimages.job.shardjob import ShardJob, ShardTask, plan
+from mlimages.storage.files import file_hash, replacing
+from mlimages.storage.manifest import MANIFEST, Manifest, Part
+
+#: Image bytes of a shard, MiB, about.
+SHARD_MIB = 256
+
+
+def export_tfrecord(
+    table: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
+    keep_format: bool = False,
+    shard_mib: int = SHARD_MIB,
+    on_missing: OnMissing = "raise",
+    on_error: OnError = "raise",
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Manifest:
+    """Write TFRecord shards ``0.tfrecords``, ``1.tfrecords`` and so on: see :mod:`mlimages.images.tfrecord.records`.
+
+    Parameters
+    ----------
+    table : path-like
+        An annotation table; or packed images.
+    images : path-like or None
+        Folder in which every row's image has its file; None for packed images.
+    out : path-like
+        A new or empty folder.
+    keep_format : bool
+        Keep images in the format they have. By default those that are no JPEG become one of quality 100, without
+        transparency, as in the published shards.
+    shard_mib : int
+        Image bytes of a shard at most; shards are cut so that all hold about the same.
+    on_missing : {"raise", "skip"}
+        Whether a row without an image ends the job before it begins, or is left out and its name written to
+        ``missing.txt``.
+    on_error : {"raise", "quarantine"}
+        Whether an image that cannot be decoded ends the job, or is left out, and its name and the reason are written
+        to ``quarantine/0.txt`` for shard 0 and so on.
+    workers : int, optional
+        Processes; as many as cores by default. The shards do not depend on it.
+    resume : bool
+        Go on where an interrupted job stopped.
+    progress : callable, optional
+        Called after every shard.
+
+    Returns
+    -------
+    Manifest
+        Of the shards.
+
+    Raises
+    ------
+    JobError
+        Where the folder is not empty, what is resumed was begun otherwise, or images change meanwhile.
+    MlimagesError
+        For a missing image, unless these are skipped; for a name that leads out of the folder.
+    PictureError
+        For an image that cannot be decoded, naming it, unless these are quarantined.
+    """
+    if on_error not in ("raise", "quarantine"):
+        raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
+    source = open_rows(table, images)
+    sizes = source.sizes()
+    missing = missing_names(source, sizes, on_missing=on_missing)
+    tasks = plan(sizes, shard_mib=shard_mib)
+    options = {
+        "images": None if images is None else os.fspath(images),
+        "image_bytes": sum(task.bytes for task in tasks),
+        "missing": len(missing),
+        "keep_format": keep_format,
+        "on_error": on_error,
+        "shard_mib": shard_mib,
+    }
+    folder = Path(out)
+    categories = source.manifest.metadata["categories"]
+    metadata = {**source.manifest.metadata, "content": "TFRecord shards"}
+    job = ShardJob(folder, metadata, options, [source.folder / MANIFEST])
+
+    def finish(manifest: Manifest) -> Manifest:
+        write_missing(folder, missing)
+        quarantined = sum(task.rows for task in tasks) - manifest.rows
+        counts = {"quarantined": quarantined} if quarantined else {}
+        return finish_packed(folder, replace(manifest, counts=counts), source.hierarchy)
+
+    return job.run(
+        partial(
+            _export_shard,
+            source=source,
+            folder=folder,
+            categories=categories,
+            keep_format=keep_format,
+            on_error=on_error,
+        ),
+        tasks,
+        path_of=_shard_name,
+        rows_of=_shard_rows,
+        finish=finish,
+        workers=workers,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def record_of(row: Row, *, categories: int, keep_format: bool = False) -> tfrecord.Record:
+    """A row as a record, its label a vector over all categories.
+
+    Raises
+    ------
+    PictureError
+        Where the image cannot be read, naming it.
+    """
+    image = row.image
+    try:
+        kind, width, height = probe(image)
+        if kind == "JPEG" or keep_format:
+            decode(image)  # who trains on it could not leave it out
+        else:
+            image = to_jpeg(image)
+    except PictureError as error:
+        raise PictureError(f"{row.name}: {error}") from error
+    label = np.zeros(categories, np.float32)
+    label[row.labels] = row.confidences
+    return tfrecord.Record(row.name, image, width, height, label)
+
+
+def _export_shard(
+    task: ShardTask, *, source: RowSource, folder: Path, categories: int, keep_format: bool, on_error: OnError
+) -> Part:
+    path = folder / _shard_name(task.index)
+    bad: list[str] = []
+
+    def records() -> Iterator[tfrecord.Record]:
+        for row in checked_rows(source, task):
+            try:
+                yield record_of(row, categories=categories, keep_format=keep_format)
+            except PictureError as error:
+                if on_error == "raise":
+                    raise
+                bad.append(f"{error}\n")
+        if bad:  # before the shard takes its name: a shard without its bad rows would hide them
+            _write_quarantine(folder / "quarantine" / f"{task.index}.txt", bad)
+
+    rows = tfrecord.write(path, records())
+    return Part(path.name, rows, path.stat().st_size, file_hash(path))
+
+
+def _write_quarantine(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as file:
+        file.writelines(line.encode() for line in lines)
+
+
+def _shard_name(index: int) -> str:
+    return f"{index}.tfrecords"
+
+
+def _shard_rows(path: Path) -> int:
+    return sum(1 for _ in tfrecord.read_frames(path))

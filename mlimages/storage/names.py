@@ -1,0 +1,166 @@
+"""Which rows name the same image: found out of core, for any number of rows.
+
+The 64-bit hashes of the names are spilled into partitions on disk, so that equal ones meet in one small file. Where
+hashes repeat, and only there, the names themselves are spilled in the same way and compared: a collision of hashes
+never makes two images one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlimages.annotate.propagation.augment import readonly
+
+_BITS = 6
+_PARTITIONS = 1 << _BITS
+_RECORD = np.dtype([("hash", "<u8"), ("row", "<i8")])
+_NAMES = pa.schema([pa.field("image", pa.string()), pa.field("row", pa.int64())])
+_BLOCK = 1 << 20
+
+
+class FirstRows:
+    """For every row, the first row that names the same image.
+
+    Rows are numbered in the order in which :meth:`add` gets them. Use it as a context: files are open until its end.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        An empty folder for what is spilled: 16 bytes a row, and the names of what repeats.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows = 0
+        self._stack = ExitStack()
+        self._paths = [folder / f"hashes-{i:02d}" for i in range(_PARTITIONS)]
+        self._files = [self._stack.enter_context(path.open("wb")) for path in self._paths]
+
+    def __enter__(self) -> FirstRows:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def add(self, names: pa.StringArray) -> None:
+        """Take the names of the next rows."""
+        hashes = hash_names(names)
+        order, bounds = _by_partition(hashes)
+        records = np.empty(len(hashes), _RECORD)
+        records["hash"] = hashes[order]
+        records["row"] = self._rows + order
+        for i, file in enumerate(self._files):
+            file.write(records[bounds[i] : bounds[i + 1]].tobytes())
+        self._rows += len(hashes)
+
+    def find(self, again: Callable[[], Iterable[pa.StringArray]]) -> NDArray[np.int64] | None:
+        """Compare what may be equal.
+
+        Parameters
+        ----------
+        again : callable
+            Yields the same names once more; called only where hashes repeat.
+
+        Returns
+        -------
+        int64 array [rows] or None
+            The first row of the same name, mapped from a file in the folder; None where all names differ.
+        """
+        self._stack.close()
+        candidates = self._candidates()
+        if candidates is None:
+            return None
+        first = np.memmap(self._folder / "first", np.int64, "w+", shape=(self._rows,))
+        for start in range(0, self._rows, _BLOCK):
+            stop = min(start + _BLOCK, self._rows)
+            first[start:stop] = np.arange(start, stop)
+        different = True
+        for path in self._spill_names(again(), candidates):
+            with pa.OSFile(str(path)) as file:
+                table = pa.ipc.open_stream(file).read_all()
+            if table.num_rows:
+                different &= not _note_first(first, table)
+            path.unlink()
+        return None if different else first
+
+    def _candidates(self) -> NDArray[np.bool_] | None:
+        """The rows whose hash another row has, bool [rows]; None where there is none."""
+        found: NDArray[np.bool_] | None = None
+        for path in self._paths:
+            records = np.fromfile(path, _RECORD)
+            path.unlink()
+            order = np.argsort(records["hash"], kind="stable")
+            hashes, rows = records["hash"][order], records["row"][order]
+            same = hashes[1:] == hashes[:-1]
+            if same.any():
+                if found is None:
+                    found = np.memmap(self._folder / "candidates", np.bool_, "w+", shape=(self._rows,))
+                found[rows[1:][same]] = True
+                found[rows[:-1][same]] = True
+        return found
+
+    def _spill_names(self, names: Iterable[pa.StringArray], candidates: NDArray[np.bool_]) -> list[Path]:
+        """Write the names and rows of the candidates into partitions by hash."""
+        paths = [self._folder / f"names-{i:02d}" for i in range(_PARTITIONS)]
+        at = 0
+        with ExitStack() as stack:
+            sinks = [stack.enter_context(pa.OSFile(str(path), "wb")) for path in paths]
+            writers = [stack.enter_context(pa.ipc.new_stream(sink, _NAMES)) for sink in sinks]
+            for array in names:
+                kept = np.flatnonzero(candidates[at : at + len(array)])
+                if len(kept):
+                    chosen = array.take(pa.array(kept))
+                    order, bounds = _by_partition(hash_names(chosen))
+                    batch = pa.record_batch([chosen, pa.array(at + kept)], schema=_NAMES).take(pa.array(order))
+                    for i in np.flatnonzero(np.diff(bounds)).tolist():
+                        writers[i].write_batch(batch.slice(bounds[i], bounds[i + 1] - bounds[i]))
+                at += len(array)
+        return paths
+
+
+def _note_first(first: NDArray[np.int64], table: pa.Table) -> bool:
+    """Enter the first row of every name, rows ascending; return whether any name repeats."""
+    codes = table.column("image").combine_chunks().dictionary_encode().indices.to_numpy()  # compares whole names
+    rows = table.column("row").to_numpy()
+    first_of = np.empty(int(codes.max()) + 1, np.int64)
+    first_of[codes[::-1]] = rows[::-1]
+    first[rows] = first_of[codes]
+    return len(first_of) < len(rows)
+
+
+def hash_names(names: pa.StringArray) -> NDArray[np.uint64]:
+    """64-bit hashes of names, uint64 [m]; not for keeping, they may change with the version."""
+    from mlimages.storage import nameskernels as namekernels
+
+    hashes = np.empty(len(names), np.uint64)
+    namekernels.hash_names(*text_of(names), hashes)
+    return hashes
+
+
+def text_of(strings: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The buffers of an Arrow text array, uint8 and int32 [m + 1]: string i is ``data[offsets[i]:offsets[i + 1]]``."""
+    offsets: NDArray[np.int32] = np.zeros(1, np.int32)
+    if len(strings):
+        offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    buffer = strings.buffers()[2]
+    data = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.empty(0, np.uint8)
+    return readonly(data), readonly(offsets)
+
+
+def _by_partition(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Order of the rows by partition, int64 [m], and where each partition begins in it, int64 [partitions + 1]."""
+    partition = (hashes >> np.uint64(64 - _BITS)).astype(np.uint8)
+    order = np.argsort(partition, kind="stable")
+    bounds = np.zeros(_PARTITIONS + 1, np.int64)
+    np.cumsum(np.bincount(partition, minlength=_PARTITIONS), out=bounds[1:])
+    return order, bounds

@@ -1,0 +1,98 @@
+"""Rows of a table by their numbers, wherever it is: on disk or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlimages.errors import MlimagesError
+from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.table import ImageTable
+
+
+class Rows(Protocol):
+    """A table whose rows can be read from any number to any other, by several threads at once."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """The rows ``[start, stop)``, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """Rows of a table on disk.
+
+    Parameters
+    ----------
+    table : ImageTable
+        Where they are.
+    columns : sequence of str
+        Which of it to read.
+    """
+
+    table: ImageTable
+    columns: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """The rows ``[start, stop)``; of the row groups only those that hold any."""
+        first = 0
+        for number, part in enumerate(self.table.manifest.parts):
+            if first < stop and start < first + part.rows:
+                with self.table.open_part(number) as file:
+                    yield from self._read_part(file, max(0, start - first), min(part.rows, stop - first))
+            first += part.rows
+
+    def _read_part(self, file: pq.ParquetFile, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        ends = np.cumsum(sizes)
+        groups = [i for i, (end, size) in enumerate(zip(ends, sizes, strict=True)) if end - size < stop and start < end]
+        if not groups:
+            return
+        at = int(ends[groups[0]] - sizes[groups[0]])
+        # whoever counts has a thread for each core: more of them, one a column, would only take turns with these
+        options = {"columns": list(self.columns), "use_threads": False}
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, **options):
+            kept = batch.slice(max(0, start - at), max(0, min(batch.num_rows, stop - at) - max(0, start - at)))
+            at += batch.num_rows
+            if kept.num_rows:
+                yield kept
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRows:
+    """Rows of a table in memory."""
+
+    table: pa.Table
+
+    def __len__(self) -> int:
+        rows: int = self.table.num_rows
+        return rows
+
+    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """The rows ``[start, stop)``, without a copy."""
+        yield from self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS)
+
+
+def rows_of(source: Any, columns: Sequence[str]) -> Rows:
+    """The rows of an open table, a DataFrame, a pyarrow Table or a RecordBatch."""
+    if isinstance(source, ImageTable):
+        return StoredRows(source, columns)
+    if isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
+    elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
+        source = pa.Table.from_pandas(source, preserve_index=False)
+    if not isinstance(source, pa.Table):
+        raise MlimagesError(
+            f"found a {type(source).__name__}, expected a table's path, a DataFrame, a pyarrow Table or RecordBatch"
+        )
+    return MemoryRows(source.select([name for name in source.column_names if name in columns]))

@@ -1,0 +1,255 @@
+"""Tables with a row an image: a folder of Parquet parts, their categories and a manifest."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from mlimages.errors import TableError
+from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.manifest import CATEGORIES, Manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlimages.hierarchy import Hierarchy
+
+
+class ImageTable(ABC):
+    """A table on disk with a row an image; open one with the :meth:`open` of its kind.
+
+    Nothing but the manifest is read until it is asked for, and no method but :meth:`to_table` and :meth:`to_pandas`
+    holds more than a batch.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where it is.
+    manifest : Manifest
+        What it was made of, its parts and counts.
+    """
+
+    #: What its rows hold, as the manifest says it; of annotations it says nothing.
+    CONTENT: ClassVar[str | None]
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None) -> Self:
+        """Open a table.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        hierarchy : Hierarchy, optional
+            The hierarchy the table is meant to be read with.
+
+        Raises
+        ------
+        TableError
+            Where there is no table, an unfinished one, one of another kind, or one made with another hierarchy.
+        """
+        manifest = Manifest.read(folder)
+        content = manifest.metadata.get("content")
+        if content != cls.CONTENT:  # other kinds of tables share the manifest
+            expected = f"a table of {cls.CONTENT}" if cls.CONTENT else "an annotation table"
+            raise TableError(f"{os.fspath(folder)}: holds {content or 'annotations'}, expected {expected}")
+        table = cls(Path(folder), manifest)
+        if hierarchy is not None:
+            table.check_hierarchy(hierarchy)
+        return table
+
+    def check_hierarchy(self, hierarchy: Hierarchy) -> None:
+        """Raise a TableError where the table was made with another hierarchy than this `hierarchy`."""
+        stated = self.manifest.metadata.get("hierarchy_fingerprint")
+        if stated != hierarchy.fingerprint:
+            raise TableError(
+                f"{self.folder}: made with the hierarchy {str(stated)[:12]}... "
+                f"({self.manifest.metadata.get('categories')} categories), and read with "
+                f"{hierarchy.fingerprint[:12]}... ({len(hierarchy)}): indices would mean other categories; "
+                f"{self.folder / CATEGORIES} holds the right one"
+            )
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The categories, from the table's own ``categories.parquet``."""
+        from mlimages.hierarchy import Hierarchy
+
+        hierarchy = Hierarchy.from_parquet(self.folder / CATEGORIES)
+        self.check_hierarchy(hierarchy)
+        return hierarchy
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The columns."""
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.folder}: {len(self):,} images in {len(self.manifest.parts)} parts>"
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def batches(self, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """All images in order.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        rows : int
+            Images of a batch, at most.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+        """
+        for part in range(len(self.manifest.parts)):
+            yield from self.part_batches(part, columns=columns, rows=rows)
+
+    def part_batches(
+        self, part: int, *, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """The images of one `part`, by number, so that several threads can share a table.
+
+        `columns` and `rows` are those of :meth:`batches`.
+        """
+        with self.open_part(part) as file:
+            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
+
+    def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole table in memory.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        """
+        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        return pa.Table.from_batches(
+            [each.replace_schema_metadata(None) for each in self.batches(columns=columns)], schema
+        )
+
+    def to_pandas(self, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The whole table as a DataFrame: a numpy array of labels, confidences and origins in each row.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        """
+        frame: pd.DataFrame = self.to_table(columns=columns).to_pandas()
+        return frame
+
+    def take(self, rows: ArrayLike, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """Some images by number; reads only the row groups that hold them.
+
+        Parameters
+        ----------
+        rows : int array [m]
+            Numbers of images, in the order they shall have.
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+
+        Raises
+        ------
+        IndexError
+            For a number beyond the table.
+        """
+        wanted = np.asarray(rows, np.int64).reshape(-1)
+        outside = wanted[(wanted < 0) | (wanted >= len(self))]
+        if len(outside):
+            raise IndexError(f"row {outside[0]} of a table of {len(self)}")
+        order = np.argsort(wanted, kind="stable")
+        groups = np.searchsorted(self._group_starts, wanted[order], side="right") - 1
+        pieces = []
+        for group in np.unique(groups):
+            part, number = self._groups[group]
+            with self.open_part(part) as file:
+                read = file.read_row_group(number, columns=list(columns) if columns else None)
+            within = wanted[order][groups == group] - self._group_starts[group]
+            pieces.append(read.replace_schema_metadata(None).take(pa.array(within)))
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        if not pieces:
+            schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+            return schema.empty_table()
+        return pa.concat_tables(pieces).take(pa.array(back))
+
+    def find(self, image: str) -> int:
+        """Number of the first row of an image.
+
+        Parameters
+        ----------
+        image : str
+            Its name, as in the list.
+
+        Raises
+        ------
+        TableError
+            Where the table does not hold it.
+        """
+        at = 0
+        for batch in self.batches(columns=["image"]):
+            row = pc.index(batch.column("image"), image).as_py()
+            if row >= 0:
+                return int(at + row)
+            at += batch.num_rows
+        raise TableError(
+            f"{self.folder}: holds no image {image!r}; names are case-sensitive and written as in the list"
+        )
+
+    # Parts --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def open_part(self, part: int) -> Iterator[pq.ParquetFile]:
+        """A `part`, by number, to read; what of it cannot be read is a TableError."""
+        path = self.folder / self.manifest.parts[part].file
+        try:
+            with pq.ParquetFile(path) as file:
+                yield file
+        except FileNotFoundError:
+            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the file's
+                raise
+            raise TableError(
+                f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all parts"
+            ) from None
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, int]]:
+        """Part and number of every row group."""
+        return [(part, group) for part, counts in enumerate(self._group_rows) for group in range(len(counts))]
+
+    @cached_property
+    def _group_starts(self) -> NDArray[np.int64]:
+        """Number of the first row of every row group."""
+        rows = [count for counts in self._group_rows for count in counts]
+        return np.array([0, *accumulate(rows)][: len(rows)], np.int64)
+
+    @cached_property
+    def _group_rows(self) -> list[list[int]]:
+        found = []
+        for part in range(len(self.manifest.parts)):
+            with self.open_part(part) as file:
+                metadata = file.metadata
+                found.append([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+        return found

@@ -1,0 +1,133 @@
+"""Compiled crops against torchvision's, and pictures as tensors and as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
+
+from mlimages.models.data.cropkernels import planes, resized_crop
+from mlimages.models.data.pixels import pixels_of_picture, pixels_of_tensor, tensor_of_pixels
+from mlimages.models.data.preprocess import resized
+
+
+def noise(height, width, *, values=256, seed=0):
+    steps = np.random.default_rng(seed).integers(0, values, (3, height, width))
+    return torch.from_numpy((steps * (255 // (values - 1))).astype(np.uint8))
+
+
+def cropped(picture, top, left, high, wide, flip, shape):
+    out = np.full(shape, 0x12345678, np.uint32)
+    resized_crop(pixels_of_tensor(picture), top, left, high, wide, flip, out)
+    return tensor_of_pixels(out)
+
+
+def shares(length, size):
+    """What share each of `length` pixels has in each of `size`, a triangle about its middle: float64 [size, length]."""
+    scale = length / size
+    middles = (np.arange(size)[:, None] + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - middles) / max(scale, 1))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@st.composite
+def windows(draw):
+    """Height and width of a picture, and a window of it."""
+    height, width = draw(st.integers(1, 90)), draw(st.integers(1, 90))
+    high, wide = draw(st.integers(1, height)), draw(st.integers(1, width))
+    return height, width, draw(st.integers(0, height - high)), draw(st.integers(0, width - wide)), high, wide
+
+
+@given(windows(), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.sampled_from([2, 4, 256]), st.booleans())
+@settings(deadline=None)
+def test_crops_are_torchvisions_to_within_rounding(window, shape, values, flip):
+    height, width, *place = window
+    picture = noise(height, width, values=values, seed=height * width)
+    top, left, high, wide = place
+    window = picture[:, top : top + high, left : left + wide].double().numpy()
+    exact = torch.from_numpy(shares(high, shape[0]) @ window @ shares(wide, shape[1]).T)
+    exact = exact.flip(2) if flip else exact
+    found = cropped(picture, *place, flip, shape)
+    # a half for each of two roundings, torchvision's as ours; theirs goes across first, and so they may differ by two
+    assert (found - exact).abs().max() <= 1.001
+    if min(high, wide, *shape) > 1:  # torch 2.14 is wrong, or fails, on some where a side is 1
+        theirs = F.resized_crop(picture, *place, list(shape))
+        apart = (found.int() - (F.hflip(theirs) if flip else theirs).int()).abs()
+        assert apart.max() <= 2
+        assert (apart > 1).float().mean() < 0.05
+
+
+def test_crop_of_a_photograph_is_torchvisions_nearly_everywhere():
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8))
+    picture = F.pil_to_tensor(coarse.resize((500, 375), Image.Resampling.BICUBIC))
+    for place in ((37, 50, 300, 400), (0, 0, 375, 500), (174, 300, 201, 200), (100, 100, 90, 80)):
+        apart = cropped(picture, *place, False, (224, 224)).int() - F.resized_crop(picture, *place, [224, 224]).int()
+        assert apart.abs().max() <= 1
+        assert (apart != 0).float().mean() < 0.3
+        assert abs(apart.float().mean()) < 0.02  # neither brighter nor darker
+
+
+def test_window_that_is_not_resized_is_copied_as_it_is():
+    picture = noise(20, 30)
+    assert torch.equal(cropped(picture, 3, 5, 16, 25, False, (16, 25)), picture[:, 3:19, 5:30])
+    assert torch.equal(cropped(picture, 3, 5, 16, 25, True, (16, 25)), picture[:, 3:19, 5:30].flip(2))
+
+
+@pytest.mark.parametrize("value", [0, 1, 254, 255])
+@pytest.mark.parametrize("side", [1, 3, 17, 400])
+def test_flat_picture_stays_flat(value, side):
+    picture = torch.full((3, side, side), value, dtype=torch.uint8)
+    assert (cropped(picture, 0, 0, side, side, False, (23, 31)) == value).all()
+
+
+def test_nothing_outside_the_window_shows():
+    picture = torch.full((3, 60, 60), 255, dtype=torch.uint8)
+    picture[:, 10:50, 20:40] = 7
+    assert (cropped(picture, 10, 20, 40, 20, False, (33, 9)) == 7).all()
+
+
+@pytest.mark.parametrize("interpolation", [F.InterpolationMode.BILINEAR, F.InterpolationMode.BICUBIC])
+@pytest.mark.parametrize("flip", [False, True])
+def test_other_interpolations_are_torchvisions_own(interpolation, flip):
+    picture = noise(40, 50)
+    square = resized(pixels_of_tensor(picture), (2, 3, 30, 40), size=16, interpolation=interpolation, flip=flip)
+    found = tensor_of_pixels(square)
+    expected = F.resized_crop(picture, 2, 3, 30, 40, [16, 16], interpolation=interpolation)
+    apart = (found.int() - (F.hflip(expected) if flip else expected).int()).abs().max()
+    assert apart <= (1 if interpolation is F.InterpolationMode.BILINEAR else 0)
+
+
+# pixels ---------------------------------------------------------------------------------------------------------------
+
+
+def test_tensor_is_a_view_of_its_pixels():
+    pixels = np.array([[0x00030201, 0xFF060504]], np.uint32)
+    picture = tensor_of_pixels(pixels)
+    assert picture.tolist() == [[[1, 4]], [[2, 5]], [[3, 6]]]
+    pixels[0, 0] = 0x00090807
+    assert picture[:, 0, 0].tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 6)])
+def test_any_tensor_has_pixels(shape):
+    planes_first = noise(*shape)
+    channels_last = planes_first.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    part = torch.nn.functional.pad(planes_first, (2, 1, 1, 1))[:, 1:-1, 2:-1]
+    for picture in (planes_first, channels_last, part):
+        assert torch.equal(tensor_of_pixels(pixels_of_tensor(picture)), planes_first)
+
+
+def test_planes_leave_out_the_fourth_byte():
+    out = np.empty((3, 1, 2), np.uint8)
+    planes(np.array([[0xAA030201, 0xBB060504]], np.uint32), out)
+    assert out.tolist() == [[[1, 4]], [[2, 5]], [[3, 6]]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_picture_of_pillow_is_the_tensor_that_torchvision_makes(mode):
+    picture = Image.fromarray(noise(5, 6).permute(1, 2, 0).numpy()).convert(mode)
+    assert torch.equal(tensor_of_pixels(pixels_of_picture(picture)), F.pil_to_tensor(picture.convert("RGB")))
