@@ -215,8 +215,8 @@ DRIVER = textwrap.dedent(
     import os, signal, sys, time, random
     from pathlib import Path
     import mlimages
-    from mlimages.annotate import source
-    from mlimages.annotate import openimages
+    from mlimages.annotate.sources import source
+    from mlimages.annotate.sources.openimages import files as openimages
     source.UNIT_BYTES = openimages.BUCKET_BYTES = {unit}
     zoo = mlimages.Hierarchy([f"c{{i}}" for i in range(10)], [[], *[[i // 2] for i in range(9)]])
     listed, out = Path(sys.argv[1]), Path(sys.argv[2])

@@ -25,7 +25,7 @@ from mlimages.hierarchy.csr import CSR, Int32Array, Int64Array
 if TYPE_CHECKING:
     import pyarrow
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 TAXONOMY_FILE = DATA / "wordnet.parquet"
 PLURALS_FILE = DATA / "noun.exc"
 

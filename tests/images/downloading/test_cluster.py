@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 from hostile import HostileServer
-from test_download import MIXED, options, state, write_list
 
 from mlimages.images import download
+from tests.images.downloading.test_download import MIXED, options, state, write_list
 
 pytest.importorskip("ray")
 

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 from hostile import HostileServer, hostile_server
-from test_download import MIXED, options, start, state, wait_for, write_list
 
 from mlimages import Hierarchy
 from mlimages.errors import MlimagesError
@@ -11,6 +10,7 @@ from mlimages.images import download
 from mlimages.images.downloading.urls import read_urls
 from mlimages.images.packed.reading import read
 from mlimages.storage.manifest import verify_parts
+from tests.images.downloading.test_download import MIXED, options, start, state, wait_for, write_list
 
 
 def packed(**given):

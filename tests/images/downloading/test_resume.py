@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from hostile import HostileServer, hostile_server
-from test_download import MIXED, log_of, options, start, state, wait_for, write_list
 
 from mlimages.images import download
+from tests.images.downloading.test_download import MIXED, log_of, options, start, state, wait_for, write_list
 
 
 def test_download_killed_and_resumed_ends_as_if_undisturbed(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_pack_that_was_killed_ends_byte_identical(dataset: Dataset, tmp_path: Pa
     big.write_bytes(np.random.default_rng(0).bytes(6 << 20))  # eight shards
     pack(dataset.table, dataset.images, tmp_path / "whole", workers=1, **SMALL)
     script = (
-        "import sys, time; from mlimages.images import packer as p; make = p.write_shard\n"
+        "import sys, time; from mlimages.images.packed import packing as p; make = p.write_shard\n"
         "p.write_shard = lambda *a, **k: (time.sleep(0.2), make(*a, **k))[1]\n"
         "p.pack(*sys.argv[1:4], row_group_mib=1, shard_mib=1, workers=1, resume=True)"
     )

@@ -373,7 +373,7 @@ DRIVER = textwrap.dedent(
     import sys
     import mlimages
     from mlimages import Hierarchy
-    from mlimages.annotate import openimages, partition
+    from mlimages.annotate.sources.openimages import files as openimages, partition
 
     openimages.BUCKET_BYTES = 20_000
     write_run = partition.Partition._write_run

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from hostile import hostile_server
-from test_download import ROOT, environment, write_list
 
 from mlimages.cli import download_report
 from mlimages.cli.download_report import DownloadReport
 from mlimages.images import DownloadProgress
+from tests.images.downloading.test_download import ROOT, environment, write_list
 
 NOW = DownloadProgress(
     urls=17_000_000,
