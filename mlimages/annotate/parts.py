@@ -1,14 +1,13 @@
-"""One part of a table: read, augmented and written under a temporary name, by whichever worker."""
+"""Parts of an annotation table: labels read, augmented and written, by whichever worker."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,15 +15,13 @@ import pyarrow.parquet as pq
 from mlimages.annotate.labels.schema import table_metadata
 from mlimages.annotate.parquet.writer import TableWriter
 from mlimages.annotate.propagation.augment import Augmenter, Propagation
+from mlimages.annotate.propagation.rules import RULES_FILE, Rules
 from mlimages.annotate.sources.source import OnError, Report
-from mlimages.errors import JobError
 from mlimages.hierarchy import Hierarchy
-from mlimages.job.job import Made, Stopped, Task
+from mlimages.job.job import Job, Stage
+from mlimages.job.task import Made, Stopped, StopSignal, Task
 from mlimages.storage.files import file_hash, replacing
-from mlimages.storage.manifest import Part, encode_metadata, part_path
-
-if TYPE_CHECKING:
-    from mlimages.annotate.propagation.rules import Rules
+from mlimages.storage.manifest import CATEGORIES, Part, encode_metadata, part_path
 
 _COUNTS_KEY = b"mlimages.counts"
 
@@ -39,9 +36,32 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 
+class LabelTask(Task, Protocol):
+    """A task that yields labels."""
+
+    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
+        """The labels, as given or as a table has them; bad rows go to the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What is added to given labels.
+
+    Parameters
+    ----------
+    propagation : Propagation
+        What labels bring.
+    rules : Rules, optional
+        What co-occurrence adds.
+    """
+
+    propagation: Propagation
+    rules: Rules | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PartMaker:
-    """Makes parts: all that a worker needs besides its task.
+    """Makes parts of tasks; a :class:`~mlimages.job.task.Maker`.
 
     Parameters
     ----------
@@ -49,69 +69,45 @@ class PartMaker:
         The table's.
     hierarchy : Hierarchy
         The categories.
-    propagation : Propagation
-        What labels bring.
+    metadata : dict
+        The schema metadata of every part.
     on_error : {"raise", "quarantine"}
         What becomes of bad rows.
-    rules : Rules, optional
-        What co-occurrence adds.
-    stop : threading.Event, optional
-        Once set, work ends before the next batch.
+    additions : Additions, optional
+        What is added to the labels of the tasks; without, they are written as they are.
     """
 
     folder: Path
     hierarchy: Hierarchy
-    propagation: Propagation
-    on_error: OnError
-    rules: Rules | None = None
-    stop: threading.Event | None = field(default=None, compare=False)
+    metadata: dict[str, Any]
+    on_error: OnError = "raise"
+    additions: Additions | None = None
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What every part and the manifest say of the table."""
-        rules = None if self.rules is None else self.rules.metadata
-        return table_metadata(self.hierarchy, self.propagation.to_dict(), rules)
+    def worker(self, stop: StopSignal) -> Callable[[LabelTask], Made]:
+        """What makes the part of a task."""
+        if self.additions is None:
+            return partial(self._make, stop=stop, augmenter=None)
+        augmenter = Augmenter(self.hierarchy, self.additions.propagation, self.additions.rules)
+        return partial(self._make, stop=stop, augmenter=augmenter)
 
-    def augmenter(self) -> Augmenter:
-        """What :meth:`make` needs; one serves all threads of a process."""
-        return Augmenter(self.hierarchy, self.propagation, self.rules)
-
-    def make(self, task: Task, augmenter: Augmenter) -> Made:
-        """Make one part.
-
-        Raises
-        ------
-        JobError
-            Where the disk is full.
-        FormatError
-            For a bad row, where these end the job.
-        Stopped
-            Once told to stop.
-        """
+    def _make(self, task: LabelTask, *, stop: StopSignal, augmenter: Augmenter | None) -> Made:
         path = part_path(self.folder, task.index)
         report = Report(self.on_error)
-        metadata = encode_metadata(self.metadata)
-        try:
-            with replacing(path) as file:
-                writer = TableWriter(file, categories=len(self.hierarchy), metadata=metadata)
-                for batch in task.batches(report):
-                    if self.stop is not None and self.stop.is_set():
-                        raise Stopped
+        with replacing(path) as file:
+            writer = TableWriter(file, categories=len(self.hierarchy), metadata=encode_metadata(self.metadata))
+            for batch in task.batches(report):
+                if stop.is_set():
+                    raise Stopped
+                if augmenter is not None:
                     augmented = augmenter.apply(batch)
                     report.counts.update(augmented.counts)
-                    writer.write(augmented.batch)
-                report.counts["quarantined"] += len(report.bad)
-                if report.bad:  # before the part takes its name: a part without its bad rows would hide them
-                    _write_quarantine(quarantine_path(self.folder, task.index), report)
-                counts = {name: count for name, count in sorted(report.counts.items()) if count}
-                written = writer.close({_COUNTS_KEY: json.dumps(counts).encode()})
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise JobError(
-                    f"{path}: {os.strerror(error.errno).lower()}: free some, then run again with --resume; finished "
-                    "parts are kept"
-                ) from error
-            raise
+                    batch = augmented.batch
+                writer.write(batch)
+            report.counts["quarantined"] += len(report.bad)
+            if report.bad:  # before the part takes its name: a part without its bad rows would hide them
+                _write_quarantine(quarantine_path(self.folder, task.index), report)
+            counts = {name: count for name, count in sorted(report.counts.items()) if count}
+            written = writer.close({_COUNTS_KEY: json.dumps(counts).encode()})
         return Made(Part(path.name, written.rows, written.bytes, written.xxh3_128), counts, task.size)
 
     def finished(self, task: Task) -> Made | None:
@@ -123,6 +119,53 @@ class PartMaker:
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
             return None
         return Made(Part(path.name, metadata.num_rows, path.stat().st_size, file_hash(path)), counts, task.size)
+
+
+def table_job(
+    folder: Path,
+    hierarchy: Hierarchy,
+    made_with: Additions,
+    *,
+    options: Mapping[str, Any],
+    inputs: Sequence[Path],
+    add: bool,
+    on_error: OnError = "raise",
+    stage: Stage | None = None,
+    beside: Callable[[Path], None] | None = None,
+) -> Job:
+    """The job of writing an annotation table.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The table's, new or empty.
+    hierarchy : Hierarchy
+        The categories.
+    made_with : Additions
+        What was added to given labels, for the metadata of the table.
+    options, inputs, stage
+        As those of :class:`~mlimages.job.job.Job`.
+    add : bool
+        Whether it is yet to be added to the labels of the tasks; otherwise they are written as they are.
+    on_error : {"raise", "quarantine"}
+        What becomes of bad rows.
+    beside : callable, optional
+        Writes more beside the parts.
+    """
+    rules = made_with.rules
+
+    def write_beside(folder: Path) -> None:
+        with replacing(folder / CATEGORIES) as file:
+            hierarchy.to_parquet(file.name)
+        if rules is not None:
+            with replacing(folder / RULES_FILE) as file:
+                file.write(rules.text.encode())
+        if beside is not None:
+            beside(folder)
+
+    metadata = table_metadata(hierarchy, made_with.propagation.to_dict(), None if rules is None else rules.metadata)
+    maker = PartMaker(folder, hierarchy, metadata, on_error, made_with if add else None)
+    return Job(maker=maker, metadata=metadata, options=dict(options), inputs=inputs, stage=stage, beside=write_beside)
 
 
 def quarantine_path(folder: Path, index: int) -> Path:

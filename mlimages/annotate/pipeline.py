@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlimages.annotate.labels.columns import GivenLabels
-from mlimages.annotate.parts import PartMaker
+from mlimages.annotate.parts import Additions, table_job
 from mlimages.annotate.propagation.augment import Augmenter, Propagation
 from mlimages.annotate.propagation.rules import RuleConfidence, Rules
 from mlimages.annotate.sources.imagelist import ImageList
@@ -24,17 +24,16 @@ from mlimages.annotate.sources.openimages.files import OpenImages
 from mlimages.annotate.sources.openimages.notes import REMOVED_LABELS
 from mlimages.annotate.sources.source import BadRow, OnError, Report, Source, Unit
 from mlimages.annotate.tables.annotations import AnnotationTable
-from mlimages.errors import FormatError, MlimagesError
+from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
-from mlimages.job.job import Engine, Job, Made, Progress, Task
-from mlimages.job.local import run_in_threads
+from mlimages.job.job import SCRATCH, Progress
+from mlimages.job.local import cores
+from mlimages.job.task import Task
 from mlimages.kernels import load_kernels
 from mlimages.storage.batches import BATCH_ROWS, PART_ROWS
+from mlimages.storage.files import replacing
 
 Format = Literal["list", "imagenet", "open-images"]
-
-#: Folder within that of the table where rows are sorted; gone once the table is done.
-_SCRATCH = "scratch"
 
 
 def annotate(
@@ -131,24 +130,26 @@ def annotate(
         "mlimages.annotate.propagation.augmentkernels",
         "mlimages.annotate.parquet.writerkernels",
     )
-    maker = PartMaker(Path(out), hierarchy, propagation, on_error, compiled)
-    workers = workers or len(os.sched_getaffinity(0))
-    run = _engine(engine)
+    folder = Path(out)
+    describe = partial(table_job, folder, hierarchy, Additions(propagation, compiled), add=True, on_error=on_error)
     if in_memory:
         if resume or engine != "local":
             raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
-        job = Job(maker, [], {"format": "memory", "on_error": on_error})
+        job = describe(options={"format": "memory", "on_error": on_error}, inputs=[])
         tasks: Iterable[Task] = _batch_tasks(memory_batches(source), len(hierarchy))
     else:
         reader = open_source(source, hierarchy, format, **options)
         state = reader.state if isinstance(reader, ImageNetTree) else {}
-        job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options), **state})
+        stage = beside = None
         if isinstance(reader, OpenImages):
-            run = _after_partition(reader, run, progress)
-            reader = reader.buckets(maker.folder / _SCRATCH)
+            stage, beside = partial(_sort_rows, reader, on_error), _keep_removed_labels
+        stated = {"format": format, "on_error": on_error, **_plain(options), **state}
+        job = describe(options=stated, inputs=reader.inputs, stage=stage, beside=beside)
+        if isinstance(reader, OpenImages):
+            reader = reader.buckets(folder / SCRATCH)
         tasks = [UnitTask(unit, reader) for unit in reader.units()]
-    job.run(tasks, engine=run, workers=workers, resume=resume, progress=progress)
-    return AnnotationTable.open(maker.folder)
+    job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
+    return AnnotationTable.open(folder)
 
 
 def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) -> Source | OpenImages:  # noqa: A002
@@ -183,16 +184,6 @@ def _check_options(format: str, options: dict[str, Any], known: tuple[str, ...])
     for name in options:
         if name not in known:
             raise MlimagesError(f"{name}: no option of the format {format}, which has {', '.join(known)}")
-
-
-def _engine(name: str) -> Engine:
-    if name == "local":
-        return run_in_threads
-    if name == "ray":
-        from mlimages.job.ray import run_on_ray
-
-        return run_on_ray
-    raise MlimagesError(f"unknown engine {name!r}: expected local or ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,37 +249,28 @@ def _read(source: Source | OpenImages) -> Iterator[pa.RecordBatch]:
     report = Report("raise")
     with TemporaryDirectory(prefix="mlimages-") as folder:
         if isinstance(source, OpenImages):
-            scratch = Path(folder) / _SCRATCH
-            source.partition(scratch, on_error="raise", workers=len(os.sched_getaffinity(0)))
+            scratch = Path(folder) / SCRATCH
+            source.partition(scratch, on_error="raise", workers=cores())
             source = source.buckets(scratch)
         for unit in source.units():
             yield from source.read(unit, report)
 
 
-def _after_partition(source: OpenImages, engine: Engine, progress: Callable[[Progress], None] | None) -> Engine:
-    """The engine, but that the rows are partitioned before it begins; what that leaves is removed at the end.
-
-    After a bad row there is nothing to resume, so then too; otherwise an interrupted job goes on with it.
-    """
+def _sort_rows(
+    source: OpenImages, on_error: OnError, scratch: Path, /, *, workers: int, progress: Callable[[Progress], None]
+) -> None:
+    """Bring the rows of each image together; a :class:`~mlimages.job.job.Stage`."""
 
     def show(done: int, total: int) -> None:
-        if progress is not None:
-            progress(Progress(0, 0, done, total, 0, stage="sorting rows by image"))
+        progress(Progress(0, 0, done, total, 0, stage="sorting rows by image"))
 
-    def run(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterator[Made]:
-        scratch = maker.folder / _SCRATCH
-        waiting = list(tasks)
-        try:
-            if waiting:
-                source.partition(scratch, on_error=maker.on_error, workers=workers, progress=show)
-                yield from engine(maker, waiting, workers)
-        except FormatError:
-            shutil.rmtree(scratch)
-            (maker.folder / REMOVED_LABELS).unlink(missing_ok=True)
-            raise
-        shutil.rmtree(scratch, ignore_errors=True)
+    source.partition(scratch, on_error=on_error, workers=workers, progress=show)
 
-    return run
+
+def _keep_removed_labels(folder: Path) -> None:
+    """Keep the list of removed labels, which lies in the scratch folder that is about to go."""
+    with replacing(folder / REMOVED_LABELS) as file:
+        file.write((folder / SCRATCH / REMOVED_LABELS).read_bytes())
 
 
 def _in_memory(source: Any, augmenter: Augmenter) -> Any:

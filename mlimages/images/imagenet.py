@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mlimages.errors import FormatError, MlimagesError
-from mlimages.job.workers import in_order
+from mlimages.job.local import in_order
 from mlimages.storage.files import replacing
 
 _ID = re.compile(r"(n\d{8})_\d+")

@@ -1,15 +1,82 @@
-"""The folder that a job fills: new, or that of an earlier run of the same job."""
+"""The folder that a job fills: new, or that of an earlier run of the same job; held by one process at a time."""
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlimages.errors import JobError
 from mlimages.storage.manifest import JOB, MANIFEST, Manifest
 
+_LOCK = ".lock"
 
-def begin_job(folder: Path, job: Manifest, *, resume: bool) -> bool:
-    """Prepare a folder, and note in it what is to be made.
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder, which is made where it is missing.
+
+    Raises
+    ------
+    JobError
+        Where another process holds it.
+    """
+    import filelock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _LOCK
+    try:
+        with filelock.FileLock(path, timeout=0):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # still held: whoever waited for it finds the folder as it is now
+    except filelock.Timeout:
+        raise JobError(f"{folder}: another process is writing here: wait for it, or choose another folder") from None
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk into one that says what to do.
+
+    Raises
+    ------
+    JobError
+        Where the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise JobError(
+            f"{error.filename or folder}: {os.strerror(error.errno).lower()}: free some, then run again with --resume; "
+            "finished parts are kept"
+        ) from error
+
+
+def check_free(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds something else than an unfinished job or a finished one that may be resumed.
+
+    Raises
+    ------
+    JobError
+        Saying what is in the way.
+    """
+    if (folder / MANIFEST).is_file():
+        if not resume:
+            raise JobError(f"{folder}: already holds a table: choose another folder, or remove this one")
+    elif (folder / JOB).is_file():
+        if not resume:
+            raise JobError(f"{folder}: holds an unfinished job: continue it with --resume, or remove the folder")
+    elif folder.exists() and (not folder.is_dir() or any(each.name != _LOCK for each in folder.iterdir())):
+        raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
+
+
+def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
+    """Note in a folder what is to be made, or check that it was begun for the same; remove half-made files.
 
     Parameters
     ----------
@@ -30,20 +97,16 @@ def begin_job(folder: Path, job: Manifest, *, resume: bool) -> bool:
     JobError
         Where the folder holds something else, or what is resumed was begun with something else.
     """
+    check_free(folder, resume=resume)
     if (folder / MANIFEST).is_file():
-        if not resume:
-            raise JobError(f"{folder}: already holds a table: choose another folder, or remove this one")
         _check_same(folder, Manifest.load(folder / MANIFEST), job)
         (folder / JOB).unlink(missing_ok=True)
         return False
     if (folder / JOB).is_file():
-        if not resume:
-            raise JobError(f"{folder}: holds an unfinished job: continue it with --resume, or remove the folder")
         _check_same(folder, Manifest.load(folder / JOB), job)
+        for half in [*folder.glob("*.tmp"), *folder.glob("quarantine/*.tmp")]:
+            half.unlink()
         return True
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
-    folder.mkdir(parents=True, exist_ok=True)
     job.write(folder / JOB)
     return True
 

@@ -1,28 +1,26 @@
-"""A job: tasks into the parts of a table, resumable, with the same bytes whatever the number of workers."""
+"""A job: tasks into the parts of a folder, resumable, with the same bytes whatever the number of workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import pyarrow as pa
-
-if TYPE_CHECKING:
-    from mlimages.annotate.parts import PartMaker
-    from mlimages.annotate.sources.source import Report
-
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 from mlimages.errors import FormatError, JobError, LabelError
-from mlimages.job.folder import begin_job
-from mlimages.storage.files import file_hash, replacing
-from mlimages.storage.manifest import CATEGORIES, JOB, MANIFEST, Input, Manifest, Part
+from mlimages.job import folder as job_folder
+from mlimages.job.engines import engine_named
+from mlimages.job.local import checked_workers
+from mlimages.job.task import Engine, Made, Maker
+from mlimages.storage.files import file_hash
+from mlimages.storage.manifest import JOB, MANIFEST, Input, Manifest
+
+#: Folder within that of the job for files that only its first stage needs; gone once the job is done.
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Progress:
     rows : int
         Rows written.
     stage : str
-        What goes before the parts, where something does.
+        The name of the stage before the parts, where there is one and it is not done.
     """
 
     parts: int
@@ -49,88 +47,170 @@ class Progress:
     stage: str = ""
 
 
-class Task(Protocol):
-    """What becomes one part; picklable where it is to run elsewhere."""
-
-    @property
-    def index(self) -> int:
-        """Number of the part."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of input, for progress; 0 where that is not known."""
-
-    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
-        """The given labels."""
+Report = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A finished part, what was counted in it, and the bytes of its input."""
+class Stage(Protocol):
+    """What has to be done before the first task: files that the tasks read, in a scratch folder; resumable itself."""
 
-    part: Part
-    counts: dict[str, int]
-    size: int
+    def __call__(self, scratch: Path, /, *, workers: int, progress: Report) -> None:
+        """Fill the folder `scratch`; what an interrupted run left there is used again."""
 
 
-class Stopped(Exception):  # noqa: N818  (not an error: the job was told to stop)
-    """The job was stopped between two batches."""
+def _nothing(_: Any) -> None: ...
 
 
-#: Runs tasks, yields what it made in any order; raises the error of the first task, by number, that failed.
-Engine = Callable[[Any, Iterable[Task], int], Iterator[Made]]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A table to be made.
+    """A folder of parts to be made, each from a task, with a manifest that is written last.
+
+    A job knows nothing of what parts hold: `maker` does.
 
     Parameters
     ----------
-    maker : PartMaker
-        Makes the parts.
-    inputs : list of pathlib.Path
-        The files that are read, for the manifest; empty where the input is no file.
+    maker : Maker
+        Makes the parts in its folder.
+    metadata : dict
+        What the manifest says of the table.
     options : dict
-        How they are read, for the manifest. A resumed job must have the same.
+        How the input is read, for the manifest. A resumed job must have the same, and the same metadata.
+    inputs : sequence of pathlib.Path
+        The files that are read, for the manifest; empty where the input is no file.
+    stage : Stage, optional
+        What goes before the tasks.
+    beside : callable
+        Writes what belongs beside the parts into the folder, once these are made and before the manifest.
+    counts : dict of str to int
+        For the manifest, beside those of the parts.
+    pattern : str
+        Names of the parts.
+    processes : bool
+        Whether the local engine works in processes instead of threads.
     """
 
-    maker: PartMaker
-    inputs: list[Path]
+    maker: Maker[Any]
+    metadata: dict[str, Any]
     options: dict[str, Any]
+    inputs: Sequence[Path] = ()
+    stage: Stage | None = None
+    beside: Callable[[Path], None] = _nothing
+    counts: dict[str, int] = field(default_factory=dict)
+    pattern: str = "part-*.parquet"
+    processes: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts are made."""
+        return self.maker.folder
 
     def run(
         self,
-        tasks: Iterable[Task],
+        tasks: Iterable[Any],
         *,
-        engine: Engine,
-        workers: int,
+        engine: str | Engine = "local",
+        workers: int | None = None,
         resume: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Report | None = None,
     ) -> Manifest:
-        """Make the table.
+        """Make the parts that are not there yet, and the manifest.
+
+        Parameters
+        ----------
+        tasks : iterable of Task
+            Drawn as workers get free.
+        engine : {"local", "ray"} or Engine
+            Where the work is done.
+        workers : int, optional
+            Tasks at a time; as many as there are cores by default.
+        resume : bool
+            Go on where an interrupted job stopped.
+        progress : callable, optional
+            Called after every part.
 
         Raises
         ------
         JobError
-            Where the folder is not empty, the input or the options changed since the job was begun, or the disk is
-            full.
+            Where the folder is not empty or in use, the input or the options changed since the job was begun, or the
+            disk is full.
         FormatError, LabelError
-            For a bad row, where these end the job; what the job had made is removed.
+            For a bad row, where these end the job; what the job made is then removed.
         """
-        if not self._begin(resume=resume):
-            return Manifest.read(self.maker.folder)
-        done: dict[str, Made] = {}
-        total = len(tasks) if isinstance(tasks, list) else 0
-        all_bytes = sum(task.size for task in tasks) if isinstance(tasks, list) else 0
+        run = engine_named(engine, processes=self.processes) if isinstance(engine, str) else engine
+        workers = checked_workers(workers)
+        job_folder.check_free(self.folder, resume=resume)
+        if (self.folder / MANIFEST).is_file() and not (self.folder / JOB).is_file():  # another process may read it
+            job_folder.begin(self.folder, self._manifest(), resume=resume)
+            return Manifest.read(self.folder)
+        with job_folder.full_disk_told(self.folder), job_folder.held(self.folder):
+            if not self.begin(resume=resume):
+                return Manifest.read(self.folder)
+            with ThreadPoolExecutor(1) as hasher:  # beside the parts: the pages it reads are those that they need
+                hashes = [hasher.submit(file_hash, path) for path in self.inputs]
+                try:
+                    made = self._make(tasks, run, workers, resume=resume, progress=progress or _nothing)
+                except BaseException as error:
+                    for each in hashes:  # not when all went well: of many files some may still be waiting
+                        each.cancel()
+                    if isinstance(error, FormatError | LabelError):
+                        self._remove()
+                    raise
+                return self.finish(made, [each.result() for each in hashes])
+
+    # The steps --------------------------------------------------------------------------------------------------------
+
+    def begin(self, *, resume: bool) -> bool:
+        """Prepare the folder; return whether there is anything left to do.
+
+        Raises
+        ------
+        JobError
+            As :meth:`run`.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return job_folder.begin(self.folder, self._manifest(), resume=resume)
+
+    def finish(self, made: Iterable[Made], hashes: Sequence[str] | None = None) -> Manifest:
+        """Write what belongs beside the parts and, last of all, the manifest; remove what only the job needs.
+
+        Raises
+        ------
+        JobError
+            Where an input changed since the job was begun.
+        """
+        hashes = [file_hash(path) for path in self.inputs] if hashes is None else hashes
+        inputs = [Input.of(path, xxh3_128=each) for path, each in zip(self.inputs, hashes, strict=True)]
+        for before, after in zip(Manifest.load(self.folder / JOB).inputs, inputs, strict=True):
+            if (before.bytes, before.modified) != (after.bytes, after.modified):
+                raise JobError(f"{after.path}: changed while it was read: remove {self.folder} and start again")
+        counts = Counter(self.counts)
+        for each in made:
+            counts.update(each.counts)
+        self.beside(self.folder)
+        parts = [each.part for each in sorted(made, key=lambda each: (len(each.part.file), each.part.file))]
+        manifest = replace(self._manifest(), inputs=inputs, parts=parts, counts=dict(counts))
+        manifest.write(self.folder / MANIFEST)
+        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
+        (self.folder / JOB).unlink()
+        return manifest
+
+    def _manifest(self) -> Manifest:
+        return Manifest(self.metadata, self.options, [Input.of(path) for path in self.inputs])
+
+    def _make(self, tasks: Iterable[Any], run: Engine, workers: int, *, resume: bool, progress: Report) -> list[Made]:
+        """All parts, those of an earlier run among them."""
+        done: list[Made] = []
+        known = isinstance(tasks, Sequence)
+        total = len(tasks) if known else 0  # type: ignore[arg-type]
+        all_bytes = sum(task.size for task in tasks) if known else 0
+        rows = read = 0
 
         def note(made: Made) -> None:
-            done[made.part.file] = made
-            if progress is not None:
-                rows, read = sum(each.part.rows for each in done.values()), sum(each.size for each in done.values())
-                progress(Progress(len(done), total, read, all_bytes, rows))
+            nonlocal rows, read
+            done.append(made)
+            rows, read = rows + made.part.rows, read + made.size
+            progress(Progress(len(done), total, read, all_bytes, rows))
 
-        def unfinished() -> Iterator[Task]:
+        def unfinished() -> Iterator[Any]:
             for task in tasks:
                 made = self.maker.finished(task) if resume else None
                 if made is None:
@@ -138,58 +218,21 @@ class Job:
                 else:
                     note(made)
 
-        with ThreadPoolExecutor(1) as hasher:  # beside the parts: the pages it reads are those that they need
-            hashes = [hasher.submit(file_hash, path) for path in self.inputs]
-            try:
-                for made in engine(self.maker, unfinished(), workers):
-                    note(made)
-            except BaseException as error:
-                for each in hashes:  # not when all went well: of many files some may still be waiting
-                    each.cancel()
-                if isinstance(error, FormatError | LabelError):
-                    self._remove()
-                raise
-            inputs = [Input.of(path, xxh3_128=each.result()) for path, each in zip(self.inputs, hashes, strict=True)]
-        return self._finish([done[name] for name in sorted(done, key=lambda name: (len(name), name))], inputs)
-
-    def _manifest(self, inputs: list[Input]) -> Manifest:
-        return Manifest(self.maker.metadata, self.options, inputs)
-
-    def _begin(self, *, resume: bool) -> bool:
-        """Prepare the folder; return whether there is anything left to do."""
-        folder = self.maker.folder
-        left = begin_job(folder, self._manifest([Input.of(path) for path in self.inputs]), resume=resume)
-        for half in [*folder.glob("*.tmp"), *folder.glob("quarantine/*.tmp")]:
-            half.unlink()
-        return left
-
-    def _finish(self, made: list[Made], inputs: list[Input]) -> Manifest:
-        """Write the categories and, last of all, the manifest; remove what only an unfinished job needs."""
-        folder = self.maker.folder
-        begun = Manifest.load(folder / JOB)
-        for before, after in zip(begun.inputs, inputs, strict=True):
-            if (before.bytes, before.modified) != (after.bytes, after.modified):
-                raise JobError(f"{after.path}: changed while it was read: remove {folder} and start again")
-        with replacing(folder / CATEGORIES) as file:
-            self.maker.hierarchy.to_parquet(file.name)
-        if self.maker.rules is not None:
-            with replacing(folder / "rules.csv") as file:
-                file.write(self.maker.rules.text.encode())
-        counts: Counter[str] = Counter()
-        for each in made:
-            counts.update(each.counts)
-        manifest = replace(self._manifest(inputs), parts=[each.part for each in made], counts=dict(counts))
-        manifest.write(folder / MANIFEST)
-        (folder / JOB).unlink()
-        return manifest
+        waiting: Iterable[Any] = unfinished()
+        if self.stage is not None:
+            waiting = list(waiting)
+            if waiting:
+                self.stage(self.folder / SCRATCH, workers=workers, progress=progress)
+        for made in run(self.maker, waiting, workers):
+            note(made)
+        return done
 
     def _remove(self) -> None:
         """Take back what the job made: after a bad row the input will change, so there is nothing to resume."""
-        folder = self.maker.folder
-        for pattern in ("part-*.parquet", "quarantine/part-*.parquet", JOB):
-            for path in folder.glob(pattern):
+        for pattern in (self.pattern, f"quarantine/{self.pattern}", JOB, ".lock"):
+            for path in self.folder.glob(pattern):
                 path.unlink()
-        with suppress(OSError):
-            (folder / "quarantine").rmdir()
-        with suppress(OSError):
-            folder.rmdir()
+        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
+        for folder in (self.folder / "quarantine", self.folder):
+            with suppress(OSError):
+                folder.rmdir()

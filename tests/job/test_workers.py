@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from mlimages.errors import MlimagesError
-from mlimages.job.workers import in_order
+from mlimages.job.local import in_order
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(1, False), (2, False), (3, True)])
@@ -47,7 +47,7 @@ def test_worker_that_is_killed_ends_the_job() -> None:
 def test_parent_that_is_killed_leaves_no_worker() -> None:
     script = (
         "import os, time\n"
-        "from mlimages.job.workers import in_order\n"
+        "from mlimages.job.local import in_order\n"
         "print(*in_order(os.getenv, ['HOME'], workers=2), flush=True)\n"  # the workers of a job that ended are gone
         "for pid in in_order(eval, ['__import__(\"os\").getpid()', '__import__(\"time\").sleep(60)'], workers=2):\n"
         "    print(pid, flush=True)\n"

@@ -12,37 +12,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.parts import PartMaker
-from mlimages.annotate.propagation.augment import Augmented, Augmenter, Propagation
+from mlimages.annotate.parts import Additions, table_job
+from mlimages.annotate.propagation.augment import Propagation
 from mlimages.annotate.propagation.rules import Rules
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable
-from mlimages.errors import MlimagesError
-from mlimages.job.job import Job, Made, Progress, Task
-from mlimages.job.local import run_in_threads
+from mlimages.job.engines import EngineName
+from mlimages.job.job import Progress
+from mlimages.job.task import Task
 from mlimages.storage.batches import PART_ROWS, rebatched
 from mlimages.storage.manifest import MANIFEST
-
-
-class _AsIs(Augmenter):
-    """Leaves batches as they are: what is in a table was propagated when it was made."""
-
-    def __init__(self) -> None:
-        pass
-
-    def apply(self, batch: pa.RecordBatch) -> Augmented:
-        return Augmented(batch, 0)
-
-
-_AS_IS = _AsIs()
-
-
-@dataclass(frozen=True, slots=True)
-class _CopyingPartMaker(PartMaker):
-    """Makes parts of what tasks bring, without propagating again."""
-
-    def make(self, task: Task, augmenter: Augmenter) -> Made:  # noqa: ARG002  (the one that would propagate)
-        return PartMaker.make(self, task, _AS_IS)
 
 
 def derive(
@@ -52,6 +31,7 @@ def derive(
     *,
     operation: str,
     options: Mapping[str, Any],
+    engine: EngineName = "local",
     workers: int | None,
     resume: bool,
     progress: Callable[[Progress], None] | None,
@@ -71,19 +51,21 @@ def derive(
         Its name, for the manifest.
     options : mapping
         Its options, for the manifest; a resumed job must have the same.
-    workers, resume, progress
+    engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`.
     """
-    if workers is not None and workers < 1:
-        raise MlimagesError(f"workers={workers}: expected at least 1")
     first = tables[0]
     propagation = Propagation(**first.manifest.metadata["propagation"])
-    maker = _CopyingPartMaker(Path(out), first.hierarchy, propagation, "raise", _common_rules(tables))
-    inputs = [table.folder / MANIFEST for table in tables]
-    job = Job(maker, inputs, {"format": "table", "operation": operation, **options})
-    workers = workers or len(os.sched_getaffinity(0))
-    job.run(tasks, engine=run_in_threads, workers=workers, resume=resume, progress=progress)
-    return AnnotationTable.open(maker.folder)
+    job = table_job(
+        Path(out),
+        first.hierarchy,
+        Additions(propagation, _common_rules(tables)),
+        options={"format": "table", "operation": operation, **options},
+        inputs=[table.folder / MANIFEST for table in tables],
+        add=False,
+    )
+    job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
+    return AnnotationTable.open(job.folder)
 
 
 def _common_rules(tables: Sequence[AnnotationTable]) -> Rules | None:
@@ -109,8 +91,8 @@ class RowsTask:
         Where they come from.
     parts : range
         Its parts.
-    keep : bool array [rows of the table]
-        The chosen rows.
+    keep : bool array [rows of the parts]
+        Which of their rows.
     """
 
     index: int
@@ -131,13 +113,15 @@ class RowsTask:
             yield batch
 
     def _chosen(self) -> Iterator[pa.RecordBatch]:
-        starts = part_starts(self.table)
+        first = 0
         for part in self.parts:
-            at, stop = int(starts[part]), int(starts[part + 1])
-            if not self.keep[at:stop].any():
+            keep = self.keep[first : first + self.table.manifest.parts[part].rows]
+            first += len(keep)
+            if not keep.any():
                 continue
+            at = 0
             for batch in self.table.part_batches(part):
-                yield batch.filter(pa.array(self.keep[at : at + batch.num_rows]))
+                yield batch.filter(pa.array(keep[at : at + batch.num_rows]))
                 at += batch.num_rows
 
 
@@ -153,4 +137,7 @@ def rows_tasks(table: AnnotationTable, keep: NDArray[np.bool_]) -> list[RowsTask
             first, rows = part, 0
         rows += chosen
     groups.append(range(first, len(starts) - 1))
-    return [RowsTask(index, table, parts, keep) for index, parts in enumerate(groups)]
+    return [
+        RowsTask(index, table, parts, keep[starts[parts.start] : starts[parts.stop]])
+        for index, parts in enumerate(groups)
+    ]

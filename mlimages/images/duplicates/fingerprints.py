@@ -17,10 +17,12 @@ import xxhash
 
 from mlimages.errors import MlimagesError, import_extra
 from mlimages.images.packed.reading import PackedImages, read
+from mlimages.images.packed.shards import ShardMaker, ShardTask
 from mlimages.images.packed.writing import packed_metadata
 from mlimages.images.picture import PictureError, decode
-from mlimages.job.job import Progress
-from mlimages.job.shardjob import ShardJob, ShardTask
+from mlimages.job.engines import EngineName
+from mlimages.job.job import Job, Progress
+from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
 
@@ -84,6 +86,7 @@ def fingerprint_images(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -96,6 +99,8 @@ def fingerprint_images(
         A folder, searched with its subfolders for files that end in one of :data:`SUFFIXES`; or packed images.
     out : path-like
         A new or empty folder.
+    engine : {"local", "ray"}
+        Where the work is done.
     workers : int, optional
         Processes; as many as cores by default. The parts do not depend on it.
     resume : bool
@@ -119,22 +124,15 @@ def fingerprint_images(
         )
     metadata = {**packed_metadata(), "content": "image fingerprints"}
     options = {"source": os.fspath(folder), "images": tasks.images, "names_xxh3": tasks.names_hash}
-    job = ShardJob(target, metadata, options, [folder / MANIFEST] if packed is not None else [])
-
-    def finish(manifest: Manifest) -> Manifest:
-        manifest.write(target / MANIFEST)
-        return manifest
-
-    return job.run(
-        partial(_fingerprint_part, source=folder if packed is None else packed, out=target, metadata=metadata),
-        tasks,
-        path_of=_part_name,
-        rows_of=_part_rows,
-        finish=finish,
-        workers=workers,
-        resume=resume,
-        progress=progress,
+    make = partial(_fingerprint_part, source=folder if packed is None else packed, out=target, metadata=metadata)
+    job = Job(
+        maker=ShardMaker(folder=target, make=make),
+        metadata=metadata,
+        options=options,
+        inputs=[folder / MANIFEST] if packed is not None else [],
+        processes=True,
     )
+    return job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
 
 
 def image_names(folder: Path) -> Iterator[str]:
@@ -221,9 +219,11 @@ def _names_array(names: list[str]) -> pa.Array:
         raise MlimagesError(f"found the file name {error.object!r}, expected UTF-8: rename it") from None
 
 
-def _fingerprint_part(task: ShardTask, *, source: Path | PackedImages, out: Path, metadata: dict[str, Any]) -> Part:
+def _fingerprint_part(
+    task: ShardTask, stop: StopSignal, *, source: Path | PackedImages, out: Path, metadata: dict[str, Any]
+) -> Made:
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    for name, load in _pictures(task, source):
+    for name, load in until_stopped(_pictures(task, source), stop):
         found: Fingerprint | None = None
         error: str | None = None
         try:
@@ -238,7 +238,7 @@ def _fingerprint_part(task: ShardTask, *, source: Path | PackedImages, out: Path
     path = part_path(out, task.index)
     with replacing(path) as file:
         pq.write_table(pa.Table.from_pydict(columns, schema=schema), file, compression="zstd")
-    return Part(path.name, len(columns["image"]), path.stat().st_size, file_hash(path))
+    return Made(Part(path.name, len(columns["image"]), path.stat().st_size, file_hash(path)))
 
 
 def _pictures(task: ShardTask, source: Path | PackedImages) -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -250,11 +250,3 @@ def _pictures(task: ShardTask, source: Path | PackedImages) -> Iterator[tuple[st
     else:
         for row in source.rows(task.start, task.stop):
             yield row.name, partial(bytes, row.image)
-
-
-def _part_name(index: int) -> str:
-    return part_path(Path(), index).name
-
-
-def _part_rows(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows)

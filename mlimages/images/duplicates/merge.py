@@ -21,8 +21,10 @@ from mlimages.hierarchy import Hierarchy
 from mlimages.images.duplicates.groups import GROUPS
 from mlimages.images.duplicates.groups import SCHEMA as GROUPS_SCHEMA
 from mlimages.images.packed.reading import PackedImages, read
-from mlimages.images.packed.writing import PACKED, Row, finish_packed, packed_schema, write_shard
-from mlimages.job.shardjob import ShardJob, ShardTask
+from mlimages.images.packed.shards import ShardMaker, ShardTask
+from mlimages.images.packed.writing import PACKED, Row, packed_schema, write_categories, write_shard
+from mlimages.job.job import Job
+from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
@@ -95,28 +97,26 @@ def merge_duplicates(
     tasks = source.tasks()
     options = {"merged": os.fspath(table), "groups": os.fspath(path)}
     inputs = [source.folder / MANIFEST, path]
-    job = ShardJob(folder, source.manifest.metadata, options, inputs)
-    counts = {"duplicates_dropped": len(merge.dropped), "groups_merged": len(merge.kept)}
 
-    def make(task: ShardTask) -> Part:
-        return source.write(part_path(folder, task.index), merge.batches(source.batches(task.index), task.start))
+    def make(task: ShardTask, stop: StopSignal) -> Made:
+        batches = merge.batches(source.batches(task.index), task.start)
+        return Made(source.write(part_path(folder, task.index), until_stopped(batches, stop)), size=task.size)
 
-    def finish(manifest: Manifest) -> Manifest:
+    def write_beside(folder: Path) -> None:
+        write_categories(folder, source.hierarchy)
         with replacing(folder / DROPPED) as file:
             pq.write_table(_dropped_table(found, merge), file, compression="zstd")
-        done = Manifest(manifest.metadata, manifest.options, manifest.inputs, manifest.parts, counts)
-        return finish_packed(folder, done, source.hierarchy)
 
-    done = job.run(
-        make,
-        tasks,
-        path_of=lambda index: part_path(Path(), index).name,
-        rows_of=lambda part: int(pq.read_metadata(part).num_rows),
-        finish=finish,
-        workers=1,  # the labels of the groups are in memory here, and copying is no work for many
-        resume=resume,
-        progress=None,
+    job = Job(
+        maker=ShardMaker(folder=folder, make=make),
+        metadata=source.manifest.metadata,
+        options=options,
+        inputs=inputs,
+        beside=write_beside,
+        counts={"duplicates_dropped": len(merge.dropped), "groups_merged": len(merge.kept)},
     )
+    # the labels of the groups are in memory here, and copying is no work for many
+    done = job.run(tasks, workers=1, resume=resume)
     return Merged(source.manifest.rows, done.rows, len(merge.kept))
 
 

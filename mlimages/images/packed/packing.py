@@ -10,26 +10,27 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import JobError, MlimagesError, TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.packed.reading import PackedImages, read
+from mlimages.images.packed.shards import ShardMaker, ShardTask, plan
 from mlimages.images.packed.writing import (
     PACKED,
     ROW_GROUP_MIB,
     SHARD_MIB,
     Row,
-    finish_packed,
     packed_schema,
+    write_categories,
     write_shard,
 )
-from mlimages.job.job import Progress
-from mlimages.job.shardjob import ShardJob, ShardTask, plan
+from mlimages.job.engines import EngineName
+from mlimages.job.job import Job, Progress
+from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.storage.files import replacing
-from mlimages.storage.manifest import MANIFEST, Manifest, Part, part_path
+from mlimages.storage.manifest import MANIFEST, Manifest, part_path
 
 #: What becomes of rows without an image.
 OnMissing = Literal["raise", "skip"]
@@ -150,6 +151,7 @@ def pack(
     row_group_mib: int = ROW_GROUP_MIB,
     shard_mib: int = SHARD_MIB,
     on_missing: OnMissing = "raise",
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -171,8 +173,11 @@ def pack(
     on_missing : {"raise", "skip"}
         Whether a row without an image ends the job before it begins, or is left out and its name written to
         ``missing.txt``.
+    engine : {"local", "ray"}
+        Where the work is done.
     workers : int, optional
-        Threads; as many as cores by default. The bytes of the result do not depend on it.
+        Threads (or, with Ray, shards at a time); as many as cores by default. The bytes of the result do not depend
+        on it.
     resume : bool
         Go on where an interrupted job stopped.
     progress : callable, optional
@@ -198,30 +203,22 @@ def pack(
     metadata = {**source.manifest.metadata, "content": PACKED}
     options = {
         "images": None if images is None else os.fspath(images),
-        "image_bytes": sum(task.bytes for task in tasks),
+        "image_bytes": sum(task.size for task in tasks),
         "missing": len(missing),
         "row_group_mib": row_group_mib,
         "shard_mib": shard_mib,
     }
     folder = Path(out)
-    job = ShardJob(folder, metadata, options, [source.folder / MANIFEST])
     schema = packed_schema(metadata["categories"], metadata=metadata)
-
-    def finish(manifest: Manifest) -> Manifest:
-        write_missing(folder, missing)
-        return finish_packed(folder, manifest, source.hierarchy)
-
-    job.run(
-        partial(_pack_shard, source=source, folder=folder, schema=schema, row_group_mib=row_group_mib),
-        tasks,
-        path_of=_shard_name,
-        rows_of=_shard_rows,
-        finish=finish,
-        workers=workers,
-        resume=resume,
-        progress=progress,
-        threads=True,  # reading, writing and hashing leave the interpreter lock alone
+    make = partial(_pack_shard, source=source, folder=folder, schema=schema, row_group_mib=row_group_mib)
+    job = Job(
+        maker=ShardMaker(folder=folder, make=make),
+        metadata=metadata,
+        options=options,
+        inputs=[source.folder / MANIFEST],
+        beside=partial(write_beside, missing=missing, hierarchy=source.hierarchy),
     )
+    job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
     return read(folder)
 
 
@@ -246,8 +243,9 @@ def missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: On
     return missing
 
 
-def write_missing(folder: Path, missing: list[str]) -> None:
-    """List the images that were left out, if any."""
+def write_beside(folder: Path, *, missing: list[str], hierarchy: Hierarchy | None) -> None:
+    """Write the categories, if there are any, and list the images that were left out, if any."""
+    write_categories(folder, hierarchy)
     if missing:
         with replacing(folder / MISSING) as file:
             file.writelines(f"{name}\n".encode() for name in missing)
@@ -314,21 +312,26 @@ def _list_parts(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[Any
     return lists.offsets.to_numpy(), lists.values.to_numpy()
 
 
-def _pack_shard(task: ShardTask, *, source: RowSource, folder: Path, schema: pa.Schema, row_group_mib: int) -> Part:
-    rows = checked_rows(source, task)
-    return write_shard(rows, folder / _shard_name(task.index), schema=schema, row_group_mib=row_group_mib)
+def _pack_shard(
+    task: ShardTask, stop: StopSignal, *, source: RowSource, folder: Path, schema: pa.Schema, row_group_mib: int
+) -> Made:
+    rows = checked_rows(source, task, stop)
+    part = write_shard(rows, part_path(folder, task.index), schema=schema, row_group_mib=row_group_mib)
+    return Made(part, size=task.size)
 
 
-def checked_rows(source: RowSource, task: ShardTask) -> Iterator[Row]:
+def checked_rows(source: RowSource, task: ShardTask, stop: StopSignal) -> Iterator[Row]:
     """The rows of a task.
 
     Raises
     ------
+    Stopped
+        Once told to stop.
     JobError
         At the end, where there are not as many as there were when the job was planned.
     """
     count = 0
-    for row in source.rows(task.start, task.stop):
+    for row in until_stopped(source.rows(task.start, task.stop), stop):
         count += 1
         yield row
     if count != task.rows:
@@ -336,11 +339,3 @@ def checked_rows(source: RowSource, task: ShardTask) -> Iterator[Row]:
             f"{source.folder}: found {count} images for the rows {task.start} to {task.stop}, expected {task.rows}: "
             "files came or went while they were read: start again in a new folder"
         )
-
-
-def _shard_name(index: int) -> str:
-    return part_path(Path(), index).name
-
-
-def _shard_rows(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows)

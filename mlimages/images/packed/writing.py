@@ -227,11 +227,16 @@ def write_shard(rows: Iterable[Row], path: Path, *, schema: pa.Schema, row_group
 
 def finish_packed(out: Path, manifest: Manifest, hierarchy: Hierarchy | None) -> Manifest:
     """Write the categories and, last of all, the manifest."""
+    write_categories(out, hierarchy)
+    manifest.write(out / MANIFEST)
+    return manifest
+
+
+def write_categories(out: Path, hierarchy: Hierarchy | None) -> None:
+    """Write the categories, where there are any."""
     if hierarchy is not None:
         with replacing(out / CATEGORIES) as file:
             hierarchy.to_parquet(file.name)
-    manifest.write(out / MANIFEST)
-    return manifest
 
 
 class _Peekable:

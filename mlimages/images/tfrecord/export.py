@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,12 +11,14 @@ import numpy as np
 
 from mlimages.annotate.sources.source import OnError
 from mlimages.errors import MlimagesError
-from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_missing
-from mlimages.images.packed.writing import Row, finish_packed
+from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_beside
+from mlimages.images.packed.shards import ShardMaker, ShardTask, plan
+from mlimages.images.packed.writing import Row
 from mlimages.images.picture import PictureError, decode, probe, to_jpeg
 from mlimages.images.tfrecord import records as tfrecord
-from mlimages.job.job import Progress
-from mlimages.job.shardjob import ShardJob, ShardTask, plan
+from mlimages.job.engines import EngineName
+from mlimages.job.job import Job, Progress
+from mlimages.job.task import Made, StopSignal
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import MANIFEST, Manifest, Part
 
@@ -34,6 +35,7 @@ def export_tfrecord(
     shard_mib: int = SHARD_MIB,
     on_missing: OnMissing = "raise",
     on_error: OnError = "raise",
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -59,6 +61,8 @@ def export_tfrecord(
     on_error : {"raise", "quarantine"}
         Whether an image that cannot be decoded ends the job, or is left out, and its name and the reason are written
         to ``quarantine/0.txt`` for shard 0 and so on.
+    engine : {"local", "ray"}
+        Where the work is done.
     workers : int, optional
         Processes; as many as cores by default. The shards do not depend on it.
     resume : bool
@@ -88,7 +92,7 @@ def export_tfrecord(
     tasks = plan(sizes, shard_mib=shard_mib)
     options = {
         "images": None if images is None else os.fspath(images),
-        "image_bytes": sum(task.bytes for task in tasks),
+        "image_bytes": sum(task.size for task in tasks),
         "missing": len(missing),
         "keep_format": keep_format,
         "on_error": on_error,
@@ -97,31 +101,27 @@ def export_tfrecord(
     folder = Path(out)
     categories = source.manifest.metadata["categories"]
     metadata = {**source.manifest.metadata, "content": "TFRecord shards"}
-    job = ShardJob(folder, metadata, options, [source.folder / MANIFEST])
-
-    def finish(manifest: Manifest) -> Manifest:
-        write_missing(folder, missing)
-        quarantined = sum(task.rows for task in tasks) - manifest.rows
-        counts = {"quarantined": quarantined} if quarantined else {}
-        return finish_packed(folder, replace(manifest, counts=counts), source.hierarchy)
-
-    return job.run(
-        partial(
-            _export_shard,
-            source=source,
-            folder=folder,
-            categories=categories,
-            keep_format=keep_format,
-            on_error=on_error,
-        ),
-        tasks,
-        path_of=_shard_name,
-        rows_of=_shard_rows,
-        finish=finish,
-        workers=workers,
-        resume=resume,
-        progress=progress,
+    make = partial(
+        _export_shard,
+        source=source,
+        folder=folder,
+        categories=categories,
+        keep_format=keep_format,
+        on_error=on_error,
     )
+    maker = ShardMaker(
+        folder=folder, make=make, name=_shard_name, rows=_shard_rows, counts=partial(_count_quarantined, folder)
+    )
+    job = Job(
+        maker=maker,
+        metadata=metadata,
+        options=options,
+        inputs=[source.folder / MANIFEST],
+        beside=partial(write_beside, missing=missing, hierarchy=source.hierarchy),
+        pattern="*.tfrecords",
+        processes=True,
+    )
+    return job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
 
 
 def record_of(row: Row, *, categories: int, keep_format: bool = False) -> tfrecord.Record:
@@ -147,13 +147,20 @@ def record_of(row: Row, *, categories: int, keep_format: bool = False) -> tfreco
 
 
 def _export_shard(
-    task: ShardTask, *, source: RowSource, folder: Path, categories: int, keep_format: bool, on_error: OnError
-) -> Part:
+    task: ShardTask,
+    stop: StopSignal,
+    *,
+    source: RowSource,
+    folder: Path,
+    categories: int,
+    keep_format: bool,
+    on_error: OnError,
+) -> Made:
     path = folder / _shard_name(task.index)
     bad: list[str] = []
 
     def records() -> Iterator[tfrecord.Record]:
-        for row in checked_rows(source, task):
+        for row in checked_rows(source, task, stop):
             try:
                 yield record_of(row, categories=categories, keep_format=keep_format)
             except PictureError as error:
@@ -161,10 +168,21 @@ def _export_shard(
                     raise
                 bad.append(f"{error}\n")
         if bad:  # before the shard takes its name: a shard without its bad rows would hide them
-            _write_quarantine(folder / "quarantine" / f"{task.index}.txt", bad)
+            _write_quarantine(_quarantine_path(folder, task.index), bad)
 
     rows = tfrecord.write(path, records())
-    return Part(path.name, rows, path.stat().st_size, file_hash(path))
+    counts = {"quarantined": len(bad)} if bad else {}
+    return Made(Part(path.name, rows, path.stat().st_size, file_hash(path)), counts, task.size)
+
+
+def _quarantine_path(folder: Path, index: int) -> Path:
+    return folder / "quarantine" / f"{index}.txt"
+
+
+def _count_quarantined(folder: Path, index: int) -> dict[str, int]:
+    """What an earlier run counted of a shard: a line for each image that was left out."""
+    path = _quarantine_path(folder, index)
+    return {"quarantined": path.read_bytes().count(b"\n")} if path.is_file() else {}
 
 
 def _write_quarantine(path: Path, lines: list[str]) -> None:

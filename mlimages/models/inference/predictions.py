@@ -1,24 +1,29 @@
-"""A teacher's predictions for many pictures: resumable, and the same bytes whoever shares the work."""
+"""A teacher's predictions for many images: resumable, and the same bytes whoever shares the work."""
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mlimages.annotate.tables.predictions import PREDICTIONS, PredictionTable, PredictionWriter
-from mlimages.errors import JobError, MlimagesError
-from mlimages.job.job import Progress
-from mlimages.job.shardjob import ShardJob
+from mlimages.errors import MlimagesError
+from mlimages.hierarchy import Hierarchy
+from mlimages.job.folder import check_free
+from mlimages.job.job import SCRATCH, Job, Progress, Report
+from mlimages.job.local import cores
+from mlimages.job.task import Engine
 from mlimages.models.data.sources import NameList, Pictures, open_pictures
-from mlimages.models.inference.predictionunit import UnitMaker, broken_path, gather_broken
+from mlimages.models.inference.predictionunit import UnitMaker, UnitTask, gather_broken
+from mlimages.models.inference.sharing import run_on_ranks
 from mlimages.models.inference.teacher import Teacher
-from mlimages.models.ranks import Ranks, joined
-from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import JOB, Input, Part
+from mlimages.models.ranks import joined
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import CATEGORIES
 
 #: Pictures of a unit, which becomes a part.
 UNIT_IMAGES = 4096
@@ -27,7 +32,7 @@ BATCH = 64
 #: Pictures that could not be read, beside the parts: name and reason.
 BROKEN = "broken.tsv"
 
-_NAMES = "names.parquet.tmp"  # what a job is about, until it is done
+_NAMES = "names.parquet"
 _WAIT = timedelta(days=30)  # for the slowest rank; if one fails, torchrun ends them all
 
 
@@ -102,26 +107,42 @@ def predict_images(
         top=top,
         teacher={**teacher.identity, **_seen_as(teacher), "batch": batch},
     )
-    names = NameList(folder / _NAMES, unit_images)
+    names = NameList(folder / SCRATCH / _NAMES, unit_images)
     source = {"images": os.fspath(images), "root": None if root is None else os.fspath(root)}
-    with joined(device, backend="gloo", timeout=_WAIT) as ranks:
+    with joined(device, backend="gloo", timeout=_WAIT) as ranks, ExitStack() as stack:
         if engine == "ray" and ranks.world > 1:
             raise MlimagesError("engine ray shares the work itself: start one process, without torchrun")
-        workers = workers or max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-        job = ranks.share(lambda: _begin(writer, pictures, names, source, resume=resume))
-        if job is None:
-            return PredictionTable.open(folder)
-        maker = UnitMaker(writer=writer, teacher=teacher, names=names, pictures=pictures, batch=batch, workers=workers)
-        waiting = ranks.share(lambda: [index for index in range(len(names)) if maker.finished(index) is None])
-        if engine == "ray":
-            from mlimages.models.inference.rayprediction import run_on_ray
+        workers = workers or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        maker = UnitMaker(
+            writer=writer,
+            teacher=teacher,
+            names=names,
+            pictures=pictures,
+            batch=batch,
+            workers=1 if engine == "ray" else workers,  # an actor has a processor
+            device=ranks.device,
+        )
 
-            made: Iterable[Part] = run_on_ray(maker, waiting, device=str(ranks.device.type), workers=workers)
+        def run(run_engine: str | Engine) -> None:
+            check_free(folder, resume=resume)  # says what is in the way before all names are listed
+            listed = stack.enter_context(_listed(pictures, folder, os.fspath(images), unit_images))
+            options = {"format": PREDICTIONS, **source, "names": listed.images, "names_xxh3_128": listed.digest}
+            job = Job(
+                maker=maker,
+                metadata=writer.table_metadata,
+                options={**options, "unit_images": unit_images},
+                inputs=pictures.inputs,
+                stage=partial(_keep_names, listed.path, names.path),
+                beside=partial(_write_beside, hierarchy=teacher.hierarchy),
+            )
+            tasks = [UnitTask(index) for index in range(listed.units)]
+            at_once = workers if engine == "ray" else 1
+            job.run(tasks, engine=run_engine, workers=at_once, resume=resume, progress=progress)
+
+        if ranks.world == 1:
+            run(engine)
         else:
-            made = _run_here(maker, waiting, ranks)
-        _report(made, len(names), len(waiting), progress)
-        ranks.wait()
-        ranks.share(lambda: _finish(maker, pictures, job))
+            run_on_ranks(ranks, maker, run)
     return PredictionTable.open(folder)
 
 
@@ -149,72 +170,38 @@ def _seen_as(teacher: Teacher) -> dict[str, Any]:
     }
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+class _Listed(NamedTuple):
+    """The names of all images: in a file, how many, in how many units, and their hash."""
+
+    path: Path
+    images: int
+    units: int
+    digest: str
 
 
-def _begin(
-    writer: PredictionWriter, pictures: Pictures, names: NameList, source: dict[str, Any], *, resume: bool
-) -> dict[str, Any] | None:
-    """List the pictures, and begin or go on; return the options of the job, or None where it is done.
+@contextmanager
+def _listed(pictures: Pictures, folder: Path, source: str, unit_images: int) -> Iterator[_Listed]:
+    """List the names beside the folder, for as long as nobody moves the file away.
 
-    A job that goes on has the list of names that it was begun with, and must find the same names again.
+    A job that goes on lists them again, and must find the same.
     """
-    folder = writer.folder
-    if not resume and folder.is_dir() and any(folder.iterdir()):
-        ShardJob(folder, {}, {}, []).begin(resume=False)  # says what is in the way, before all names are listed
-    listed = NameList(folder.with_name(f"{folder.name}.names.tmp"), names.unit_images)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    names = NameList(folder.with_name(f"{folder.name}.names.tmp"), unit_images)
     try:
-        count, digest = listed.write(pictures.names(), source=source["images"])
-        options = {"format": PREDICTIONS, **source, "names": count, "names_xxh3_128": digest}
-        options["unit_images"] = names.unit_images
-        if not ShardJob(folder, writer.table_metadata, options, list(pictures.inputs)).begin(resume=resume):
-            return None
-        listed.path.replace(names.path)
+        count, digest = names.write(pictures.names(), source=source)
+        yield _Listed(names.path, count, len(names), digest)
     finally:
-        listed.path.unlink(missing_ok=True)
-    return options
+        names.path.unlink(missing_ok=True)
 
 
-def _run_here(maker: UnitMaker, waiting: list[int], ranks: Ranks) -> Iterator[Part]:
-    """Make the parts that fall to this rank."""
-    mine = waiting[ranks.rank :: ranks.world]
-    if mine:
-        maker.teacher.on(ranks.device)
-    for index in mine:
-        try:
-            yield maker.make(index)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise JobError(
-                f"{maker.writer.folder}: {os.strerror(error.errno).lower()}: free some, then run again with --resume; "
-                "finished parts are kept"
-            ) from error
+def _keep_names(listed: Path, target: Path, scratch: Path, /, *, workers: int, progress: Report) -> None:  # noqa: ARG001
+    """Put the list of names where all workers read it; a :class:`~mlimages.job.job.Stage`."""
+    scratch.mkdir(exist_ok=True)
+    listed.replace(target)
 
 
-def _report(made: Iterable[Part], units: int, waiting: int, progress: Callable[[Progress], None] | None) -> None:
-    rows = 0
-    for count, part in enumerate(made, start=units - waiting + 1):
-        rows += part.rows
-        if progress is not None:
-            progress(Progress(count, units, 0, 0, rows))
-
-
-def _finish(maker: UnitMaker, pictures: Pictures, options: dict[str, Any]) -> bool:
-    """Write what belongs beside the parts, the manifest last, and remove what only a job needs."""
-    folder, units = maker.writer.folder, len(maker.names)
-    parts = [maker.finished(index) for index in range(units)]
-    lost = [index for index, part in enumerate(parts) if part is None]
-    if lost:
-        raise JobError(f"{folder}: the part {lost[0]} is gone or was changed: run again with --resume")
-    broken = gather_broken(folder, units, folder / BROKEN)
-    inputs = [Input.of(path, xxh3_128=file_hash(path)) for path in pictures.inputs]
-    counts = {"broken": broken} if broken else {}
-    maker.writer.finish([part for part in parts if part is not None], inputs=inputs, options=options, counts=counts)
-    for index in range(units):
-        broken_path(folder, index).unlink(missing_ok=True)
-    for name in (_NAMES, JOB):
-        (folder / name).unlink(missing_ok=True)
-    return True
+def _write_beside(folder: Path, *, hierarchy: Hierarchy) -> None:
+    """Write the categories, and which images could not be read."""
+    with replacing(folder / CATEGORIES) as file:
+        hierarchy.to_parquet(file.name)
+    gather_broken(folder, folder / BROKEN)

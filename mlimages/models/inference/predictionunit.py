@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,13 @@ from mlimages.annotate.labels.columns import list_column
 from mlimages.annotate.tables.predictions import PredictionWriter, prediction_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.picture import PictureError, decode
-from mlimages.job.workers import in_order
+from mlimages.job.job import SCRATCH
+from mlimages.job.local import in_order
+from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.models.data.decode import opaque
 from mlimages.models.data.sources import NameList, Pictures
 from mlimages.models.inference.teacher import Teacher
 from mlimages.storage.files import replacing
-from mlimages.storage.manifest import Part
 
 
 class _Seen(NamedTuple):
@@ -33,9 +35,17 @@ class _Seen(NamedTuple):
     broken: list[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class UnitTask:
+    """A unit of images, by number."""
+
+    index: int
+    size: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitMaker:
-    """Makes parts: all that a worker needs besides the number of the unit; picklable where the teacher is.
+    """Makes parts of units; a :class:`~mlimages.job.task.Maker`, picklable where the teacher is.
 
     A unit is always cut into the same batches, and nothing is computed across threads, so that its part does not
     depend on who makes it.
@@ -46,13 +56,15 @@ class UnitMaker:
         Of the table.
     teacher : Teacher
     names : NameList
-        The pictures.
+        The images.
     pictures : Pictures
         Where they are.
     batch : int
-        Pictures that the teacher sees at once.
+        Images that the teacher sees at once.
     workers : int
         Batches that are read and computed at once.
+    device : torch.device
+        Where the teacher computes.
     """
 
     writer: PredictionWriter
@@ -61,36 +73,58 @@ class UnitMaker:
     pictures: Pictures
     batch: int
     workers: int
+    device: torch.device
 
-    def make(self, index: int) -> Part:
-        """Make the part of a unit, and the file of its broken pictures where there are any.
+    @property
+    def folder(self) -> Path:
+        """The table's."""
+        return self.writer.folder
+
+    @property
+    def gpus(self) -> int:
+        """How many each worker needs."""
+        return int(self.device.type == "cuda")
+
+    def worker(self, stop: StopSignal) -> Callable[[UnitTask], Made]:
+        """What makes the part of a unit, and the file of its broken images where there are any."""
+        self.teacher.on(self.device)
+        return partial(self._make, stop=stop)
+
+    def _make(self, task: UnitTask, *, stop: StopSignal) -> Made:
+        """Make a part.
 
         Raises
         ------
         JobError
-            Where the disk is full, or no picture of the first unit can be read.
+            Where no image of the first unit can be read.
         """
         broken: list[tuple[str, str]] = []
-        names = self.names.unit(index)
+        names = self.names.unit(task.index)
         starts = range(0, len(names), self.batch)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            tasks = ((index * self.names.unit_images + start, names[start : start + self.batch]) for start in starts)
-            for seen in in_order(self._see, tasks, workers=self.workers, threads=True):
+            first = task.index * self.names.unit_images
+            pieces = ((first + start, names[start : start + self.batch]) for start in starts)
+            for seen in until_stopped(in_order(self._see, pieces, workers=self.workers, threads=True), stop):
                 broken.extend(seen.broken)
                 yield seen.rows
-            if index == 0 and len(broken) == len(names):
+            if task.index == 0 and len(broken) == len(names):
                 raise JobError(
                     f"none of the first {len(names)} pictures could be read; {broken[0][0]!r}: {broken[0][1]}"
                 )
-            _write_broken(broken_path(self.writer.folder, index), broken)  # before the part takes its name
+            _write_broken(_broken_path(self.folder, task.index), broken)  # before the part takes its name
 
         with one_thread_each():
-            return self.writer.write_part(index, batches())
+            part = self.writer.write_part(task.index, batches())
+        return Made(part, {"broken": len(broken)} if broken else {})
 
-    def finished(self, index: int) -> Part | None:
+    def finished(self, task: UnitTask) -> Made | None:
         """The part of an earlier run, if it is there and whole."""
-        return self.writer.finished_part(index)
+        part = self.writer.finished_part(task.index)
+        if part is None:
+            return None
+        path = _broken_path(self.folder, task.index)
+        return Made(part, {"broken": path.read_bytes().count(b"\n")} if path.is_file() else {})
 
     def _see(self, task: tuple[int, list[str]]) -> _Seen:
         """Read, decode, prepare and classify a batch."""
@@ -179,9 +213,9 @@ def one_thread_each() -> Iterator[None]:
 # Broken pictures ------------------------------------------------------------------------------------------------------
 
 
-def broken_path(folder: Path, index: int) -> Path:
-    """File of the broken pictures of a unit, until the table is done."""
-    return folder / f"broken-{index:05d}.tsv"
+def _broken_path(folder: Path, index: int) -> Path:
+    """File of the broken images of a unit, until the table is done."""
+    return folder / SCRATCH / f"broken-{index:05d}.tsv"
 
 
 def _write_broken(path: Path, broken: list[tuple[str, str]]) -> None:
@@ -192,18 +226,13 @@ def _write_broken(path: Path, broken: list[tuple[str, str]]) -> None:
         file.writelines(f"{name}\t{reason}\n".encode() for name, reason in broken)
 
 
-def gather_broken(folder: Path, units: int, target: Path) -> int:
-    """One file of those of all units, where there are any; return how many pictures it names."""
-    paths = [path for path in (broken_path(folder, index) for index in range(units)) if path.is_file()]
-    if not paths:
-        return 0
-    count = 0
-    with replacing(target) as file:
-        for path in paths:
-            content = path.read_bytes()
-            count += content.count(b"\n")
-            file.write(content)
-    return count
+def gather_broken(folder: Path, target: Path) -> None:
+    """Write one file of those of all units, where there are any."""
+    paths = sorted((folder / SCRATCH).glob("broken-*.tsv"), key=lambda path: (len(path.name), path.name))
+    if paths:
+        with replacing(target) as file:
+            for path in paths:
+                file.write(path.read_bytes())
 
 
 def _reason(error: MlimagesError | OSError) -> str:

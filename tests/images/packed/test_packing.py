@@ -22,7 +22,7 @@ from mlimages.images.packed import packing
 from mlimages.images.packed.packing import image_path, pack
 from mlimages.images.packed.reading import read
 from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
-from mlimages.job.shardjob import plan
+from mlimages.images.packed.shards import plan
 from mlimages.storage.manifest import Manifest, verify_parts
 from tests.images.pictures import Dataset
 

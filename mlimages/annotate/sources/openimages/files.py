@@ -118,7 +118,7 @@ class OpenImages:
     ) -> None:
         """Divide all rows among the buckets; what an earlier, interrupted run finished is kept.
 
-        Writes ``removed_labels.csv`` beside the scratch folder, and calls `progress` with the bytes that were read and
+        Writes ``removed_labels.csv`` into the scratch folder, and calls `progress` with the bytes that were read and
         those that there are.
 
         Raises

@@ -34,7 +34,7 @@ from mlimages.annotate.sources.lines import Text, read_texts, shown
 from mlimages.annotate.sources.openimages.notes import _SUMMARY, REMOVED_LABELS, Notes, Summary, notes_path, run_path
 from mlimages.annotate.sources.source import BATCH_BYTES, BadRow, OnError, Report, Unit
 from mlimages.errors import FormatError, JobError
-from mlimages.job.job import Stopped
+from mlimages.job.task import Stopped
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.files import replacing
 
@@ -212,7 +212,7 @@ class Partition:
         writer.writerow(["label", "name", "rows"])
         for label, count in sorted(removed.items(), key=lambda each: (-each[1], each[0])):
             writer.writerow([label, names.get(label, ""), count])
-        with replacing(self.scratch.parent / REMOVED_LABELS) as file:
+        with replacing(self.scratch / REMOVED_LABELS) as file:
             file.write(text.getvalue().encode())
         url_runs = [Notes.read(urls_notes_path(self.scratch, i)).runs for i in range(len(self.images))]
         with replacing(self.scratch / _SUMMARY) as file:

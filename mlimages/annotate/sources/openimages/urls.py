@@ -17,7 +17,7 @@ from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.openimages.notes import urls_notes_path, urls_path
 from mlimages.annotate.sources.source import BadRow, OnError, Report
 from mlimages.errors import FormatError
-from mlimages.job.job import Stopped
+from mlimages.job.task import Stopped
 from mlimages.storage.files import replacing
 
 _ID, _URL = "ImageID", "OriginalURL"
