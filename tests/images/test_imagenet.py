@@ -166,7 +166,7 @@ def test_extract_refuses_what_is_no_id(tmp_path: Path) -> None:
         imagenet.extract(tmp_path, ["n02084071/n01440764_1.JPEG"], tmp_path / "out")
     with pytest.raises(MlimagesError, match="the list names no image"):
         imagenet.extract(tmp_path, [], tmp_path / "out")
-    with pytest.raises(MlimagesError, match="found 0 workers, expected 1 or more"):
+    with pytest.raises(MlimagesError, match="workers=0: expected at least 1"):
         imagenet.extract(tmp_path, WANTED, tmp_path / "out", workers=0)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         imagenet.extract(tmp_path / "nowhere", WANTED, tmp_path / "out", workers=1)

@@ -190,7 +190,7 @@ def test_no_image_is_read_outside_the_folder(name: str) -> None:
     [
         ({"row_group_mib": 0}, "row_group_mib=0: expected at least 1"),
         ({"shard_mib": 0}, "shard_mib=0: expected at least 1"),
-        ({"workers": 0}, "found 0 workers, expected 1 or more"),
+        ({"workers": 0}, "workers=0: expected at least 1"),
         ({"on_missing": "ignore"}, "on_missing='ignore': expected raise or skip"),
     ],
 )
@@ -351,8 +351,8 @@ def test_plan_cuts_equal_bytes_and_covers_every_row() -> None:
     assert [task.start for task in tasks] == [0, *(task.stop for task in tasks[:-1])]
     assert tasks[-1].stop == 5000
     assert sum(task.rows for task in tasks) == (sizes >= 0).sum()
-    assert sum(task.bytes for task in tasks) == sizes[sizes > 0].sum()
-    assert max(task.bytes for task in tasks) - min(task.bytes for task in tasks) < 600_000
+    assert sum(task.size for task in tasks) == sizes[sizes > 0].sum()
+    assert max(task.size for task in tasks) - min(task.size for task in tasks) < 600_000
     assert [(task.start, task.stop) for task in plan(np.empty(0, np.int64), shard_mib=1)] == [(0, 0)]
     assert len(plan(np.array([5 << 20, 1, 1]), shard_mib=1)) == 2
 
