@@ -182,9 +182,9 @@ def compare(before: Hierarchy, after: Hierarchy) -> Report:
     Report
         ``table`` has a row for each change: ``change``, ``key``, ``name`` (in `after` if it has the key), and the
         values ``before`` and ``after`` as text. Removed categories come first, then the others by their index in
-        `after`. The changes are ``removed`` and ``added`` (the value is the index), ``renamed`` (the names or their order),
-        ``re-parented`` (the keys of the parents or their order) and ``moved`` (the index). ``summary`` counts them, and
-        the keys without a change as ``unchanged``.
+        `after`. The changes are ``removed`` and ``added`` (the value is the index), ``renamed`` (the names or their
+        order), ``re-parented`` (the keys of the parents or their order) and ``moved`` (the index). ``summary`` counts
+        them, and the keys without a change as ``unchanged``.
 
     Examples
     --------

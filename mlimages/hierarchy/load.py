@@ -118,8 +118,8 @@ def ml_images_file() -> Path:
     """The path of the published dictionary of ML-Images, which is not part of this package.
 
     It is searched for in the folder that the environment variable ``MLIMAGES_DATA`` names, then in the user's cache,
-    and downloaded into the cache otherwise. Its SHA-256 is always checked: the name ``ml-images`` means the published file.
-    Load a modified copy by its path.
+    and downloaded into the cache otherwise. Its SHA-256 is always checked: the name ``ml-images`` means the published
+    file. Load a modified copy by its path.
 
     Raises
     ------

@@ -52,8 +52,9 @@ def match_names(names: Iterable[str], hierarchy: Hierarchy | None = None) -> pd.
 
     Case is ignored. A name is looked up as a lemma, as it is and in the singular; if nothing is found, its head noun
     is: the longest ending that is a lemma ("Grizzly brown bears": brown bear), of the part before a preposition
-    ("Pieces of clothing": piece). The synsets of a lemma are ranked by WordNet's sense number, most frequent first. A qualifier in
-    parentheses ("Bat (Animal)") is not part of the name; synsets that are hyponyms of the qualifier come first.
+    ("Pieces of clothing": piece). The synsets of a lemma are ranked by WordNet's sense number, most frequent first. A
+    qualifier in parentheses ("Bat (Animal)") is not part of the name; synsets that are hyponyms of the qualifier come
+    first.
 
     Parameters
     ----------

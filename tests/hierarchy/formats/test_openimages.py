@@ -148,7 +148,7 @@ def _nested(depth: int, innermost: str) -> str:
 
 
 def test_json_nested_too_deeply_is_refused_with_the_file(path):
-    path.write_text('{"LabelName": "top", "Subcategory": [' + _nested(9_999, ""))
+    path.write_text('{"LabelName": "top", "Subcategory": [' + _nested(99_999, ""))
     with pytest.raises(FormatError, match=rf"^{path}: the JSON is nested too deeply to parse, expected [^\n]*$"):
         read_open_images(path)
 
