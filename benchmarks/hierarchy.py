@@ -32,7 +32,6 @@ from nltk.corpus.reader.wordnet import Synset
 from nltk.corpus.util import LazyCorpusLoader
 
 from mlimages import Hierarchy
-from mlimages.hierarchy.wordnet.synsets import from_wordnet
 from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 
 GOAL = 20
@@ -122,13 +121,13 @@ def bench_loading(dictionary: Path, nltk_data: Path) -> WordNetCorpusReader:
 
 def bench_building(published: Hierarchy, wordnet: WordNetCorpusReader) -> None:
     """`from_wordnet` on the published keys, against the walk through a new reader and a warm one."""
-    ours = median(lambda: from_wordnet(published.keys), runs=7)
+    ours = median(lambda: Hierarchy.from_wordnet(published.keys), runs=7)
     start = time.perf_counter()
     walk_through_nltk(wordnet, published.keys)
     report(f"from_wordnet, {len(published):,} keys / NLTK, first walk", ours, time.perf_counter() - start)
     warm = median(lambda: walk_through_nltk(wordnet, published.keys), runs=3)
     report(f"from_wordnet, {len(published):,} keys / NLTK, synsets in its cache", ours, warm)
-    h = from_wordnet(published.keys)
+    h = Hierarchy.from_wordnet(published.keys)
     mine = [h.keys[row[0]] if len(row) else None for row in h.parents()]
     theirs = [each and f"n{each.offset():08d}" for each in walk_through_nltk(wordnet, published.keys)]
     same = sum(a == b for a, b in zip(mine, theirs, strict=True))

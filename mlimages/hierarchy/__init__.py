@@ -1,8 +1,8 @@
-"""What categories exist and how they relate.
+"""The hierarchy of categories: which exist, and how they relate.
 
-These imports load numpy and no more: pandas, pyarrow, scipy, networkx and nltk are imported where they are used. They
-are not deferred as those of `mlimages` are, because ``audit`` is a function and the module that holds it: whoever
-imported the module first would find the module under the function's name.
+These imports load only numpy: pandas, pyarrow, scipy, networkx and nltk are imported where they are used. They are not
+deferred like those of `mlimages`, because ``audit`` is both a function and the module that contains it: importing the
+module first would bind its name to the module.
 """
 
 from mlimages.hierarchy.audit import audit, compare

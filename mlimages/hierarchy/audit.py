@@ -1,4 +1,4 @@
-"""A hierarchy held against WordNet, and two hierarchies held against each other."""
+"""Comparison of a hierarchy with WordNet, and of two hierarchies with each other."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.hierarchy.hierarchy import Hierarchy
-from mlimages.hierarchy.wordnet.synsets import from_wordnet
 from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What an audit says of a category and its parent.
+#: The status of a category and its parent in an audit.
 AGREES = "agrees"
 SKIPS = "skips"
 OTHER_PARENT = "other-parent"
@@ -26,22 +25,22 @@ ROOT = "root"
 UNKNOWN_SYNSET = "unknown synset"
 STATUSES = (AGREES, SKIPS, OTHER_PARENT, CONTRADICTS, ROOT, UNKNOWN_SYNSET)
 
-#: What a comparison finds.
+#: The kinds of change that a comparison finds.
 CHANGES = ("removed", "added", "renamed", "re-parented", "moved")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What :func:`audit` or :func:`compare` found.
+    """The result of :func:`audit` or :func:`compare`.
 
     Parameters
     ----------
     title : str
-        One line on what was held against what.
+        One line that says what was compared.
     table : pandas.DataFrame
-        The findings, one a row.
+        The findings, one per row.
     summary : dict of str to int
-        How many there are of each kind; every kind is in it.
+        The number of findings of each kind; zeros included.
     """
 
     title: str
@@ -62,35 +61,34 @@ class Report:
 def audit(hierarchy: Hierarchy) -> Report:
     """Compare the parents of a hierarchy with WordNet's hypernyms.
 
-    The nearest kept hypernyms of a category are those :func:`~mlimages.hierarchy.wordnet.synsets.from_wordnet` gives, among
-    the categories of this hierarchy. Each pair of a category and a parent gets a status, so in a hierarchy of one
-    parent each every category gets one:
+    The nearest kept hypernyms of a category are those that :meth:`Hierarchy.from_wordnet` finds among the categories of
+    this hierarchy. Each pair of a category and a parent gets a status:
 
     ``agrees``
-        The parent is the first of the nearest kept hypernyms; or another of them, the first being a parent as well.
+        The parent is the first of the nearest kept hypernyms; or another one of them, if the first is a parent too.
     ``skips``
-        It is a hypernym ancestor, but another category lies between on every way up: ``nearest`` names one such.
+        It is a hypernym ancestor, but another category is between them on every path: ``nearest`` is one of these.
     ``other-parent``
-        It is one of the nearest kept hypernyms, but the first, which ``nearest`` names, is no parent.
+        It is one of the nearest kept hypernyms, but the first one, given as ``nearest``, is not a parent.
     ``contradicts``
-        It is no hypernym ancestor; ``nearest`` names the first nearest kept hypernym, where there is any.
+        It is not a hypernym ancestor; ``nearest`` is the first nearest kept hypernym, if there is one.
     ``root``
-        There is no parent; ``nearest`` names the first nearest kept hypernym, where there is any.
+        There is no parent; ``nearest`` is the first nearest kept hypernym, if there is one.
     ``unknown synset``
-        The key of the category or of the parent is no noun of WordNet 3.0.
+        The key of the category or of the parent is not a noun of WordNet 3.0.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        Whose keys are synset ids.
+        A hierarchy whose keys are synset ids.
 
     Returns
     -------
     Report
         ``table`` has a row for each category without a parent and for each category and parent, by index: ``index``,
         ``key``, ``name``, ``parent``, ``parent_key``, ``parent_name``, ``status``, ``nearest``, ``nearest_key``,
-        ``nearest_name``; the indices of parent and nearest are null where there is none, their texts are empty.
-        ``summary`` counts the rows by status.
+        ``nearest_name``. If there is no parent or nearest, its index is null and its texts are empty. ``summary``
+        counts the rows by status.
 
     Examples
     --------
@@ -127,9 +125,9 @@ def audit(hierarchy: Hierarchy) -> Report:
 
 
 def _statuses(hierarchy: Hierarchy, child: NDArray[Any], parent: NDArray[Any]) -> tuple[list[str], NDArray[Any]]:
-    """The status of each pair, [m], and the category that WordNet would name instead, -1 for none."""
+    """The status of each pair, [m], and the index of the category ``nearest``, int64 [m], -1 for none."""
     known = np.flatnonzero(taxonomy().find(hierarchy.keys) >= 0)
-    wordnet = from_wordnet([hierarchy.keys[i] for i in known], multiple_parents=True)
+    wordnet = Hierarchy.from_wordnet([hierarchy.keys[i] for i in known], multiple_parents=True)
     place = np.full(len(hierarchy) + 1, -1, np.int64)  # a last entry for the parent -1 of a root
     place[known] = np.arange(len(known))
     n, rows = len(known), wordnet.parents()
@@ -160,28 +158,33 @@ def _statuses(hierarchy: Hierarchy, child: NDArray[Any], parent: NDArray[Any]) -
 
 
 def _texts(texts: Sequence[str], index: NDArray[Any]) -> list[str]:
-    """The text of each category index, empty where -1 stands for none."""
+    """The text of each category index, empty for -1."""
     return [texts[i] if i >= 0 else "" for i in index.tolist()]
 
 
 def _nullable(index: NDArray[Any]) -> pd.api.extensions.ExtensionArray:
-    """Category indices as a pandas column that can hold a null, where -1 stands for it."""
+    """Category indices as a nullable pandas column, with null for -1."""
     import pandas as pd
 
     return pd.arrays.IntegerArray(index.astype(np.int64), mask=index < 0)
 
 
 def compare(before: Hierarchy, after: Hierarchy) -> Report:
-    """What changed between two hierarchies; their categories are matched by key.
+    """List the changes between two hierarchies, whose categories are matched by key.
+
+    Parameters
+    ----------
+    before, after : Hierarchy
+        The hierarchies to compare.
 
     Returns
     -------
     Report
-        ``table`` has a row for each change: ``change``, ``key``, ``name`` (in the hierarchy that has it, the later one
-        where both do), ``before`` and ``after`` as text. Removed categories come first, then the others by their
-        index in `after`. The changes are ``removed`` and ``added`` (by index), ``renamed`` (the names or their
-        order), ``re-parented`` (the keys of the parents or their order) and ``moved`` (the index).
-        ``summary`` counts them, and the keys without any as ``unchanged``.
+        ``table`` has a row for each change: ``change``, ``key``, ``name`` (in `after` if it has the key), and the
+        values ``before`` and ``after`` as text. Removed categories come first, then the others by their index in
+        `after`. The changes are ``removed`` and ``added`` (the value is the index), ``renamed`` (the names or their
+        order), ``re-parented`` (the keys of the parents or their order) and ``moved`` (the index). ``summary`` counts
+        them, and the keys without a change as ``unchanged``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One category: what a hierarchy gives back for an index or a key."""
+"""One category of a hierarchy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Category:
     Parameters
     ----------
     index : int
-        Its place in the hierarchy.
+        Its index in the hierarchy.
     key : str
-        What identifies it: a WordNet id (``n02084071``) or another vocabulary's (``/m/0bt9lr``).
+        Its identifier: a WordNet id (``n02084071``) or one of another vocabulary (``/m/0bt9lr``).
     names : tuple of str
-        What people call it, the usual name first. Names need not be unique; empty where none is known.
+        Its names, the usual one first; empty if none is known. Names need not be unique.
     """
 
     index: int
@@ -29,13 +29,13 @@ class Category:
 
     @property
     def name(self) -> str:
-        """The usual name; the key where no name is known."""
+        """The usual name, or the key if no name is known."""
         return self.names[0] if self.names else self.key
 
     @property
     def synset(self) -> Synset:
-        """NLTK's ``Synset`` of the key (glosses, examples, similarity), where the user has the WordNet corpus."""
-        from mlimages.hierarchy.wordnet.synsets import nltk_synset
+        """NLTK's ``Synset`` of the key (glosses, examples, similarity); needs NLTK's WordNet corpus."""
+        from mlimages.hierarchy.wordnet.nltk import nltk_synset
 
         return nltk_synset(self.key)
 
@@ -46,5 +46,5 @@ class Category:
         return f"{self.key} {', '.join(self.names)}".rstrip()
 
 
-#: Whatever names one category: its index, its key, or itself.
+#: What identifies one category: its index, its key, or a Category.
 CategoryLike = int | str | Category

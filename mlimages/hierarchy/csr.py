@@ -1,4 +1,4 @@
-"""Rows of different lengths in two arrays, and the array algorithms of a DAG that is kept so."""
+"""Compressed sparse rows of indices, and the algorithms on a DAG in this form."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class CSR:
     Parameters
     ----------
     indptr : int64 array [rows + 1]
-        Where each row begins; the last entry is the number of indices.
+        Start of each row; the last entry is the number of indices.
     indices : int32 array [nnz]
-        The rows, one after another.
+        The concatenated rows.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class CSR:
         Raises
         ------
         HierarchyError
-            Where a row holds anything but integers that fit int32.
+            If a row contains anything but integers that fit int32.
         """
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=indptr[1:])
@@ -61,12 +61,13 @@ class CSR:
 
     @classmethod
     def copied(cls, rows: CSR) -> CSR:
-        """Rows that nobody else can write to, checked to be what the class promises.
+        """A checked, read-only copy of `rows`.
 
         Raises
         ------
         HierarchyError
-            Where the row pointers do not run from 0 to the number of indices.
+            If the arrays are not flat integer arrays, an index does not fit int32, or the row pointers do not ascend
+            from 0 to the number of indices.
         """
         indptr, indices = np.array(rows.indptr), np.array(rows.indices)
         if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu" or indptr.ndim != 1 or indices.ndim != 1:
@@ -81,7 +82,7 @@ class CSR:
 
     @classmethod
     def from_pairs(cls, rows: NDArray[Any], values: NDArray[Any], *, length: int) -> CSR:
-        """Group `values` by `rows`, both [nnz], into `length` rows; values keep their order in a row."""
+        """Group `values` by `rows`, both [nnz], into `length` rows; values keep their order within a row."""
         order = np.argsort(rows, kind="stable")
         indptr = np.zeros(length + 1, np.int64)
         np.cumsum(np.bincount(rows, minlength=length), out=indptr[1:])
@@ -124,12 +125,12 @@ class CSR:
     __hash__ = None  # type: ignore[assignment]
 
     def take(self, rows: NDArray[Any]) -> CSR:
-        """The given `rows`, int [m], in the given order."""
+        """The given `rows`, int [m], in the given order: CSR [m]."""
         positions, indptr = self.positions(rows)
         return CSR(indptr, self.indices[positions]).frozen()
 
     def positions(self, rows: NDArray[Any]) -> tuple[Int64Array, Int64Array]:
-        """Where the entries of the given `rows` stand in `indices`, and the row pointers of what they make."""
+        """Positions in `indices` of the entries of `rows`, int [m], and the row pointers [m + 1] of the result."""
         starts = self.indptr[rows]
         lengths = self.indptr[np.asarray(rows) + 1] - starts
         indptr = np.zeros(len(lengths) + 1, np.int64)
@@ -138,11 +139,11 @@ class CSR:
         return shift + np.arange(indptr[-1], dtype=np.int64), indptr
 
     def transposed(self, columns: int) -> CSR:
-        """Row ``j`` of the result, of so many `columns`, holds, ascending, the rows of self that hold ``j``."""
+        """CSR [`columns`] whose row ``j`` holds, ascending, the rows of self that contain ``j``."""
         return CSR.from_pairs(self.indices, self.row_numbers, length=columns)
 
     def to_scipy(self, columns: int) -> scipy.sparse.csr_array:
-        """The same as a boolean scipy matrix [rows, `columns`], ascending in each row."""
+        """A boolean scipy matrix [rows, `columns`] with sorted indices."""
         import scipy.sparse
 
         matrix = scipy.sparse.csr_array(
@@ -169,7 +170,7 @@ def frozen(array: Int32Array) -> Int32Array:
 def longest_depth(parents: CSR, children: CSR) -> Int32Array:
     """Edges on the longest path from a root, int32 [n]; -1 for a category on or below a cycle.
 
-    Layers are peeled off (Kahn 1962), a whole layer at a time.
+    Topological sorting (Kahn 1962), one layer at a time.
     """
     depth = np.full(len(parents), -1, np.int32)
     waiting = parents.lengths.copy()
@@ -198,7 +199,7 @@ def shortest_depth(parents: CSR, children: CSR) -> Int32Array:
 
 
 def find_cycle(parents: CSR, depth: Int32Array) -> list[int]:
-    """One cycle among the categories that `longest_depth` could not reach, each a parent of the next."""
+    """One cycle among the categories whose `depth` by `longest_depth` is -1, each a parent of the next."""
     stuck = depth < 0
     node = int(np.flatnonzero(stuck)[0])
     seen: dict[int, int] = {}
@@ -208,30 +209,30 @@ def find_cycle(parents: CSR, depth: Int32Array) -> list[int]:
         path.append(node)
         above = parents[node]
         node = int(above[stuck[above]][0])
-    cycle = path[seen[node] :][::-1]  # the walk goes up; a reader expects parent before child
+    cycle = path[seen[node] :][::-1]  # the walk goes up; the cycle is given parent before child
     start = cycle.index(min(cycle))
     return cycle[start:] + cycle[:start]
 
 
 def ancestor_closure(parents: CSR, *, barriers: NDArray[np.bool_] | None = None) -> tuple[CSR, Int32Array]:
-    """All proper ancestors of every category, nearest first, and how many edges up each is.
+    """All proper ancestors of every category, nearest first, and their distances.
 
-    Breadth first from all categories at once: step ``d`` holds the pairs (category, ancestor) whose shortest path
-    has ``d`` edges, found from the pairs of step ``d - 1``. Within a step the order is that of the parents.
+    Breadth-first search from all categories at once: step ``d`` finds the pairs (category, ancestor) whose shortest
+    path has ``d`` edges, from the pairs of step ``d - 1``. Within a step the order is that of the parents.
 
     Parameters
     ----------
     parents : CSR [n]
         The parents of each category.
     barriers : bool array [n], optional
-        Categories that a walk may reach and not pass.
+        Categories at which the search stops.
 
     Returns
     -------
     closure : CSR [n]
         Row ``i`` holds the ancestors of ``i``.
     distance : int32 array [nnz]
-        Edges on the shortest path from ``i`` up to each.
+        Edges on the shortest path from ``i`` up to each ancestor, aligned with ``closure.indices``.
     """
     n = len(parents)
     many = bool((parents.lengths > 1).any())
@@ -245,7 +246,7 @@ def ancestor_closure(parents: CSR, *, barriers: NDArray[np.bool_] | None = None)
         positions, indptr = parents.positions(above)
         nodes = np.repeat(nodes, np.diff(indptr))
         above = parents.indices[positions].astype(np.int64)
-        if many:  # two paths may lead to one ancestor: keep the first, as a breadth-first walk would
+        if many:  # several paths may lead to one ancestor: keep the first, as a queue would
             flat = nodes * n + above
             fresh = np.sort(np.unique(flat, return_index=True)[1])
             fresh = fresh[~_contains(seen, flat[fresh])]

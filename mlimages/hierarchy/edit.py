@@ -1,9 +1,9 @@
-"""A hierarchy from and to other structures: edges, networkx, Parquet, and parts of another hierarchy."""
+"""Parts of a hierarchy: the definition of a subtree, or of some categories with the others contracted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,25 @@ from numpy.typing import NDArray
 from mlimages.errors import HierarchyError
 from mlimages.hierarchy.category import CategoryLike
 from mlimages.hierarchy.csr import CSR, ancestor_closure
-from mlimages.hierarchy.hierarchy import Hierarchy
-
-if TYPE_CHECKING:
-    pass
+from mlimages.hierarchy.definition import Definition
+from mlimages.hierarchy.relations import Relations
 
 
-def subtree(hierarchy: Hierarchy, root: CategoryLike) -> Hierarchy:
-    """See :meth:`Hierarchy.subtree`."""
+def subtree(hierarchy: Relations, root: CategoryLike) -> Definition:
+    """A category and its descendants, in index order; see :meth:`Hierarchy.subtree`."""
     top = hierarchy.index(root)
     kept = np.sort(np.append(hierarchy.descendants(top), np.int32(top)))
     return _part(hierarchy, kept, _kept_only(hierarchy.parents(kept), _places(hierarchy, kept)))
 
 
-def restrict(hierarchy: Hierarchy, categories: Iterable[CategoryLike] | NDArray[Any]) -> Hierarchy:
-    """See :meth:`Hierarchy.restrict`."""
+def restrict(hierarchy: Relations, categories: Iterable[CategoryLike] | NDArray[Any]) -> Definition:
+    """The given categories in the given order; see :meth:`Hierarchy.restrict`.
+
+    Raises
+    ------
+    HierarchyError
+        For a category given twice.
+    """
     kept = np.atleast_1d(hierarchy.index(categories))
     values, counts = np.unique(kept, return_counts=True)
     if len(values) != len(kept):
@@ -33,13 +37,25 @@ def restrict(hierarchy: Hierarchy, categories: Iterable[CategoryLike] | NDArray[
     return _part(hierarchy, kept, nearest_kept(hierarchy, kept))
 
 
-def nearest_kept(hierarchy: Hierarchy, kept: NDArray[Any]) -> CSR:
-    """For each of `kept`, int [m], its nearest kept ancestors as positions in `kept`, nearest first: CSR of m rows.
+def nearest_kept(hierarchy: Relations, kept: NDArray[Any]) -> CSR:
+    """The nearest kept ancestors of each kept category, nearest first.
 
-    A kept ancestor is left out where another kept ancestor lies below it.
+    An ancestor that is above another kept ancestor of the same category is not among them.
+
+    Parameters
+    ----------
+    hierarchy : Relations
+        All categories.
+    kept : int array [m]
+        Indices of the categories to keep, each once.
+
+    Returns
+    -------
+    CSR [m]
+        Positions in `kept`.
     """
     places = _places(hierarchy, kept)
-    # a walk that stops at the first kept category on each way; one may still lie above another
+    # walks stop at the first kept category on each path; one of these may still be above another
     reached = _kept_only(ancestor_closure(hierarchy.parents(), barriers=places >= 0)[0].take(kept), places)
     several = np.flatnonzero(reached.lengths > 1)
     if not len(several):
@@ -55,19 +71,19 @@ def nearest_kept(hierarchy: Hierarchy, kept: NDArray[Any]) -> CSR:
     return CSR.from_pairs(reached.row_numbers[lowest], reached.indices[lowest], length=m)
 
 
-def _part(hierarchy: Hierarchy, kept: NDArray[Any], parents: CSR) -> Hierarchy:
+def _part(hierarchy: Relations, kept: NDArray[Any], parents: CSR) -> Definition:
     indices = kept.tolist()
-    return Hierarchy([hierarchy.keys[i] for i in indices], parents, [hierarchy.names[i] for i in indices])
+    return Definition.checked([hierarchy.keys[i] for i in indices], parents, [hierarchy.names[i] for i in indices])
 
 
-def _places(hierarchy: Hierarchy, kept: NDArray[Any]) -> NDArray[np.int32]:
-    """Position in `kept` of every category, -1 where it is dropped: int32 [n]."""
+def _places(hierarchy: Relations, kept: NDArray[Any]) -> NDArray[np.int32]:
+    """Position in `kept` of each category, int32 [n]; -1 if it is dropped."""
     places = np.full(len(hierarchy), -1, np.int32)
     places[kept] = np.arange(len(kept), dtype=np.int32)
     return places
 
 
 def _kept_only(rows: CSR, places: NDArray[np.int32]) -> CSR:
-    """The rows without what is dropped, as positions."""
+    """The rows as positions, without dropped categories."""
     new = places[rows.indices]
     return CSR.from_pairs(rows.row_numbers[new >= 0], new[new >= 0], length=len(rows))

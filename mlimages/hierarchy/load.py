@@ -1,4 +1,4 @@
-"""One way to every hierarchy: by name or by path."""
+"""Hierarchies by name or by path."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mlimages.errors import DataNotFoundError, FormatError, HierarchyError
+from mlimages.hierarchy.formats.edges import read_edges
 from mlimages.hierarchy.hierarchy import Hierarchy
-from mlimages.hierarchy.wordnet.synsets import PUBLISHED_ROOTS, imagenet_hierarchy
+from mlimages.hierarchy.wordnet.synsets import PUBLISHED_ROOTS, from_class_list
 from mlimages.hierarchy.wordnet.taxonomy import CLASS_LISTS
 
 ML_IMAGES = "ml-images"
@@ -30,31 +31,31 @@ def load_hierarchy(
     roots: Collection[str] | None = PUBLISHED_ROOTS,
     multiple_parents: bool = False,
 ) -> Hierarchy:
-    """A hierarchy by name or by path.
+    """Load a hierarchy by name or by path.
 
     ============================  ==================================================================================
-    name or path                  what it is
+    name or path                  hierarchy
     ============================  ==================================================================================
-    ``imagenet-1k``, ``-11k``,    an ImageNet class list and its hypernyms, out of the embedded WordNet; see
-    ``-12k``, ``-21k``            :func:`mlimages.hierarchy.wordnet.synsets.imagenet_hierarchy`
+    ``imagenet-1k``, ``-11k``,    an ImageNet class list and its hypernyms, from the embedded WordNet; see
+    ``-12k``, ``-21k``            :func:`mlimages.hierarchy.wordnet.synsets.from_class_list`
     ``ml-images``                 the 11,166 published categories; see :func:`ml_images_file`
     ``*.parquet``                 what :meth:`Hierarchy.to_parquet` wrote
     ``*.json``                    the hierarchy file of Open Images
     ``*.csv``, ``*.tsv``          edges, with the header ``parent,child``
-    a folder                      an annotation table: the categories it carries
+    a folder                      the categories of an annotation table
     any other file                a dictionary in the published four columns
     ============================  ==================================================================================
 
-    A name comes before a file of that name; ``./ml-images`` is the file.
+    Names take precedence over files; ``./ml-images`` is the file.
 
     Parameters
     ----------
     name_or_path : str or path-like
         See above.
     roots : collection of str, optional
-        For the ImageNet class lists: the synsets at which WordNet is cut, None for the whole of it.
+        For the ImageNet class lists: the synsets at which WordNet is cut off, None for all of WordNet.
     multiple_parents : bool
-        For the ImageNet class lists: all hypernyms of a synset are its parents, not the first only.
+        For the ImageNet class lists: all hypernyms of a synset are its parents, instead of only the first.
 
     Returns
     -------
@@ -63,9 +64,9 @@ def load_hierarchy(
     Raises
     ------
     DataNotFoundError
-        Where there is neither such a name nor such a file, and where ``ml-images`` is neither here nor to be fetched.
+        If there is neither such a name nor such a file, or ``ml-images`` is not available and cannot be downloaded.
     FormatError
-        Where the file is not what its name says.
+        If the file is not in the format that its name indicates.
     HierarchyError
         For an option that does not apply.
 
@@ -75,7 +76,8 @@ def load_hierarchy(
     'dog'
     """
     if isinstance(name_or_path, str) and name_or_path in CLASS_LISTS:
-        return imagenet_hierarchy(name_or_path, roots=roots, multiple_parents=multiple_parents)
+        definition = from_class_list(name_or_path, roots=roots, multiple_parents=multiple_parents)
+        return Hierarchy.from_definition(definition)
     if roots is not PUBLISHED_ROOTS or multiple_parents:
         option = "multiple_parents" if multiple_parents else "roots"
         raise HierarchyError(
@@ -108,25 +110,23 @@ def _from_file(path: Path) -> Hierarchy:
     if ending == ".json":
         return Hierarchy.from_open_images(path)
     if ending in (".csv", ".tsv"):
-        from mlimages.hierarchy.formats.edges import read_edges
-
-        return read_edges(path)
+        return Hierarchy.from_definition(read_edges(path))
     return Hierarchy.from_dictionary(path)
 
 
 def ml_images_file() -> Path:
-    """The published dictionary of ML-Images, which is not ours to ship.
+    """The path of the published dictionary of ML-Images, which is not part of this package.
 
-    The folder that the environment variable ``MLIMAGES_DATA`` names comes first, where it holds the file; then the
-    user's cache; then the file is fetched into the cache, once. Its SHA-256 is checked wherever it is found: the name
-    ``ml-images`` always means the published file. A changed copy can be loaded by its path.
+    It is searched for in the folder that the environment variable ``MLIMAGES_DATA`` names, then in the user's cache,
+    and downloaded into the cache otherwise. Its SHA-256 is always checked: the name ``ml-images`` means the published
+    file. Load a modified copy by its path.
 
     Raises
     ------
     FormatError
-        Where the file in ``MLIMAGES_DATA`` is not the published one.
+        If the file in ``MLIMAGES_DATA`` is not the published one.
     DataNotFoundError
-        Where it can not be fetched.
+        If it cannot be downloaded.
     """
     folder = os.environ.get(DATA_VARIABLE)
     if folder and (given := Path(folder) / DICTIONARY_FILE).is_file():
@@ -144,7 +144,7 @@ def ml_images_file() -> Path:
     logger = pooch.get_logger()
     level = logger.level
     try:
-        logger.setLevel(logging.WARNING)  # it tells of every download
+        logger.setLevel(logging.WARNING)  # it logs every download
         return Path(
             pooch.retrieve(
                 DICTIONARY_URL,
@@ -154,7 +154,7 @@ def ml_images_file() -> Path:
                 downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
             )
         )
-    except (OSError, ValueError) as error:  # no network or no place to write; another content
+    except (OSError, ValueError) as error:  # no network, no place to write, or wrong content
         given_folder = (
             f"the folder {DATA_VARIABLE} names ({folder})" if folder else f"a folder that {DATA_VARIABLE} names"
         )
@@ -167,7 +167,7 @@ def ml_images_file() -> Path:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """A few words where the libraries below write a paragraph."""
+    """A short reason, where the libraries below give a paragraph."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -1,7 +1,7 @@
-"""Display names to synsets: proposals for aligning another vocabulary, such as Open Images', with WordNet.
+"""Synset proposals for display names, to align another vocabulary, such as that of Open Images, with WordNet.
 
-A name is looked up as a whole first, then by its head noun. Plurals are folded by WordNet's own rules, morphy(7):
-its list of irregular forms, and the suffixes of nouns.
+A name is looked up as a whole first, then by its head noun. Plurals are reduced by WordNet's own rules, morphy(7): its
+list of irregular forms, and its noun suffixes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD = "head noun"
 HEAD_PLURAL = "head noun, plural folded"
 NO_MATCH = "no match"
 
-#: The noun suffixes of morphy(7), and what each becomes.
+#: The noun suffixes of morphy(7) and their replacements.
 _SUFFIXES = (
     ("s", ""),
     ("ses", "s"),
@@ -37,7 +37,7 @@ _SUFFIXES = (
     ("men", "man"),
     ("ies", "y"),
 )
-#: Words after which a phrase no longer names its head: a *piece* of clothing, a *house* in the country.
+#: Prepositions, which follow the head noun of a phrase: a *piece* of clothing, a *house* in the country.
 _PREPOSITIONS = frozenset(["of", "for", "with", "without", "in", "on", "at", "from", "to", "by"])
 
 
@@ -48,33 +48,33 @@ class _Proposal(NamedTuple):
 
 
 def match_names(names: Iterable[str], hierarchy: Hierarchy | None = None) -> pd.DataFrame:
-    """Propose synsets for display names, best first. They are proposals: a human decides.
+    """Propose synsets for display names, best first, for a person to choose from.
 
-    Case is ignored. A name is tried as a lemma, exactly and with its plural folded; only where that finds nothing,
-    its head noun is: the longest of its endings that is a lemma ("Grizzly brown bears": brown bear), of the part
-    before a preposition ("Pieces of clothing": piece). The synsets of one lemma are ranked by WordNet's sense
-    number, most frequent first. A qualifier in parentheses ("Bat (Animal)") is no part of the name; the synsets
-    below one that it names come first.
+    Case is ignored. A name is looked up as a lemma, as it is and in the singular; if nothing is found, its head noun
+    is: the longest ending that is a lemma ("Grizzly brown bears": brown bear), of the part before a preposition
+    ("Pieces of clothing": piece). The synsets of a lemma are ranked by WordNet's sense number, most frequent first. A
+    qualifier in parentheses ("Bat (Animal)") is not part of the name; synsets that are hyponyms of the qualifier come
+    first.
 
     Parameters
     ----------
     names : iterable of str
         The display names.
     hierarchy : Hierarchy, optional
-        Propose only its categories.
+        Propose only categories of this hierarchy. Default: all nouns of WordNet 3.0.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each proposal, names in the given order: ``name``; ``rank``, from 1; ``key``, the synset id;
-        ``synset``, its names; ``lemma``, the one that matched; ``how`` (``exact lemma``, ``plural folded``,
-        ``head noun``, ``head noun, plural folded``); ``candidates``, how many proposals the name has. A name without
-        any has one row, of rank 0 and candidates 0, an empty key and ``no match``.
+        A row for each proposal, in the order of the names: ``name``; ``rank``, from 1; ``key``, the synset id;
+        ``synset``, its names; ``lemma``, the one that matched; ``how`` (``exact lemma``, ``plural folded``, ``head
+        noun``, ``head noun, plural folded``); ``candidates``, the number of proposals for the name. A name without
+        proposals has one row with rank 0, candidates 0, an empty key and ``no match``.
 
     Raises
     ------
     HierarchyError
-        Where `names` is a single string, or holds what is no string.
+        If `names` is a single string, or contains anything but strings.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def match_names(names: Iterable[str], hierarchy: Hierarchy | None = None) -> pd.
 
 
 def _propose(name: str, allowed: frozenset[int] | None) -> list[_Proposal]:
-    """What is proposed for one name, best first."""
+    """The proposals for one name, best first."""
     phrase, qualifiers = _parse(name)
     found = _senses(phrase, (EXACT, PLURAL), allowed)
     if not found:
@@ -120,14 +120,14 @@ def _propose(name: str, allowed: frozenset[int] | None) -> list[_Proposal]:
 
 
 def _parse(name: str) -> tuple[str, list[str]]:
-    """A name in lower case, single spaces between words, and the qualifiers that stood in parentheses."""
+    """A name in folded case with single spaces, and the qualifiers from its parentheses."""
     folded = name.casefold().replace("_", " ")
     qualifiers = [" ".join(each.split()) for each in re.findall(r"\(([^()]*)\)", folded)]
     return " ".join(re.sub(r"\([^()]*\)", " ", folded).split()), qualifiers
 
 
 def _senses(phrase: str, hows: tuple[str, str], allowed: frozenset[int] | None) -> list[_Proposal]:
-    """The synsets that have the phrase for a lemma, by sense number; after them those of its singular."""
+    """The synsets with the phrase as a lemma, by sense number, then those of its singulars."""
     found: dict[int, _Proposal] = {}
     for how, forms in ((hows[0], (phrase,)), (hows[1], singulars(phrase))):
         for form in forms:
@@ -138,7 +138,7 @@ def _senses(phrase: str, hows: tuple[str, str], allowed: frozenset[int] | None) 
 
 
 def _heads(phrase: str) -> Iterator[str]:
-    """What may be the head of a phrase that is no lemma itself, longest first."""
+    """The possible heads of a phrase that is not a lemma itself, longest first."""
     words = phrase.split()
     end = next((at for at, word in enumerate(words) if at and word in _PREPOSITIONS), len(words))
     for start in range(0 if end < len(words) else 1, end):
@@ -146,9 +146,9 @@ def _heads(phrase: str) -> Iterator[str]:
 
 
 def singulars(phrase: str) -> list[str]:
-    """What a noun phrase may be the plural of, whether such a noun exists or not: irregular forms first.
+    """The possible singulars of a noun phrase, existing nouns or not: irregular forms first.
 
-    Each word is folded by itself, the last one first.
+    One word at a time is put into the singular, the last one first.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def singulars(phrase: str) -> list[str]:
 
 
 def _without_suffix(word: str) -> list[str]:
-    if word.endswith("ss") or len(word) <= 2:  # as morphy does: glass is no plural of glas
+    if word.endswith("ss") or len(word) <= 2:  # as morphy does: glass is not the plural of glas
         return []
     return [word.removesuffix(suffix) + ending for suffix, ending in _SUFFIXES if word.endswith(suffix)]
 

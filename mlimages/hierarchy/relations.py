@@ -1,8 +1,7 @@
-"""How the categories of a hierarchy relate: the queries that need only indices."""
+"""How the categories of a hierarchy relate: all queries that need neither files nor drawings."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -12,28 +11,41 @@ from numpy.typing import NDArray
 
 from mlimages.hierarchy.category import CategoryLike
 from mlimages.hierarchy.csr import CSR, Int32Array, ancestor_closure, frozen, shortest_depth
+from mlimages.hierarchy.definition import Definition
+from mlimages.hierarchy.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import scipy.sparse
 
 
-class Relations(ABC):
-    """The relations of a :class:`Hierarchy`, which brings the arrays and :meth:`index`.
+class Relations(Vocabulary):
+    """The base class of :class:`Hierarchy`: an immutable definition, and the queries on it.
 
     Wherever a query takes a category it takes an index, a key or a :class:`Category`. One category gives an int32
-    array of indices; a sequence of them is answered at once and gives a :class:`CSR`, a row for each.
+    array of indices; a sequence of m categories gives a :class:`CSR` of m rows.
     """
 
+    _definition: Definition
     _parents: CSR
     _children: CSR
     _longest: Int32Array
 
-    def __len__(self) -> int:
-        return len(self._parents)
+    def __init__(self, definition: Definition) -> None:
+        self.__dict__.update(
+            _definition=definition,
+            keys=definition.keys,
+            names=definition.names,
+            _index=definition.index,
+            _parents=definition.parents,
+            _children=definition.children,
+            _longest=definition.longest,
+        )
 
-    @abstractmethod
-    def index(self, categories: Any) -> Any:
-        """Index of a category, or int32 array [m] of several; the hierarchy knows the keys."""
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Hierarchy is immutable: cannot set {name!r}; make a new one with subtree or restrict")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Hierarchy is immutable: cannot delete {name!r}")
 
     @cached_property
     def roots(self) -> Int32Array:
@@ -47,7 +59,7 @@ class Relations(ABC):
 
     @cached_property
     def topological_order(self) -> Int32Array:
-        """All indices, every parent before its children: by longest depth, then by index. int32 [n]."""
+        """All indices, parents before their children, by longest depth, then by index: int32 [n]."""
         return frozen(np.argsort(self._longest, kind="stable").astype(np.int32))
 
     @overload
@@ -60,12 +72,12 @@ class Relations(ABC):
         Parameters
         ----------
         categories : index, key, Category, or several of them, optional
-            All where none is given.
+            Default: all.
 
         Returns
         -------
-        int32 array, or CSR of a row each
-            For one category, and for several.
+        int32 array, or CSR [m]
+            For one category, or for m of them.
         """
         return self._rows(self._parents, categories)
 
@@ -79,12 +91,12 @@ class Relations(ABC):
         Parameters
         ----------
         categories : index, key, Category, or several of them, optional
-            All where none is given.
+            Default: all.
 
         Returns
         -------
-        int32 array, or CSR of a row each
-            For one category, and for several.
+        int32 array, or CSR [m]
+            For one category, or for m of them.
         """
         return self._rows(self._children, categories)
 
@@ -98,12 +110,12 @@ class Relations(ABC):
         Parameters
         ----------
         categories : index, key, Category, or several of them, optional
-            All where none is given.
+            Default: all.
 
         Returns
         -------
-        int32 array, or CSR of a row each
-            For one category, and for several.
+        int32 array, or CSR [m]
+            For one category, or for m of them.
         """
         return self._rows(self.closure, categories)
 
@@ -117,12 +129,12 @@ class Relations(ABC):
         Parameters
         ----------
         categories : index, key, Category, or several of them, optional
-            All where none is given.
+            Default: all.
 
         Returns
         -------
-        int32 array, or CSR of a row each
-            For one category, and for several.
+        int32 array, or CSR [m]
+            For one category, or for m of them.
         """
         return self._rows(self._descendants, categories)
 
@@ -146,7 +158,7 @@ class Relations(ABC):
         return self.closure.transposed(len(self))
 
     def closure_matrix(self, *, include_self: bool = False) -> scipy.sparse.csr_array:
-        """The closure as a boolean scipy matrix [n, n]: true at ``[i, j]`` where ``j`` is an ancestor of ``i``.
+        """The closure as a boolean scipy matrix [n, n]: true at ``[i, j]`` if ``j`` is an ancestor of ``i``.
 
         Parameters
         ----------
@@ -184,14 +196,14 @@ class Relations(ABC):
         self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None, *, longest: bool = False
     ) -> Int32Array: ...
     def depth(self, categories: Any = None, *, longest: bool = False) -> Any:
-        """Edges on the shortest path from a root, which has 0 itself.
+        """Number of edges on the shortest path from a root; 0 for a root.
 
         Parameters
         ----------
         categories : index, key, Category, or several of them, optional
             All where none is given.
         longest : bool
-            Of the longest path instead.
+            Measure the longest path instead.
 
         Returns
         -------
@@ -213,17 +225,17 @@ class Relations(ABC):
     @overload
     def path_to_root(self, categories: Iterable[CategoryLike] | NDArray[Any]) -> CSR: ...
     def path_to_root(self, categories: Any) -> Any:
-        """The categories from one up to a root along the main parents, itself first.
+        """The path from a category up to a root along the main parents, the category itself first.
 
         Parameters
         ----------
         categories : index, key, Category, or several of them
-            Where to begin.
+            The categories to start from.
 
         Returns
         -------
-        int32 array, or CSR of a row each
-            For one category, and for several.
+        int32 array, or CSR [m]
+            For one category, or for m of them.
         """
         indices = self.index(categories)
         if isinstance(indices, int):
@@ -239,49 +251,45 @@ class Relations(ABC):
         return CSR.from_pairs(np.concatenate(rows), np.concatenate(at), length=len(indices))
 
     def most_specific(self, labels: Iterable[CategoryLike] | NDArray[Any]) -> Int32Array:
-        """Those of `labels` that are no ancestor of another of them, in their order, each once."""
+        """Those of `labels` that are not an ancestor of another one, in their order, without repetition."""
         indices: Int32Array = np.atleast_1d(self.index(labels))
         indices = indices[np.sort(np.unique(indices, return_index=True)[1])]
         return indices[~np.isin(indices, self.closure.take(indices).indices)]
 
-    # Similarity ---------------------------------------------------------------------------------------------------
+    def statistics(self) -> dict[str, int | float]:
+        """Counts and measures of the hierarchy by name; depths are in edges."""
+        parents, longest = self._parents.lengths, self._longest
+        names = [", ".join(each) for each in self.names]
+        return {
+            "categories": len(self),
+            "edges": int(parents.sum()),
+            "roots": len(self.roots),
+            "leaves": len(self.leaves),
+            "inner": len(self) - len(self.leaves),
+            "categories_with_several_parents": int((parents > 1).sum()),
+            "max_depth": int(longest.max()) if len(self) else 0,
+            "mean_depth": float(self.depth().mean()) if len(self) else 0.0,
+            "mean_longest_depth": float(longest.mean()) if len(self) else 0.0,
+            "mean_ancestors": len(self.closure.indices) / len(self) if len(self) else 0.0,
+            "max_children": int(self._children.lengths.max()) if len(self) else 0,
+            "surplus_names": len(names) - len(set(names)),
+        }
 
-    def lowest_common_ancestors(self, a: Any, b: Any) -> Any:
-        """Common ancestors (a category counts as its own) that have no common ancestor below them.
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, over one line per category in index order: key, tab, indices of the parents."""
+        return self._definition.fingerprint
 
-        Parameters
-        ----------
-        a, b : index, key, Category, or several of them
-            Sequences broadcast against each other.
+    def __eq__(self, other: object) -> bool:
+        """Same keys, parents and names."""
+        if not isinstance(other, Relations):
+            return NotImplemented
+        return self.keys == other.keys and self._parents == other._parents and self.names == other.names
 
-        Returns
-        -------
-        int32 array, or CSR of a row each
-            For two categories, ascending: empty in different trees, several in a DAG; and for several.
-        """
-        from mlimages.hierarchy.similarity import lowest_common_ancestors
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
 
-        return lowest_common_ancestors(self, a, b)
-
-    def path_similarity(self, a: Any, b: Any) -> Any:
-        """``1 / (1 + d)``, d the edges on the shortest path through a common ancestor; 0 where there is none.
-
-        Parameters
-        ----------
-        a, b : index, key, Category, or several of them
-            Sequences broadcast against each other.
-
-        Returns
-        -------
-        float, or float64 array
-            For two categories, and for several.
-        """
-        from mlimages.hierarchy.similarity import path_similarity
-
-        return path_similarity(self, a, b)
-
-    def wup_similarity(self, a: Any, b: Any) -> Any:
-        """Wu and Palmer's similarity (1994) of `a` and `b`: :func:`mlimages.hierarchy.similarity.wup_similarity`."""
-        from mlimages.hierarchy.similarity import wup_similarity
-
-        return wup_similarity(self, a, b)
+    def __repr__(self) -> str:
+        roots = ", ".join(self[int(i)].name for i in self.roots[:4]) + (", ..." if len(self.roots) > 4 else "")
+        counts = f"{len(self)} categories, {len(self.leaves)} leaves, {len(self.roots)} roots"
+        return f"<{type(self).__name__}: {counts} ({roots})>"

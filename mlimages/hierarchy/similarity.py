@@ -1,18 +1,18 @@
-"""How alike two categories are, by where their ancestors meet."""
+"""Similarity of categories by their common ancestors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.hierarchy.csr import CSR, Int32Array, Int64Array
+from mlimages.hierarchy.relations import Relations
 
-if TYPE_CHECKING:
-    from mlimages.hierarchy.relations import Relations
-
-_CHUNK = 1 << 16  # pairs at a time: bounds memory to some 20 MB whatever the number of pairs
+#: Pairs that are compared at a time: bounds memory to some 20 MB whatever the number of pairs.
+CHUNK = 1 << 16
 
 
 class _Common(NamedTuple):
@@ -23,18 +23,34 @@ class _Common(NamedTuple):
     distance: Int64Array  # edges from a up to the ancestor and down to b
 
 
-def lowest_common_ancestors(hierarchy: Relations, a: Any, b: Any) -> Any:
-    """See :meth:`Hierarchy.lowest_common_ancestors`."""
+def _chunks(hierarchy: Relations, a: Int32Array, b: Int32Array, chunk: int) -> Iterator[tuple[slice, _Common]]:
+    """Cut the pairs into slices of `chunk`, with the common ancestors of each slice."""
+    for start in range(0, len(a), chunk):
+        pairs = slice(start, start + chunk)
+        yield pairs, _common_ancestors(hierarchy, a[pairs], b[pairs])
+
+
+def lowest_common_ancestors(hierarchy: Relations, a: Any, b: Any, *, chunk: int = CHUNK) -> Any:
+    """Common ancestors without a common ancestor below them; see :meth:`Hierarchy.lowest_common_ancestors`.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        The categories.
+    a, b : index, key, Category, or several of them
+        Sequences broadcast against each other.
+    chunk : int
+        Pairs to compare at a time.
+    """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     pairs, ancestors = [], []
     n = len(hierarchy)
-    for start in range(0, len(below_a), _CHUNK):
-        common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
+    for part, common in _chunks(hierarchy, below_a, below_b, chunk):
         # what is above another common ancestor of the same pair is not among the lowest
         positions, indptr = hierarchy.closure.positions(common.ancestor)
         higher = np.repeat(common.pair, np.diff(indptr)) * n + hierarchy.closure.indices[positions]
         lowest = ~np.isin(common.pair * n + common.ancestor, higher)
-        pairs.append(common.pair[lowest] + start)
+        pairs.append(common.pair[lowest] + part.start)
         ancestors.append(common.ancestor[lowest])
     found = CSR.from_pairs(
         np.concatenate(pairs) if pairs else np.empty(0, np.int64),
@@ -44,8 +60,10 @@ def lowest_common_ancestors(hierarchy: Relations, a: Any, b: Any) -> Any:
     return found[0] if scalar else found
 
 
-def path_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
+def path_similarity(hierarchy: Relations, a: Any, b: Any, *, chunk: int = CHUNK) -> Any:
     """``1 / (1 + d)`` over the shortest path of d edges through a common ancestor, as WordNet::Similarity defines it.
+
+    Parameters are those of :func:`lowest_common_ancestors`.
 
     Returns
     -------
@@ -54,20 +72,21 @@ def path_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     result = np.zeros(len(below_a))
-    for start in range(0, len(below_a), _CHUNK):
-        common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
-        np.maximum.at(result, common.pair + start, 1.0 / (1.0 + common.distance))
+    for part, common in _chunks(hierarchy, below_a, below_b, chunk):
+        np.maximum.at(result[part], common.pair, 1.0 / (1.0 + common.distance))
     return float(result[0]) if scalar else result
 
 
-def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
+def wup_similarity(hierarchy: Relations, a: Any, b: Any, *, chunk: int = CHUNK) -> Any:
     """Similarity of Wu and Palmer (1994): ``2 D / (D_a + D_b)``.
 
-    Of the common ancestors, c is the one deepest below a root by its shortest path. D counts the categories from the
-    root down to c along the longest path (a root counts 1); D_a is D plus the edges on the shortest path between c and
-    a, and so D_b. Where several are equally deep, the one that gives the most counts, so that the order of a and b
-    does not matter. This is the formula of NLTK's ``wup_similarity``, on the categories of this hierarchy instead of
-    on the whole of WordNet; among equally deep ones NLTK takes a itself, else the first by name.
+    c is the common ancestor with the greatest depth, measured along the shortest path from a root. D is the number of
+    categories on the longest path from a root down to c (1 for a root); D_a is D plus the edges on the shortest path
+    between c and a, and D_b likewise. Of several equally deep ancestors the one with the greatest similarity counts, so
+    that the order of a and b does not matter. This is the formula of NLTK's ``wup_similarity``, on the categories of
+    this hierarchy instead of all of WordNet; of equally deep ones NLTK takes a itself, else the first by name.
+
+    Parameters are those of :func:`lowest_common_ancestors`.
 
     Returns
     -------
@@ -78,14 +97,13 @@ def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
     result = np.zeros(len(below_a))
     several = bool((hierarchy.parents().lengths > 1).any())
     shortest, longest = hierarchy.depth(), hierarchy.depth(longest=True)
-    for start in range(0, len(below_a), _CHUNK):
-        common = _common_ancestors(hierarchy, below_a[start : start + _CHUNK], below_b[start : start + _CHUNK])
+    for part, common in _chunks(hierarchy, below_a, below_b, chunk):
         depth = shortest[common.ancestor]
-        deepest = np.zeros(min(_CHUNK, len(below_a) - start), np.int64)
+        deepest = np.zeros(len(below_a[part]), np.int64)
         np.maximum.at(deepest, common.pair, depth)
         kept = depth == deepest[common.pair]
-        pair, ancestor, edges = common.pair[kept] + start, common.ancestor[kept], common.distance[kept]
-        if several:  # the way over a higher ancestor may be shorter than straight down
+        pair, ancestor, edges = common.pair[kept] + part.start, common.ancestor[kept], common.distance[kept]
+        if several:  # the path through a higher ancestor may be shorter than straight down
             edges = _edges(hierarchy, below_a[pair], ancestor) + _edges(hierarchy, below_b[pair], ancestor)
         level = longest[ancestor] + 1.0
         np.maximum.at(result, pair, 2.0 * level / (2.0 * level + edges))
@@ -94,7 +112,7 @@ def wup_similarity(hierarchy: Relations, a: Any, b: Any) -> Any:
 
 
 def _broadcast(hierarchy: Relations, a: Any, b: Any) -> tuple[Int32Array, Int32Array, bool]:
-    """Indices of both sides [pairs], and whether the caller asked about a single pair."""
+    """Indices of both sides, int32 [pairs] each, and whether the query is a single pair."""
     first, second = hierarchy.index(a), hierarchy.index(b)
     scalar = isinstance(first, int) and isinstance(second, int)
     left, right = np.broadcast_arrays(np.atleast_1d(first), np.atleast_1d(second))
@@ -102,7 +120,7 @@ def _broadcast(hierarchy: Relations, a: Any, b: Any) -> tuple[Int32Array, Int32A
 
 
 def _common_ancestors(hierarchy: Relations, a: NDArray[Any], b: NDArray[Any]) -> _Common:
-    """Common ancestors of the pairs, each category counting as its own."""
+    """Common ancestors of the pairs; a category counts as its own ancestor."""
     n = len(hierarchy)
     flat_a, distance_a = _own_and_above(hierarchy, a, n)
     flat_b, distance_b = _own_and_above(hierarchy, b, n)

@@ -1,4 +1,4 @@
-"""Text files of which an error names the line."""
+"""UTF-8 text files, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from pathlib import Path
 
 from mlimages.errors import FormatError
 
-_MARK = b"\xef\xbb\xbf"  # some editors begin a UTF-8 file so
+_MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors write
 
 
 def read_utf8(path: str | os.PathLike[str]) -> str:
-    """The text of a file, without a byte order mark; a FormatError with the line for invalid UTF-8."""
-    return decode_utf8(Path(path).read_bytes().removeprefix(_MARK), path=path)
-
-
-def decode_utf8(data: bytes, *, path: str | os.PathLike[str]) -> str:
-    """Text out of the bytes of a file.
+    """Read a UTF-8 file, without its byte order mark.
 
     Raises
     ------
     FormatError
-        For invalid UTF-8, with the line.
+        For invalid UTF-8; the message names the line.
+    """
+    return decode_utf8(Path(path).read_bytes().removeprefix(_MARK), path=path)
+
+
+def decode_utf8(data: bytes, *, path: str | os.PathLike[str]) -> str:
+    """Decode the UTF-8 content of the file `path`.
+
+    Raises
+    ------
+    FormatError
+        For invalid UTF-8; the message names the line.
     """
     try:
         return data.decode("utf-8")
@@ -34,12 +40,12 @@ def decode_utf8(data: bytes, *, path: str | os.PathLike[str]) -> str:
 
 
 def read_lines(data: bytes, *, path: str | os.PathLike[str]) -> list[tuple[int, str]]:
-    """The lines of a file that are not blank, each with its number from 1 and without blanks around it.
+    """The non-blank lines of a file, stripped, with their numbers from 1.
 
     Raises
     ------
     FormatError
-        For invalid UTF-8, and where no line is left.
+        For invalid UTF-8, and if all lines are blank.
     """
     text = decode_utf8(data.removeprefix(_MARK), path=path)
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlimages import Hierarchy
+from mlimages import Hierarchy, load_hierarchy
 from mlimages.hierarchy.audit import STATUSES, audit, compare
-from mlimages.hierarchy.wordnet.synsets import from_wordnet, imagenet_hierarchy
 
 ANIMAL, CARNIVORE, CANINE, DOMESTIC, DOG, WOLF, TABLE = (
     "n00015388",
@@ -121,7 +120,7 @@ def test_audit_of_another_vocabulary_knows_no_synset(zoo):
 
 @pytest.mark.parametrize("multiple_parents", [False, True])
 def test_audit_agrees_with_what_wordnet_made(multiple_parents):
-    h = imagenet_hierarchy("imagenet-1k", multiple_parents=multiple_parents)
+    h = load_hierarchy("imagenet-1k", multiple_parents=multiple_parents)
     assert set(audit(h).table.status) == {"agrees", "root"}
 
 
@@ -191,7 +190,7 @@ def test_compare_of_equal_hierarchies_finds_nothing(zoo):
 
 
 def test_compare_of_the_published_hierarchy_with_wordnet(ml_images):
-    assert compare(ml_images, from_wordnet(ml_images.keys)).summary == {
+    assert compare(ml_images, Hierarchy.from_wordnet(ml_images.keys)).summary == {
         "unchanged": 10_218,
         "removed": 0,
         "added": 0,

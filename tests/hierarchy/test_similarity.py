@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlimages import Hierarchy
-from mlimages.hierarchy import similarity
+from mlimages.hierarchy.similarity import lowest_common_ancestors, path_similarity, wup_similarity
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,7 @@ def test_wup_similarity_takes_the_shortest_path_to_the_meeting_point():
     assert short.wup_similarity("x", "y") == pytest.approx(6 / (6 + 2 + 1))
 
 
-def test_similarities_do_not_depend_on_how_pairs_are_cut_into_chunks(zoo, monkeypatch):
+@pytest.mark.parametrize("query", [path_similarity, wup_similarity, lowest_common_ancestors])
+def test_similarities_do_not_depend_on_how_pairs_are_cut_into_chunks(zoo, query):
     a, b = (each.ravel() for each in np.meshgrid(np.arange(10), np.arange(10)))
-    whole = zoo.path_similarity(a, b), zoo.wup_similarity(a, b), zoo.lowest_common_ancestors(a, b)
-    monkeypatch.setattr(similarity, "_CHUNK", 7)
-    assert zoo.path_similarity(a, b).tolist() == whole[0].tolist()
-    assert zoo.wup_similarity(a, b).tolist() == whole[1].tolist()
-    assert zoo.lowest_common_ancestors(a, b) == whole[2]
+    assert [each.tolist() for each in query(zoo, a, b, chunk=7)] == [each.tolist() for each in query(zoo, a, b)]

@@ -1,1 +1,1 @@
-"""TODO mlimages/hierarchy/drawing."""
+"""Drawings of a hierarchy: a text tree, plotly figures, a page to browse."""

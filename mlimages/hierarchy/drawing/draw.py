@@ -1,4 +1,4 @@
-"""A hierarchy to look at: a text tree, plotly's treemap and sunburst, and what Jupyter shows."""
+"""Drawings of a hierarchy: a text tree, plotly's treemap and sunburst, and the HTML that Jupyter shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlimages.errors import MlimagesError, import_extra
 from mlimages.hierarchy.category import CategoryLike
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.relations import Relations
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -20,46 +20,46 @@ if TYPE_CHECKING:
 #: Characters of a category's names on one line of a tree.
 NAME_WIDTH = 60
 
-#: Boxes in one figure: a browser still draws so many; more paths than this only a DAG has.
+#: Boxes in one figure, as many as a browser still draws; only a DAG has more paths than this.
 MAX_BOXES = 50_000
 
 
 def tree(
-    hierarchy: Hierarchy,
+    hierarchy: Relations,
     root: CategoryLike | None = None,
     *,
     depth: int | None = None,
     counts: ArrayLike | None = None,
     width: int | None = 50,
 ) -> str:
-    """An indented text tree, one category a line: key, names, and its index or number of images.
+    """An indented text tree, one category per line: key, names, and its index or number of images.
 
-    A category with several parents stands under each of them, but what is below it is printed once: elsewhere the
-    line ends in ``(above)``. What is left out is counted: ``(+12 below)`` at the depth, a line of its own at the
-    width.
+    A category with several parents is printed under each of them, its descendants only once: elsewhere the line ends in
+    ``(above)``. Omitted categories are counted: ``(+12 below)`` at the depth limit, an own line at the width limit.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        What to draw.
+        The hierarchy to draw.
     root : category, optional
         Where to start: an index, a key or a Category. Default: all roots.
     depth : int, optional
         Edges to go down from the root. Default: to the leaves.
     counts : int array [n], optional
-        Images of each category. They replace the indices, and sort siblings, most images first.
+        Number of images of each category, printed instead of the indices; siblings are sorted by it, descending.
     width : int, optional
-        Children to print of one category, at most; None for all.
+        Maximum number of children to print of each category; None for all.
 
     Raises
     ------
     UnknownCategoryError
         For a root that is not in the hierarchy.
     MlimagesError
-        For a negative depth or width, and counts that do not fit the hierarchy.
+        For a negative depth or width, or counts that do not match the hierarchy.
 
     Examples
     --------
+    >>> from mlimages import Hierarchy
     >>> h = Hierarchy(["animal", "dog", "pet", "puppy"], [[], [0], [0], [1, 2]], [["creature"], ["dog"], [], []])
     >>> print(h.tree())
     animal creature [0]
@@ -74,11 +74,11 @@ def tree(
     lines: list[str] = []
     expanded: set[int] = set()
     seen: set[int] = set()
-    # what is still to print, the next one last: category, edges from the root, rest of the line and of those below
+    # still to print, the next one last: category, depth, and the prefixes of its line and of the lines below it
     waiting: list[tuple[int, int, str, str]] = [(i, 0, "", "") for i in reversed(_tops(hierarchy, root, images))]
     while waiting:
         category, level, before, below = waiting.pop()
-        if category < 0:  # not a category but how many of them the width left out
+        if category < 0:  # not a category: the negated number of those that the width leaves out
             lines.append(f"{before}… {-category:,} more")
             continue
         children = _siblings(hierarchy.children(category), images)
@@ -102,81 +102,85 @@ def tree(
 
 
 def treemap(
-    hierarchy: Hierarchy,
+    hierarchy: Relations,
     root: CategoryLike | None = None,
     *,
     counts: ArrayLike | None = None,
     depth: int | None = None,
     maxdepth: int = 3,
     title: str | None = None,
+    max_boxes: int = MAX_BOXES,
 ) -> plotly.graph_objects.Figure:
-    """A plotly treemap: boxes in boxes, as large as their leaves or images are many; a click zooms in.
+    """A plotly treemap: nested boxes, sized by their number of leaves or images; a click zooms in.
 
-    A category with several parents has a box under each. The top levels come first; beyond ``MAX_BOXES``, which a DAG
-    with very many paths can reach, a box whose children no longer fit stays closed.
+    A category with several parents has a box under each. The top levels are drawn first; a box whose children would
+    exceed `max_boxes`, which a DAG with very many paths can reach, is drawn without them.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        What to draw.
+        The hierarchy to draw.
     root : category, optional
         Where to start. Default: all roots.
     counts : int array [n], optional
-        Images of each category, closed over its ancestors. An image may carry several children of a category, so a
-        box is as large as its children together where they have more than it; the hover text tells its own number.
+        Number of images of each category, its descendants included. An image may have several children of a category
+        as labels: a box is as large as its children together if they have more images; the hover text gives its own.
     depth : int, optional
         Edges to go down from the root. Default: to the leaves.
     maxdepth : int
-        Levels drawn at a time, at least 1.
+        Number of levels that are visible at a time, at least 1.
     title : str, optional
         Title of the figure.
+    max_boxes : int
+        Maximum number of boxes.
 
     Raises
     ------
     MissingExtraError
-        Where plotly is not installed.
+        If plotly is not installed.
     UnknownCategoryError
         For a root that is not in the hierarchy.
     MlimagesError
-        For a negative depth, a maxdepth below 1, and counts that do not fit the hierarchy.
+        For a negative depth, a maxdepth below 1, or counts that do not match the hierarchy.
     """
     plotly = import_extra("plotly.graph_objects", extra="plot")
-    boxes = _boxes(hierarchy, root, counts=counts, depth=depth, maxdepth=maxdepth)
+    boxes = _boxes(hierarchy, root, counts=counts, depth=depth, maxdepth=maxdepth, max_boxes=max_boxes)
     trace = plotly.Treemap(**boxes, tiling={"pad": 2}, pathbar={"visible": True})
     return _figure(plotly, trace, title)
 
 
 def sunburst(
-    hierarchy: Hierarchy,
+    hierarchy: Relations,
     root: CategoryLike | None = None,
     *,
     counts: ArrayLike | None = None,
     depth: int | None = None,
     maxdepth: int = 4,
     title: str | None = None,
+    max_boxes: int = MAX_BOXES,
 ) -> plotly.graph_objects.Figure:
-    """A plotly sunburst: rings around the root, arcs as wide as leaves or images are many; a click zooms in.
+    """A plotly sunburst: rings around the root, arcs sized by their number of leaves or images; a click zooms in.
 
     Parameters and errors are those of :func:`treemap`.
     """
     plotly = import_extra("plotly.graph_objects", extra="plot")
-    boxes = _boxes(hierarchy, root, counts=counts, depth=depth, maxdepth=maxdepth)
+    boxes = _boxes(hierarchy, root, counts=counts, depth=depth, maxdepth=maxdepth, max_boxes=max_boxes)
     return _figure(plotly, plotly.Sunburst(**boxes, insidetextorientation="radial"), title)
 
 
-def repr_html(hierarchy: Hierarchy, *, depth: int = 2, width: int = 12) -> str:
-    """What Jupyter shows: the main statistics and the top levels to unfold, as HTML without scripts.
+def repr_html(hierarchy: Relations, *, depth: int = 2, width: int = 12) -> str:
+    """HTML for Jupyter, without scripts: the main statistics and the top levels as collapsible lists.
 
-    Colours are the page's own, so it is readable on a light and a dark one. All text is escaped.
+    It inherits the colours of the page, so it is readable on light and dark ones. All text is escaped.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        What to show.
+        The hierarchy to show.
     depth : int
         Edges to go down from the roots.
     width : int
-        Children to show of one category, at most.
+        Maximum number of children to show of each category.
     """
     statistics = hierarchy.statistics()
     shown = ["categories", "roots", "leaves", "edges", "categories_with_several_parents", "max_depth", "max_children"]
@@ -191,13 +195,13 @@ def repr_html(hierarchy: Hierarchy, *, depth: int = 2, width: int = 12) -> str:
     )
 
 
-def checked_counts(hierarchy: Hierarchy, counts: ArrayLike | None) -> NDArray[np.int64] | None:
-    """`counts` as int64 array [n], None where there are none.
+def checked_counts(hierarchy: Relations, counts: ArrayLike | None) -> NDArray[np.int64] | None:
+    """`counts` as int64 array [n], or None.
 
     Raises
     ------
     MlimagesError
-        Where they are not one non-negative whole number for each category.
+        If they are not one non-negative integer for each category.
     """
     if counts is None:
         return None
@@ -223,54 +227,55 @@ def _checked_limit(name: str, limit: int | None, *, least: int = 0) -> int:
 
 
 def _siblings(categories: NDArray[np.int32], images: NDArray[np.int64] | None) -> list[int]:
-    """In index order, or by falling number of images where there are counts."""
+    """Categories in index order, or by descending number of images."""
     if images is not None:
         categories = categories[np.argsort(-images[categories], kind="stable")]
     ordered: list[int] = categories.tolist()
     return ordered
 
 
-def _tops(hierarchy: Hierarchy, root: CategoryLike | None, images: NDArray[np.int64] | None) -> list[int]:
+def _tops(hierarchy: Relations, root: CategoryLike | None, images: NDArray[np.int64] | None) -> list[int]:
     return _siblings(hierarchy.roots, images) if root is None else [hierarchy.index(root)]
 
 
-def _line(hierarchy: Hierarchy, category: int, images: NDArray[np.int64] | None) -> str:
+def _line(hierarchy: Relations, category: int, images: NDArray[np.int64] | None) -> str:
     number = f"[{category}]" if images is None else f"{images[category]:,}"
     parts = _printable(hierarchy.keys[category]), _short_names(hierarchy, category), number
     return " ".join(part for part in parts if part)
 
 
-def _short_names(hierarchy: Hierarchy, category: int) -> str:
+def _short_names(hierarchy: Relations, category: int) -> str:
     names = _printable(", ".join(hierarchy.names[category]))
     return names if len(names) <= NAME_WIDTH else names[: NAME_WIDTH - 1].rstrip(" ,") + "…"
 
 
 def _printable(text: str) -> str:
-    """One line for a terminal: a line break or an escape sequence in a name must not act."""
+    """Text for one line of a terminal, without line breaks and escape sequences."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _boxes(
-    hierarchy: Hierarchy,
+    hierarchy: Relations,
     root: CategoryLike | None,
     *,
     counts: ArrayLike | None,
     depth: int | None,
     maxdepth: int,
+    max_boxes: int,
 ) -> dict[str, Any]:
-    """What treemap and sunburst have in common: one box a path, breadth first, each with an id of its own."""
+    """The arguments that treemap and sunburst share: one box per path, breadth first, each with a unique id."""
     images = checked_counts(hierarchy, counts)
     deepest = _checked_limit("depth", depth)
     _checked_limit("maxdepth", maxdepth, least=1)
     sizes = _leaf_counts(hierarchy) if images is None else images
     tops = _tops(hierarchy, root, images)
-    boxes, above = list(tops), [-1] * len(tops)  # the category of each box, and its parent's box
-    values = sizes[tops].tolist()  # what a box has beyond its children, as branchvalues="remainder" wants it
+    boxes, above = list(tops), [-1] * len(tops)  # the category of each box, and the box of its parent
+    values = sizes[tops].tolist()  # the value of a box beyond that of its children: branchvalues="remainder"
     start, stop, level = 0, len(boxes), 0
     while start < stop and level < deepest:
         for box in range(start, stop):
             children = _siblings(hierarchy.children(boxes[box]), images)
-            if children and len(boxes) + len(children) <= MAX_BOXES:
+            if children and len(boxes) + len(children) <= max_boxes:
                 boxes += children
                 above += [box] * len(children)
                 values += sizes[children].tolist()
@@ -286,7 +291,7 @@ def _boxes(
         for i in boxes
     ]
     labels = [escape(hierarchy[i].name, quote=False) for i in boxes]
-    if len(tops) > 1:  # one box around all roots, so that a click can come back to it
+    if len(tops) > 1:  # one box around all roots, so that a click can return to it
         parents = [parent or "all" for parent in parents]
         ids, parents, values = ["all", *ids], ["", *parents], [0, *values]
         labels, hover = ["all", *labels], [f"<b>all</b><br>{len(hierarchy):,} categories", *hover]
@@ -302,8 +307,8 @@ def _boxes(
     }
 
 
-def _leaf_counts(hierarchy: Hierarchy) -> NDArray[np.int64]:
-    """Leaves below each category, int64 [n]; a leaf has itself."""
+def _leaf_counts(hierarchy: Relations) -> NDArray[np.int64]:
+    """Number of leaves below each category, int64 [n]; 1 for a leaf."""
     leaves = hierarchy.leaves
     counted = np.bincount(hierarchy.ancestors(leaves).indices, minlength=len(hierarchy)).astype(np.int64)
     counted[leaves] = 1
@@ -318,7 +323,7 @@ def _figure(plotly: Any, trace: Any, title: str | None) -> plotly.graph_objects.
     return figure
 
 
-def _html_rows(hierarchy: Hierarchy, categories: list[int], depth: int, width: int) -> Iterator[str]:
+def _html_rows(hierarchy: Relations, categories: list[int], depth: int, width: int) -> Iterator[str]:
     for category in categories[:width]:
         key, children = escape(hierarchy.keys[category]), hierarchy.children(category).tolist()
         names = escape(_short_names(hierarchy, category))

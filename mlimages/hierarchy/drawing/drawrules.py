@@ -1,4 +1,4 @@
-"""Co-occurrence rules to look at: a heat map, and a network."""
+"""Drawings of co-occurrence rules: a heat map, and a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import MlimagesError, import_extra
 from mlimages.hierarchy.category import CategoryLike
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.relations import Relations
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -20,19 +20,19 @@ _BLUE, _ORANGE, _GREY = "#3b6ea8", "#d1662a", "#9aa5b1"
 
 
 class RuleArrays(NamedTuple):
-    """Rules by index, the strongest first."""
+    """Rules as arrays [m] of category indices and probabilities, strongest first."""
 
     sources: NDArray[np.int32]
     targets: NDArray[np.int32]
-    p: NDArray[np.float64]  # above 0 to 1
+    p: NDArray[np.float64]  # in (0, 1]
 
     def take(self, rows: NDArray[np.bool_] | slice) -> RuleArrays:
-        """Some of them, in their order."""
+        """The selected rules, in order."""
         return RuleArrays(self.sources[rows], self.targets[rows], self.p[rows])
 
 
 def draw_rules(
-    hierarchy: Hierarchy,
+    hierarchy: Relations,
     rules: Any,
     root: CategoryLike | None = None,
     *,
@@ -50,22 +50,22 @@ def draw_rules(
         Columns ``source`` and ``target``, keys or indices, and ``p``; see :meth:`Cooccurrence.rules
         <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>`.
     root : category, optional
-        Only rules whose source is this category or below it.
+        Draw only rules whose source is this category or a descendant.
     kind : {"heatmap", "network"}
-        A cell a rule, sources down and targets across; or an arrow a rule, from source to target.
+        One cell per rule, with a row per source and a column per target; or one arrow per rule, from source to target.
     top : int
-        Rules to draw, at most: those with the greatest p.
+        Maximum number of rules to draw: those with the greatest p.
     title : str, optional
         Title of the figure.
 
     Raises
     ------
     MissingExtraError
-        Where plotly is not installed.
+        If plotly is not installed.
     UnknownCategoryError
         For a category that is not in the hierarchy.
     MlimagesError
-        Where there is no rule to draw, and for rules that are none.
+        If there is no rule to draw, and for invalid rules or options.
     """
     plotly = import_extra("plotly.graph_objects", extra="plot")
     if top < 1:
@@ -88,15 +88,15 @@ def draw_rules(
     return figure
 
 
-def checked_rules(hierarchy: Hierarchy, rules: Any) -> RuleArrays:
-    """Rules as arrays, the strongest first, then by source and target.
+def checked_rules(hierarchy: Relations, rules: Any) -> RuleArrays:
+    """Rules as arrays, sorted by descending p, then by source and target.
 
     Raises
     ------
     UnknownCategoryError
         For a category that is not in the hierarchy.
     MlimagesError
-        For missing columns, columns of different lengths, a p outside (0, 1].
+        For missing columns, columns of different lengths, or a p outside (0, 1].
     """
     names = list(rules.columns if hasattr(rules, "columns") else rules if isinstance(rules, Mapping) else ())
     missing = {"source", "target", "p"} - set(names)
@@ -116,7 +116,7 @@ def checked_rules(hierarchy: Hierarchy, rules: Any) -> RuleArrays:
     return RuleArrays(sources[order], targets[order], p[order])
 
 
-def _heatmap(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
+def _heatmap(plotly: Any, hierarchy: Relations, rules: RuleArrays) -> Any:
     rows, row_of = _first_seen(rules.sources)
     columns, column_of = _first_seen(rules.targets)
     cells = np.full((len(rows), len(columns)), np.nan)
@@ -139,7 +139,7 @@ def _heatmap(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
             colorbar={"title": {"text": "p"}},
         )
     )
-    # names are not unique: the axes are numbers that are called by names
+    # names are not unique: the axes are numeric, with names as tick labels
     ticks = {"tickmode": "array", "automargin": True, "showgrid": False, "zeroline": False}
     x = {"tickvals": list(range(len(columns))), "ticktext": _labels(hierarchy, columns), "tickangle": -40}
     y = {"tickvals": list(range(len(rows))), "ticktext": _labels(hierarchy, rows), "autorange": "reversed"}
@@ -147,7 +147,7 @@ def _heatmap(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
     return figure
 
 
-def _network(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
+def _network(plotly: Any, hierarchy: Relations, rules: RuleArrays) -> Any:
     import networkx
 
     graph: networkx.DiGraph[int] = networkx.DiGraph()
@@ -193,17 +193,17 @@ def _network(plotly: Any, hierarchy: Hierarchy, rules: RuleArrays) -> Any:
 
 
 def _first_seen(categories: NDArray[np.int32]) -> tuple[list[int], NDArray[np.int64]]:
-    """The categories in the order of their first place, and where each entry stands in it."""
+    """The distinct categories by first occurrence, and the position of each entry among them."""
     order = list(dict.fromkeys(categories.tolist()))
     place = {category: at for at, category in enumerate(order)}
     return order, np.array([place[category] for category in categories.tolist()], np.int64)
 
 
-def _labels(hierarchy: Hierarchy, categories: list[int]) -> list[str]:
+def _labels(hierarchy: Relations, categories: list[int]) -> list[str]:
     return [escape(hierarchy[category].name, quote=False) for category in categories]
 
 
-def _hover(hierarchy: Hierarchy, rules: RuleArrays) -> list[str]:
+def _hover(hierarchy: Relations, rules: RuleArrays) -> list[str]:
     return [
         f"{escape(hierarchy[source].name, quote=False)} → {escape(hierarchy[target].name, quote=False)}<br>p {p:.2f}"
         for source, target, p in zip(*(column.tolist() for column in rules), strict=True)

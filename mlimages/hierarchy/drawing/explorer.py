@@ -1,4 +1,4 @@
-"""The HTML explorer: a whole hierarchy in one file that needs no network."""
+"""The explorer: a hierarchy as one HTML page that works offline."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from numpy.typing import ArrayLike
 
 from mlimages.hierarchy.drawing.draw import checked_counts
 from mlimages.hierarchy.drawing.drawrules import checked_rules
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.relations import Relations
 
-#: The page's script, in this order: the tree, the details of a category, the search and the start.
+#: The scripts of the page, in order: the tree, the details of a category, the search and the start.
 SCRIPTS = ("explorer_tree.js", "explorer_details.js", "explorer_search.js")
 
 
 def explorer(
-    hierarchy: Hierarchy, *, counts: ArrayLike | None = None, rules: Any = None, title: str | None = None
+    hierarchy: Relations, *, counts: ArrayLike | None = None, rules: Any = None, title: str | None = None
 ) -> str:
     """A hierarchy as one self-contained HTML page to search and browse.
 
-    The page loads nothing: style, script and data are in it, and its content security policy forbids the rest.
+    Style, scripts and data are part of the page, and its content security policy forbids to load anything else.
     ``#KEY`` after its address opens it at a category.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        What to show.
+        The hierarchy to show.
     counts : int array [n], optional
-        Images of each category, closed over its ancestors. The page then shows images beside each category, and for
-        its subtree the labels on it and below and how many of its categories have any image.
+        Number of images of each category, its descendants included. The page then shows it for each category, and for
+        each subtree the number of labels and of categories with images.
     rules : DataFrame or mapping, optional
-        Co-occurrence rules: columns source and target, keys or indices, and p. The page then shows what is usually seen
-        on the images of a category, and on whose images it is.
+        Co-occurrence rules: columns source and target, keys or indices, and p. The page then shows the rules from and
+        to each category.
     title : str, optional
         Title of the page.
 
     Returns
     -------
     str
-        HTML, ASCII but for the title.
+        HTML, ASCII except for the title.
 
     Raises
     ------
     MlimagesError
-        For counts or rules that do not fit the hierarchy.
+        For counts or rules that do not match the hierarchy.
     """
     title = title if title is not None else "Category hierarchy"
     data = _embedded(_page_data(hierarchy, counts, rules))
     style = _resource("explorer.css")
-    # the braces keep the script's names out of the window's, which has a `top` of its own
+    # the braces keep the names of the scripts out of the global scope, where `top` exists already
     script = '"use strict";\n{\n' + "\n".join(_resource(name) for name in SCRIPTS) + "}\n"
     parts = {
         "title": escape(title),
@@ -66,24 +66,24 @@ def explorer(
         "script_hash": _csp_hash(script),
         "data": data,
     }
-    # one pass, so that a name or title that looks like a placeholder stays text
+    # one pass, so that a placeholder inside a name or title stays text
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _resource("explorer.html"))
 
 
 def write_explorer(
-    hierarchy: Hierarchy,
+    hierarchy: Relations,
     path: str | os.PathLike[str],
     *,
     counts: ArrayLike | None = None,
     rules: Any = None,
     title: str | None = None,
 ) -> None:
-    """Write :func:`explorer`'s page into a file."""
+    """Write the page of :func:`explorer` to a file."""
     Path(path).write_text(explorer(hierarchy, counts=counts, rules=rules, title=title), encoding="utf-8", newline="\n")
 
 
-def _page_data(hierarchy: Hierarchy, counts: ArrayLike | None, rules: Any) -> dict[str, Any]:
-    """What the page reads: named columns, one entry a category, in index order; of rules the strongest first."""
+def _page_data(hierarchy: Relations, counts: ArrayLike | None, rules: Any) -> dict[str, Any]:
+    """The data of the page: named columns, one entry per category in index order; rules strongest first."""
     columns: dict[str, Any] = {
         "keys": hierarchy.keys,
         "names": hierarchy.names,
@@ -104,13 +104,13 @@ def _page_data(hierarchy: Hierarchy, counts: ArrayLike | None, rules: Any) -> di
 
 
 def _embedded(data: dict[str, Any]) -> str:
-    """JSON that may stand in a script element: nothing in it ends the element or begins a comment."""
+    """JSON for a script element: nothing in it ends the element or begins a comment."""
     text = json.dumps(data, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _csp_hash(text: str) -> str:
-    """How a content security policy names an inline style or script that is allowed."""
+    """The source expression by which a content security policy allows an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

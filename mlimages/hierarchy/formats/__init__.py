@@ -1,1 +1,1 @@
-"""TODO mlimages/hierarchy/formats."""
+"""Readers, which return the definition of a hierarchy, and writers: one module per format."""

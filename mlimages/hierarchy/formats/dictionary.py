@@ -1,9 +1,9 @@
-"""The published dictionary: one category a line, tab-separated, after a header.
+"""The published dictionary: a header, then one tab-separated line per category.
 
 ==========  =====================================================
 column      content
 ==========  =====================================================
-index       the category's index, from 0, one after another
+index       the category's index, counting up from 0
 id          its key, a WordNet id
 parent      the index of its parent, -1 for a root
 name        its names, joined by ``", "``
@@ -17,21 +17,22 @@ from pathlib import Path
 
 from mlimages.errors import CycleError, FormatError, HierarchyError
 from mlimages.hierarchy.csr import CSR
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.definition import Definition
+from mlimages.hierarchy.relations import Relations
 from mlimages.hierarchy.text import decode_utf8
 
 HEADER = ("category_index", "category_id", "index_of_parent_category", "category name")
 _FIX = "is it another file? Hierarchy.to_dictionary writes this format"
 
 
-def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
+def read_dictionary(path: str | os.PathLike[str]) -> Definition:
     """Read a published dictionary.
 
     Raises
     ------
     FormatError
-        Naming file, line, what was found and what was expected: an empty file, a missing header, CRLF line ends,
-        invalid UTF-8, a wrong column count, an index out of order, a duplicate key, an unknown parent, a cycle.
+        For an empty file, a missing header, CRLF line ends, invalid UTF-8, a wrong number of columns, an index out of
+        order, a duplicate key, an unknown parent or a cycle; the message names the file and the line.
     """
     lines = _lines(path)
     keys: list[str] = []
@@ -67,20 +68,20 @@ def read_dictionary(path: str | os.PathLike[str]) -> Hierarchy:
         parents.append(above)
         names.append(_names(name))
     try:
-        return Hierarchy(keys, CSR.from_rows([[] if above < 0 else [above] for above in parents]), names)
+        return Definition.checked(keys, CSR.from_rows([[] if above < 0 else [above] for above in parents]), names)
     except CycleError as error:
         raise FormatError(str(error), path=path, line=min(error.indices) + 2) from None
     except HierarchyError as error:
         raise FormatError(str(error), path=path) from None
 
 
-def write_dictionary(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
+def write_dictionary(hierarchy: Relations, path: str | os.PathLike[str]) -> None:
     """Write a hierarchy as a published dictionary, UTF-8 with LF line ends.
 
     Raises
     ------
     HierarchyError
-        Where the format cannot hold it: a category with several parents, a name with a tab, line end or ``", "``.
+        If the format cannot represent it: a category with several parents, a name with a tab, line end or ``", "``.
     """
     rows = ["\t".join(HEADER)]
     for category, above in zip(hierarchy, hierarchy.parents(), strict=True):
@@ -105,7 +106,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of the file, without their ends, after the checks that concern the file as a whole."""
+    """The lines of the file without line ends, after the checks of the file as a whole."""
     data = Path(path).read_bytes()
     if not data:
         raise FormatError(
@@ -132,7 +133,7 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
 
 def _integer(text: str, *, path: str | os.PathLike[str], line: int, column: str) -> int:
     digits = text.removeprefix("-")
-    # one way to write a number, so that what was read is written back byte for byte: no 007, no -0
+    # canonical integers only (no 007, no -0), so that writing reproduces the file byte for byte
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or str(int(text)) != text:
         raise FormatError(f"found {text[:40]!r} as {column}, expected an integer", path=path, line=line)
     return int(text)

@@ -1,41 +1,36 @@
-"""A hierarchy as a table of edges: a CSV or TSV file with the header ``parent,child``.
+"""A hierarchy as a table of edges: a CSV or TSV file with the header ``parent,child``, or pairs in memory.
 
-One edge a line, both ends named by their keys. A line whose parent is empty names a category without giving it a
-parent, so that a category with neither parent nor child, and the order of all, can be written too.
+Each line is one edge, both ends named by their keys. A line with an empty parent names a category without giving it a
+parent: so categories without any edge, and the order of all, can be written too.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlimages.errors import FormatError, HierarchyError
-from mlimages.hierarchy.hierarchy import Hierarchy
-
-if TYPE_CHECKING:
-    pass
-
-
-import csv
-import io
-
-from mlimages.errors import CycleError
+from mlimages.errors import CycleError, FormatError, HierarchyError
+from mlimages.hierarchy.definition import Definition
 from mlimages.hierarchy.text import read_utf8
 
 HEADER = ["parent", "child"]
 
 
-def read_edges(path: str | os.PathLike[str]) -> Hierarchy:
-    """Read a table of edges; columns are apart by a tab in a file that ends in ``.tsv``, else by a comma.
+def read_edges(path: str | os.PathLike[str]) -> Definition:
+    """Read a table of edges: tab-separated if the file name ends in ``.tsv``, else comma-separated.
 
-    Indices follow first appearance, of a line's parent before its child; parents the order of the lines.
+    Indices follow the first occurrence of each key, the parent of a line before its child; the parents of a category
+    follow the order of the lines.
 
     Raises
     ------
     FormatError
-        For invalid UTF-8, a missing header, a wrong column count, an empty child, an edge given twice, a cycle.
+        For invalid UTF-8, a missing header, a wrong number of columns, an empty child, a repeated edge or a cycle; the
+        message names the file and the line.
     """
     delimiter = "\t" if Path(path).suffix.lower() == ".tsv" else ","
     rows = csv.reader(io.StringIO(read_utf8(path), newline=""), delimiter=delimiter, strict=True)
@@ -65,7 +60,7 @@ def read_edges(path: str | os.PathLike[str]) -> Hierarchy:
     if not keys:
         raise FormatError("found a header and no edge, expected one edge a line", path=path, line=1)
     try:
-        return Hierarchy.from_edges(line_of, keys=keys)
+        return from_edges(line_of, keys=keys)
     except CycleError as error:
         names = list(keys)
         cycle = [names[i] for i in error.indices]
@@ -77,8 +72,15 @@ def read_edges(path: str | os.PathLike[str]) -> Hierarchy:
 
 def from_edges(
     pairs: Iterable[tuple[str, str]], *, keys: Iterable[str] = (), names: Mapping[str, Sequence[str]] | None = None
-) -> Hierarchy:
-    """See :meth:`Hierarchy.from_edges`."""
+) -> Definition:
+    """Build from pairs of keys, parent and child; see :meth:`Hierarchy.from_edges`.
+
+    Raises
+    ------
+    HierarchyError
+        For an edge that is not a pair of strings, a repeated edge or key, and for what :class:`~mlimages.Hierarchy`
+        refuses.
+    """
     index: dict[str, int] = {}
     for place, key in enumerate(keys):
         if not isinstance(key, str):
@@ -96,7 +98,7 @@ def from_edges(
             raise HierarchyError(f"the edge {parent!r} -> {child!r} appears twice")
         above[index[parent]] = None
     given = names or {}
-    return Hierarchy(list(index), [list(above) for above in parents], [given.get(key, ()) for key in index])
+    return Definition.checked(list(index), [list(above) for above in parents], [given.get(key, ()) for key in index])
 
 
 def _edge(pair: Any) -> tuple[str, str]:

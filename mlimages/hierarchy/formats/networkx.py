@@ -1,4 +1,4 @@
-"""Hierarchies as graphs of networkx."""
+"""Hierarchies as networkx graphs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlimages.errors import HierarchyError
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.definition import Definition
+from mlimages.hierarchy.relations import Relations
 
 if TYPE_CHECKING:
     import networkx
 
 
-def from_networkx(graph: networkx.DiGraph[Any]) -> Hierarchy:
-    """See :meth:`Hierarchy.from_networkx`.
+def from_networkx(graph: networkx.DiGraph[Any]) -> Definition:
+    """Read a graph whose edges run from parent to child.
 
-    A node's key is its ``key`` attribute, else the node as text; ``names`` and ``index`` are used where given, the
-    latter where every node has one.
+    The key of a node is its ``key`` attribute if present, else ``str(node)``. The attributes ``names`` and ``index``
+    are optional; ``index`` must be on all nodes or none, and gives the index order. Without it, nodes keep their order.
+
+    Raises
+    ------
+    HierarchyError
+        For another type of graph, indices that do not count up from 0, names that are not strings, and for what
+        :class:`~mlimages.Hierarchy` refuses.
     """
     import networkx as nx
 
@@ -34,7 +41,7 @@ def from_networkx(graph: networkx.DiGraph[Any]) -> Hierarchy:
     place = {node: i for i, node in enumerate(nodes)}
     parents = [[place[above] for above in graph.predecessors(node)] for node in nodes]
     keys = [str(graph.nodes[node].get("key", node)) for node in nodes]
-    return Hierarchy(keys, parents, [_names(node, graph.nodes[node].get("names", ())) for node in nodes])
+    return Definition.checked(keys, parents, [_names(node, graph.nodes[node].get("names", ())) for node in nodes])
 
 
 def _names(node: object, names: Any) -> Sequence[str]:
@@ -43,8 +50,8 @@ def _names(node: object, names: Any) -> Sequence[str]:
     return names
 
 
-def to_networkx(hierarchy: Hierarchy) -> networkx.DiGraph[str]:
-    """See :meth:`Hierarchy.to_networkx`."""
+def to_networkx(hierarchy: Relations) -> networkx.DiGraph[str]:
+    """A ``DiGraph`` over the keys, parent to child; see :meth:`Hierarchy.to_networkx`."""
     import networkx as nx
 
     graph: networkx.DiGraph[str] = nx.DiGraph()

@@ -1,14 +1,14 @@
-"""The hierarchy of Open Images: a JSON tree of labels that are kinds of, or parts of, one another.
+"""The hierarchy of Open Images: a JSON tree of labels, related as kinds or as parts.
 
-The file nests objects of three members::
+The file nests objects with three members::
 
     {"LabelName": "/m/0bl9f",                         the label; this one, "Entity", is the root of all
      "Subcategory": [{"LabelName": "/m/0jbk"}, ...],  kinds of it
      "Part": [{"LabelName": "/m/0k0pj"}, ...]}        parts of it
 
-A label may stand at several places, under other parents or the same: together they make one category with several
-parents. TensorFlow Models expands box labels along ``Subcategory`` alone
-(``oid_hierarchical_labels_expansion.py``), and so does this module unless told otherwise: a nose is no kind of face.
+A label may occur in several places, under different parents or the same one: it becomes one category with all of these
+parents. TensorFlow Models expands box labels along ``Subcategory`` only (``oid_hierarchical_labels_expansion.py``), and
+so does this module by default: a nose is not a kind of face.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlimages.errors import FormatError, HierarchyError
-from mlimages.hierarchy.formats import deepjson
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.definition import Definition
 from mlimages.hierarchy.text import read_utf8
 
 ENTITY = "/m/0bl9f"  # the root, which has no entry among the class descriptions
@@ -33,30 +32,30 @@ _Names = Mapping[str, str | Sequence[str]]
 
 def read_open_images(
     path: str | os.PathLike[str], *, names: str | os.PathLike[str] | _Names | None = None, parts: bool = False
-) -> Hierarchy:
+) -> Definition:
     """Read the hierarchy file of Open Images, such as ``bbox_labels_600_hierarchy.json``.
 
-    Indices follow the file from top to bottom, each label at its first place.
+    Indices follow the first occurrence of each label, from top to bottom.
 
     Parameters
     ----------
     path : path-like
         The JSON file.
     names : path-like or mapping, optional
-        Display names: a class descriptions CSV (see :func:`read_class_descriptions`), or label to name or names.
-        A label without one has no name, but for the root, ``Entity``.
+        Display names: a class descriptions CSV (see :func:`read_class_descriptions`), or a mapping of labels to a
+        name or names. Labels not in it have no name, except the root, ``Entity``.
     parts : bool
-        Let a part have the whole as a parent too. By default it has not: a label that occurs only as a part (and
-        what is a kind of it) is then a root, or below one, so that no label of the file is missing.
+        Make a whole a parent of its parts. By default it is not: a label that occurs only as a part becomes a root,
+        so that no label of the file is lost.
 
     Raises
     ------
     FormatError
-        For invalid UTF-8 or JSON (with the line), an object of the wrong shape (with its place in the tree), a label
-        that is its own ancestor (with the cycle), and for a CSV of another form.
+        For invalid UTF-8 or JSON (with the line), JSON nested too deeply to parse, an object of the wrong shape (with
+        its place in the tree), a label that is its own ancestor (with the cycle), and for an invalid CSV.
     """
     tree = _read_json(path)
-    parents: dict[str, dict[str, None]] = {}  # an ordered set of parents of each label
+    parents: dict[str, dict[str, None]] = {}  # label to an ordered set of its parents
     for place, label, parent, is_part in _walk(tree, path):
         above = parents.setdefault(label, {})
         if parent is not None and (parts or not is_part):
@@ -71,7 +70,7 @@ def read_open_images(
         found = read_class_descriptions(names)
     shown = {ENTITY: "Entity", **found}
     try:
-        return Hierarchy(
+        return Definition.checked(
             list(parents),
             [[index[parent] for parent in above] for above in parents.values()],
             [shown.get(label, ()) for label in parents],
@@ -83,12 +82,12 @@ def read_open_images(
 def read_class_descriptions(path: str | os.PathLike[str]) -> dict[str, str]:
     """Display names of Open Images labels, from a CSV such as ``class-descriptions-boxable.csv``.
 
-    Two columns, label and display name, with the header ``LabelName,DisplayName`` or without.
+    Two columns, label and display name; the header ``LabelName,DisplayName`` is optional.
 
     Raises
     ------
     FormatError
-        For invalid UTF-8, a row that has not two columns, an empty or repeated label.
+        For invalid UTF-8, a row without exactly two columns, an empty label, a label with two different names.
     """
     found: dict[str, str] = {}
     rows = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
@@ -118,19 +117,21 @@ def _read_json(path: str | os.PathLike[str]) -> Any:
     if not text.strip():
         raise FormatError("the file is empty, expected the JSON tree of Open Images", path=path)
     try:
-        return deepjson.loads(text)
+        return json.loads(text, parse_int=float)  # int() refuses thousands of digits with an error of its own
+    except RecursionError:
+        raise FormatError(
+            "the JSON is nested too deeply to parse, expected a tree of labels of a few dozen levels",
+            path=path,
+        ) from None
     except json.JSONDecodeError as error:
         raise FormatError(f"invalid JSON, column {error.colno}: {error.msg}", path=path, line=error.lineno) from None
 
 
-_Place = tuple[Any, ...]  # (place of the parent, member, position), () for the root: one step long whatever the depth
+_Place = tuple[Any, ...]  # (place of the parent, member, position in it); () for the root
 
 
 def _walk(tree: Any, path: str | os.PathLike[str]) -> Iterator[tuple[_Place, str, str | None, bool]]:
-    """Every object of the tree from top to bottom: its place, its label, that of its parent, and if it is a part.
-
-    A loop over a stack: a file may nest deeper than Python recurses.
-    """
+    """Every object of the tree from top to bottom: place, label, label of its parent, and whether it is a part."""
     stack: list[tuple[_Place, Any, str | None]] = [((), tree, None)]
     while stack:
         place, node, parent = stack.pop()
@@ -149,7 +150,7 @@ def _walk(tree: Any, path: str | os.PathLike[str]) -> Iterator[tuple[_Place, str
 
 
 def _shown(place: _Place) -> str:
-    """A place as ``$.Subcategory[3].Part[0]``; of a deep one the last steps."""
+    """A place as ``$.Subcategory[3].Part[0]``, abbreviated to its last six steps."""
     steps: list[str] = []
     while place and len(steps) < 6:
         above, relation, position = place

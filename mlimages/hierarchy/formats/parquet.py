@@ -1,22 +1,22 @@
-"""Hierarchies as Parquet."""
+"""Hierarchies as Parquet files."""
 
 from __future__ import annotations
 
 import os
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.errors import FormatError, HierarchyError, first_line
 from mlimages.hierarchy.csr import CSR
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.definition import Definition
+from mlimages.hierarchy.relations import Relations
 
 if TYPE_CHECKING:
     import pyarrow
-
 
 FINGERPRINT_KEY = b"mlimages.hierarchy.fingerprint"
 
@@ -35,8 +35,8 @@ def arrow_schema() -> pyarrow.Schema:
     )
 
 
-def write_parquet(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
-    """Write one Parquet file, zstd-compressed, that any reader of Parquet understands."""
+def write_parquet(hierarchy: Relations, path: str | os.PathLike[str]) -> None:
+    """Write one zstd-compressed Parquet file with the columns of :func:`arrow_schema`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -52,20 +52,21 @@ def write_parquet(hierarchy: Hierarchy, path: str | os.PathLike[str]) -> None:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), file, compression="zstd")
 
 
-def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
-    """Read what `write_parquet` wrote.
+def read_parquet(path: str | os.PathLike[str]) -> Definition:
+    """Read what :func:`write_parquet` wrote; other columns are ignored.
 
     Raises
     ------
     FormatError
-        Where the file is no Parquet, a column is missing or of another type, or the rows make no hierarchy.
+        If the file is not Parquet, a column is missing or of an incompatible type, the rows do not form a hierarchy, or
+        the stored fingerprint differs from theirs.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    data = Path(path).read_bytes()  # an OSError from here on is damaged content, which pyarrow reports so
+    data = Path(path).read_bytes()  # pyarrow reports damaged content as OSError: so read the file first
     try:
-        # read_table would load pandas; threads that still let go of `data` while the interpreter ends would abort it
+        # read_table would import pandas; threads releasing `data` while the interpreter exits would abort it
         table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         stated = (table.schema.metadata or {}).get(FINGERPRINT_KEY)
         for name in arrow_schema().names:
@@ -89,30 +90,26 @@ def read_parquet(path: str | os.PathLike[str]) -> Hierarchy:
     if not np.array_equal(np.from_dlpack(index), np.arange(len(index))):
         raise FormatError("found a column index that does not count up from 0", path=path)
     try:
-        hierarchy = Hierarchy(
+        definition = Definition.checked(
             keys.to_pylist(),
-            CSR(_offsets(above), _indices(above.flatten())),
+            CSR(_offsets(above), np.asarray(np.from_dlpack(above.flatten()), np.int32)),
             _cut(names.flatten(), _offsets(names)),
         )
     except HierarchyError as error:
         raise FormatError(str(error), path=path) from None
-    if stated is not None and stated != hierarchy.fingerprint.encode():
+    if stated is not None and stated != definition.fingerprint.encode():
         raise FormatError("the stored fingerprint does not fit the rows: the file was changed by hand", path=path)
-    return hierarchy
+    return definition
 
 
 def _offsets(lists: pyarrow.ListArray) -> NDArray[np.int64]:
-    """Where each row of a list column begins in its flattened values, int64 [rows + 1]."""
-    offsets: NDArray[np.int64] = np.from_dlpack(lists.offsets).astype(np.int64)  # to_numpy would load pandas
+    """Row pointers of a list column into its flattened values, int64 [rows + 1]."""
+    offsets: NDArray[np.int64] = np.from_dlpack(lists.offsets).astype(np.int64)  # to_numpy would import pandas
     return offsets - offsets[:1]
 
 
-def _indices(values: pyarrow.Int32Array) -> NDArray[np.int32]:
-    indices: NDArray[Any] = np.from_dlpack(values)
-    return indices
-
-
 def _cut(values: pyarrow.StringArray, offsets: NDArray[np.int64]) -> list[list[str]]:
+    """The rows of a list column of strings."""
     flat, bounds = values.to_pylist(), offsets.tolist()
     return [flat[start:stop] for start, stop in pairwise(bounds)]
 

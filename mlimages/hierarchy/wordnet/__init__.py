@@ -1,1 +1,1 @@
-"""TODO mlimages/hierarchy/wordnet."""
+"""WordNet 3.0: the embedded noun taxonomy, hierarchies and class lists from it, and the bridge to NLTK."""

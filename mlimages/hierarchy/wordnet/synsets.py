@@ -1,32 +1,30 @@
-"""Hierarchies out of WordNet 3.0: from synset ids, from the ImageNet class lists; and the bridge to NLTK.
+"""Definitions of hierarchies from WordNet 3.0: from synset ids, or from the ImageNet class lists.
 
-A kept category's parent is its nearest kept hypernym: the first that a walk up WordNet meets, breadth first, the
-hypernyms of a synset in the order of ``data.noun``, instance hypernyms after hypernyms. Where two kept hypernyms are
-equally near, WordNet's order decides. The published hierarchy of ML-Images was tied by hand instead: of its 11,162
-categories with a parent this rule gives the published one for 10,214; for 11,035 where only the published parents may
-be parents (`inner`); and then, with `multiple_parents`, the published parent is among the parents of 11,116. Other
-orders of the hypernyms (ascending offset, alphabetical, reversed) move the first two counts by 31 at most, so the ties
-that are left follow no such rule. NLTK keeps hypernyms in sets: a walk through it counts otherwise from run to run.
+The parent of a kept category is its nearest kept hypernym: the first that a breadth-first search up WordNet reaches,
+with the hypernyms of a synset in the order of ``data.noun`` and instance hypernyms after hypernyms. That order decides
+between two kept hypernyms at the same distance. The published hierarchy of ML-Images was linked by hand instead: of its
+11,162 categories with a parent, this rule gives the published one for 10,214; for 11,035 if only the published parents
+may be parents (`inner`); and then, with `multiple_parents`, the published parent is among the parents of 11,116. Other
+orders of the hypernyms (ascending offset, alphabetical, reversed) change the first two counts by at most 31, so no such
+rule explains the remaining ties. NLTK keeps hypernyms in sets, so a search with it depends on the run.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.errors import DataNotFoundError, FormatError, HierarchyError, MlimagesError
+from mlimages.errors import FormatError, HierarchyError
 from mlimages.hierarchy.csr import CSR, Int64Array
-from mlimages.hierarchy.hierarchy import Hierarchy
+from mlimages.hierarchy.definition import Definition
+from mlimages.hierarchy.edit import restrict
+from mlimages.hierarchy.relations import Relations
 from mlimages.hierarchy.text import read_lines
 from mlimages.hierarchy.wordnet.taxonomy import CLASS_LISTS, Taxonomy, taxonomy
-
-if TYPE_CHECKING:
-    from nltk.corpus.reader.wordnet import Synset
 
 #: The roots of the published hierarchy: thing, matter, object, atmospheric phenomenon.
 PUBLISHED_ROOTS = ("n00002452", "n00020827", "n00002684", "n11425580")
@@ -38,35 +36,37 @@ def from_wordnet(
     inner: Iterable[str] | None = None,
     roots: Iterable[str] | None = None,
     multiple_parents: bool = False,
-) -> Hierarchy:
-    """Build a hierarchy over WordNet synsets; a category's parent is its nearest kept hypernym.
+) -> Definition:
+    """The definition of a hierarchy over WordNet synsets: the parent of a category is its nearest kept hypernym.
 
     Parameters
     ----------
     keys : iterable of str
-        The ids of the synsets to keep, ``n`` and eight digits; index order is their order. Names are the lemmas.
+        The ids of the synsets to keep, ``n`` and eight digits, in index order. Names are the lemmas.
     inner : iterable of str, optional
-        Those of `keys` that may be parents; all where not given.
+        Those of `keys` that may be parents. Default: all.
     roots : iterable of str, optional
         Synsets, kept or not, above which WordNet is cut off: a root has no hypernyms, and a synset below a root has
-        only those that are below a root or one themselves. What is not below any root keeps all its hypernyms.
+        only hypernyms that are roots or below one. A synset that is not below any root keeps all its hypernyms.
     multiple_parents : bool
-        Keep every kept hypernym that some way up meets before any other kept one, nearest first, instead of the
-        first only. One of them may be above another, by a longer way.
+        Keep every kept hypernym that some path up reaches before any other kept one, nearest first, instead of only
+        the first. One of them may be above another along a longer path.
 
     Raises
     ------
     UnknownSynsetError
-        For an id that WordNet 3.0 has not.
+        For an id that is not in WordNet 3.0.
     HierarchyError
-        For a key given twice, or an `inner` that is not among `keys`.
+        For a repeated key, or an `inner` that is not among `keys`.
 
     Examples
     --------
-    >>> h = from_wordnet(["n02084071", "n02083346", "n00015388", "n01317541"])  # dog, canine, animal, domestic animal
+    >>> from mlimages import Hierarchy
+    >>> keys = ["n02084071", "n02083346", "n00015388", "n01317541"]  # dog, canine, animal, domestic animal
+    >>> h = Hierarchy.from_wordnet(keys)
     >>> [h[i].name for i in h.ancestors("n02084071")]
     ['canine', 'animal']
-    >>> h = from_wordnet(h.keys, multiple_parents=True)
+    >>> h = Hierarchy.from_wordnet(keys, multiple_parents=True)
     >>> [h[i].name for i in h.parents("n02084071")]
     ['canine', 'domestic animal']
     """
@@ -84,30 +84,31 @@ def from_wordnet(
     parents = nearest_hypernyms(hypernyms, kept, nearer, every=multiple_parents)
     place = np.full(len(wordnet), -1, np.int64)
     place[kept] = np.arange(len(kept))
-    return Hierarchy(keys, CSR(parents.indptr, place[parents.indices].astype(np.int32)), wordnet.names(kept))
+    rows = CSR(parents.indptr, place[parents.indices].astype(np.int32))
+    return Definition.checked(keys, rows, wordnet.names(kept))
 
 
 def nearest_hypernyms(hypernyms: CSR, starts: NDArray[Any], kept: NDArray[Any], *, every: bool) -> CSR:
-    """The kept nodes that a walk up meets first, nearest first, from all starts at once.
+    """The kept nodes that a breadth-first search up reaches first, nearest first, from all starts at once.
 
-    Breadth first, level by level: the pairs (start, node) of a level stand in the order in which a queue would
-    hold them, and a way up ends where it meets a kept node.
+    The search goes level by level, with the pairs (start, node) of a level in the order in which a queue would hold
+    them; a path ends at the first kept node.
 
     Parameters
     ----------
     hypernyms : CSR [n]
-        The graph, upwards.
+        The hypernyms of each node.
     starts : int array [m]
-        Where the walks begin.
+        The nodes to start from.
     kept : int array
-        Nodes at which a way up ends.
+        The nodes at which a path ends.
     every : bool
-        All that some way up ends at; else the first only, and the walk with it.
+        Return all nodes at which some path ends; otherwise only the first.
 
     Returns
     -------
     CSR [m]
-        Nodes.
+        Nodes, for each start.
     """
     n = len(hypernyms)
     is_kept = np.zeros(n, bool)
@@ -118,7 +119,7 @@ def nearest_hypernyms(hypernyms: CSR, starts: NDArray[Any], kept: NDArray[Any], 
         positions, indptr = hypernyms.positions(node)
         row = np.repeat(row, np.diff(indptr))
         node = hypernyms.indices[positions].astype(np.int64)
-        first = np.sort(np.unique(row * n + node, return_index=True)[1])  # two ways may meet: the first counts
+        first = np.sort(np.unique(row * n + node, return_index=True)[1])  # where two paths meet, the first one counts
         row, node = row[first], node[first]
         ends = is_kept[node]
         rows.append(row[ends])
@@ -131,7 +132,7 @@ def nearest_hypernyms(hypernyms: CSR, starts: NDArray[Any], kept: NDArray[Any], 
 
 
 def class_list(name: str) -> list[str]:
-    """The synset ids of a class list, in class order: entry ``c`` is class ``c`` of a head trained on it.
+    """The synset ids of a class list, in class order: entry ``c`` is output ``c`` of a classifier trained on it.
 
     Parameters
     ----------
@@ -163,12 +164,12 @@ def close_upwards(keys: Iterable[str], roots: Iterable[str] | None = None) -> li
     keys : iterable of str
         Synset ids.
     roots : iterable of str, optional
-        Where given, only what is one of these or below one is kept, of `keys` too.
+        Keep only these synsets and what is below them, also of `keys`. Default: keep all.
 
     Returns
     -------
     list of str
-        `keys` first, in their order, each once; then what was added, by ascending id.
+        First `keys` in their order, without repetition; then the hypernyms that were added, by ascending id.
 
     Examples
     --------
@@ -188,15 +189,16 @@ def close_upwards(keys: Iterable[str], roots: Iterable[str] | None = None) -> li
     return wordnet.keys(given) + wordnet.keys(np.flatnonzero(above))
 
 
-def imagenet_hierarchy(
+def from_class_list(
     name: str, *, roots: Collection[str] | None = PUBLISHED_ROOTS, multiple_parents: bool = False
-) -> Hierarchy:
-    """The hierarchy of an ImageNet class list: its classes and their ancestors.
+) -> Definition:
+    """The definition of the hierarchy of an ImageNet class list: its classes and their ancestors.
 
-    Classes come first, in class order, then the inner categories by ascending id. With ``roots=None`` every class is
-    kept, category ``c`` is class ``c``, and everything ends at entity. With roots, the classes that are not below any
-    are left out; :func:`class_list` maps a head's outputs then: ``keys = class_list(name)``,
-    ``kept = [c for c, key in enumerate(keys) if key in h]``, and output ``kept[j]`` is category ``j``.
+    ``load_hierarchy(name)`` makes the hierarchy. Classes come first, in class order, then the inner categories by
+    ascending id. With ``roots=None`` every class is kept, category ``c`` is class ``c``, and the root is entity. With
+    roots, classes that are not below any of them are left out; :func:`class_list` then maps the outputs of a
+    classifier: ``keys = class_list(name)``, ``kept = [c for c, key in enumerate(keys) if key in h]``, and output
+    ``kept[j]`` is category ``j``.
 
     ============  =======  ===================  ==========  ===================
     name          classes  below the 4 roots    categories  with ``roots=None``
@@ -207,29 +209,30 @@ def imagenet_hierarchy(
     imagenet-21k   21,841  21,412               22,840      23,460
     ============  =======  ===================  ==========  ===================
 
-    A root below which no class lies is left out: of the four, imagenet-1k has matter and object only.
+    A root without any class below it is left out: of the four, imagenet-1k has only matter and object.
 
-    With one parent each, hypernyms that lie above classes only by a second way (domestic animal, above the dogs) are
-    left out: no image could ever carry them. With `multiple_parents` all hypernyms are there.
+    With one parent per category, hypernyms that are above classes only along other paths (domestic animal, above the
+    dogs) are left out, since no image could be labelled with them. With `multiple_parents` all hypernyms are included.
 
     Parameters
     ----------
     name : str
         See :func:`class_list`.
     roots : collection of str, optional
-        Synsets that shall have no parent; all else is below one of them. By default the published four.
+        Synsets without a parent; all other categories are below one of them. Default: the published four.
     multiple_parents : bool
-        All hypernyms of a synset are its parents, not the first only.
+        All hypernyms of a synset are its parents, instead of only the first.
     """
     keys = close_upwards(class_list(name), roots)
-    hierarchy = from_wordnet(keys, roots=roots, multiple_parents=multiple_parents)
-    classes = hierarchy.index([key for key in class_list(name) if key in hierarchy])
-    used = np.union1d(classes, hierarchy.ancestors(classes).indices)
-    return hierarchy if len(used) == len(hierarchy) else hierarchy.restrict(used)
+    definition = from_wordnet(keys, roots=roots, multiple_parents=multiple_parents)
+    whole = Relations(definition)
+    classes = whole.index([key for key in class_list(name) if key in whole])
+    used = np.union1d(classes, whole.ancestors(classes).indices)
+    return definition if len(used) == len(definition) else restrict(whole, used)
 
 
 def _cut(wordnet: Taxonomy, roots: Int64Array) -> CSR:
-    """The hypernyms without those of a root, and without those that lead from below a root elsewhere."""
+    """The hypernyms, without those of a root and without edges from below a root to a synset that is not."""
     below = _reach(wordnet.hypernyms.transposed(len(wordnet)), roots)
     rows, above = wordnet.hypernyms.row_numbers, wordnet.hypernyms.indices
     keep = ~np.isin(rows, roots) & (~below[rows] | below[above])
@@ -237,7 +240,7 @@ def _cut(wordnet: Taxonomy, roots: Int64Array) -> CSR:
 
 
 def _reach(edges: CSR, starts: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which nodes, bool [n], are among `starts` or can be reached from them."""
+    """Which nodes are among `starts` or reachable from them, bool [n]."""
     reached = np.zeros(len(edges), bool)
     layer = np.asarray(starts)
     while len(layer):
@@ -247,66 +250,23 @@ def _reach(edges: CSR, starts: NDArray[Any]) -> NDArray[np.bool_]:
     return reached
 
 
-def nltk_synset(key: str) -> Synset:
-    """NLTK's ``Synset`` of a synset id, from the user's WordNet corpus.
-
-    Raises
-    ------
-    UnknownSynsetError
-        For an id that WordNet 3.0 has not.
-    DataNotFoundError
-        Where NLTK finds no WordNet corpus, or an incomplete one.
-    MlimagesError
-        Where the corpus is not WordNet 3.0, or damaged, so that the id means another synset there or none.
-    """
-    embedded = taxonomy()
-    names = embedded.names(embedded.positions([key]))[0]
-    from nltk.corpus import wordnet as corpus
-    from nltk.corpus.reader.wordnet import WordNetError
-
-    install = "run python -m nltk.downloader wordnet"
-    try:
-        corpus.ensure_loaded()
-        version = corpus.get_version()
-    except LookupError:
-        raise DataNotFoundError(f"NLTK finds no WordNet corpus, which holds the glosses: {install}") from None
-    except (OSError, WordNetError) as error:
-        raise DataNotFoundError(f"NLTK's WordNet corpus is incomplete ({error}): {install}") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NLTK warns and returns None where an offset leads nowhere
-            synset = corpus.synset_from_pos_and_offset("n", int(key[1:]))
-    except (LookupError, ValueError, WordNetError):  # or fails on what stands there
-        synset = None
-    found = synset and tuple(name.replace("_", " ") for name in synset.lemma_names())
-    if found != names:
-        there = ", ".join(found) if found else "no synset"
-        raise MlimagesError(
-            f"NLTK's WordNet corpus (version {version}) has {there} at {key}, expected {', '.join(names)}: "
-            f"it is not WordNet 3.0, or its line ends are not LF; {install}"
-        )
-    return synset
-
-
 def read_synset_ids(data: bytes, *, path: str | os.PathLike[str], among: Collection[str] | None = None) -> list[str]:
-    """WordNet ids, one a line, each once.
+    """Parse a text file of unique WordNet ids, one per line.
 
     Parameters
     ----------
     data : bytes
         The content of the file.
     path : path-like
-        Its name, for errors.
+        Its name, for error messages.
     among : collection of str, optional
-        What the ids must be among.
+        The allowed ids. Default: all.
 
     Raises
     ------
     FormatError
-        With the line, for an id that stands twice, that WordNet 3.0 has not, or that is not in `among`.
+        For an id that is repeated, not in WordNet 3.0, or not in `among`; the message names the line.
     """
-    from mlimages.hierarchy.wordnet.taxonomy import taxonomy
-
     lines = read_lines(data, path=path)
     known = taxonomy().find([key for _, key in lines]) >= 0
     line_of: dict[str, int] = {}

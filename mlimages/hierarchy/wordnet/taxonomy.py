@@ -1,10 +1,10 @@
 """The embedded noun taxonomy of WordNet 3.0: synset ids, lemmas, hypernyms, and the ImageNet class lists.
 
-One Parquet file, made by ``scripts/build_wordnet.py`` from WordNet's ``data.noun``. It needs no corpus and no NLTK;
-glosses are not in it (:func:`mlimages.hierarchy.wordnet.synsets.nltk_synset` brings them).
+It is one Parquet file, made by ``scripts/build_wordnet.py`` from WordNet's ``data.noun``, and needs neither a corpus
+nor NLTK. It has no glosses; :func:`mlimages.hierarchy.wordnet.nltk.nltk_synset` gives them.
 
-A synset is known outside by its id, ``n`` and the eight digits of its offset in ``data.noun`` (``n02084071``), and
-inside by its position among the 82,115 noun synsets in the order of their offsets.
+The id of a synset is ``n`` and the eight digits of its offset in ``data.noun`` (``n02084071``). Its position is its
+index among the 82,115 noun synsets by ascending offset.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DATA = Path(__file__).parents[1] / "data"
 TAXONOMY_FILE = DATA / "wordnet.parquet"
 PLURALS_FILE = DATA / "noun.exc"
 
-#: The class lists of the taxonomy: what a user calls them, and the column that holds their class numbers.
+#: The class lists of the taxonomy: their public names, and the columns with their class numbers.
 CLASS_LISTS = {
     "imagenet-1k": "imagenet_1k",
     "imagenet-11k": "imagenet_11k",
@@ -39,11 +39,11 @@ CLASS_LISTS = {
 
 
 def taxonomy_schema() -> pyarrow.Schema:
-    """The columns of the embedded file, a row for each noun synset by ascending offset.
+    """The columns of the embedded file, with a row for each noun synset by ascending offset.
 
-    ``lemmas`` are spelled as WordNet does, underscores for spaces, the usual one first; ``senses`` says for each the
-    how manyth sense of it the synset is, from 1, the most frequent. Both kinds of hypernyms are offsets in the order
-    of ``data.noun``. A column of a class list holds the class number, null for a synset outside.
+    ``lemmas`` are spelled as in WordNet, with underscores for spaces, the usual one first; ``senses`` are the sense
+    numbers of the synset for each lemma, from 1, the most frequent sense. Both kinds of hypernyms are offsets, in the
+    order of ``data.noun``. The column of a class list holds class numbers, null for synsets that are not in it.
     """
     import pyarrow as pa
 
@@ -69,11 +69,11 @@ class Taxonomy:
     offsets : int32 array [n]
         The offset of each synset in ``data.noun``, ascending.
     hypernyms : CSR [n]
-        Positions of its hypernyms in WordNet's order, then those of its instance hypernyms.
+        Positions of the hypernyms of each synset in WordNet's order, then of its instance hypernyms.
     lemmas : pyarrow list<string> array [n]
-        Its lemma names, underscores for spaces.
+        Lemma names of each synset, with underscores for spaces.
     senses : pyarrow list<int8> array [n]
-        Which sense of each of its lemmas it is, from 1.
+        Sense number of each synset for each of its lemmas, from 1.
     classes : mapping of str to int32 array
         Positions of the synsets of each class list, in class order.
     """
@@ -93,7 +93,7 @@ class Taxonomy:
         Raises
         ------
         UnknownSynsetError
-            For the first that is no id of a noun synset of WordNet 3.0.
+            For the first one that is not the id of a noun synset of WordNet 3.0.
         """
         keys = list(keys)
         found = self.find(keys)
@@ -107,7 +107,7 @@ class Taxonomy:
         return found
 
     def find(self, keys: Iterable[str]) -> Int64Array:
-        """Positions, int64 [m], of synset ids; -1 for what is none."""
+        """Positions, int64 [m], of synset ids; -1 for other keys."""
         wanted = np.array([_offset(key) for key in keys], np.int64)
         found = np.searchsorted(self.offsets, wanted)
         found[found == len(self)] = 0
@@ -119,12 +119,12 @@ class Taxonomy:
         return [f"n{offset:08d}" for offset in self.offsets[positions].tolist()]
 
     def names(self, positions: NDArray[Any]) -> list[tuple[str, ...]]:
-        """Lemma names at positions, int [m], with spaces for underscores, the usual name first."""
+        """Lemma names at positions, int [m], with spaces, the usual name first."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         wanted = np.ascontiguousarray(positions, np.int64)
-        # pa.array would load pandas
+        # pa.array would import pandas
         rows = self.lemmas.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
         flat = pc.replace_substring(rows.flatten(), "_", " ").to_pylist()
         ends = np.cumsum(np.from_dlpack(pc.list_value_length(rows))).tolist()
@@ -132,7 +132,7 @@ class Taxonomy:
 
 
 def _offset(key: object) -> int:
-    """The offset that a synset id states; -1 where it is no id."""
+    """The offset in a synset id; -1 if it is not one."""
     if not isinstance(key, str) or len(key) != 9 or key[0] != "n":
         return -1
     digits = key[1:]
@@ -144,8 +144,8 @@ def taxonomy() -> Taxonomy:
     """The embedded taxonomy, read once."""
     import pyarrow.parquet as pq
 
-    # not pq.read_table, Array.to_numpy, pa.scalar here: each loads pandas, which takes longer than all the rest;
-    # nor pyarrow.compute, which takes longer than the reading
+    # pq.read_table, Array.to_numpy and pa.scalar would import pandas, which takes longer than everything else here;
+    # pyarrow.compute takes longer to import than the file to read
     table = pq.ParquetFile(TAXONOMY_FILE).read()
     columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     offsets = np.asarray(np.from_dlpack(columns["offset"]), np.int32)
@@ -159,7 +159,7 @@ def taxonomy() -> Taxonomy:
 
 
 def _hypernyms(offsets: Int32Array, *kinds: pyarrow.ListArray) -> CSR:
-    """Offsets of the kinds of hypernyms as positions, those of the first kind first in each row."""
+    """The hypernyms of all kinds as positions, in the order of the kinds within each row."""
     rows, values = [], []
     for kind in kinds:
         rows.append(np.repeat(np.arange(len(offsets)), np.diff(np.from_dlpack(kind.offsets))))
@@ -168,8 +168,8 @@ def _hypernyms(offsets: Int32Array, *kinds: pyarrow.ListArray) -> CSR:
 
 
 def _class_order(numbers: pyarrow.Array) -> Int32Array:
-    """Positions of the rows that have a class number, by that number."""
+    """Positions of the rows with a class number, in the order of these numbers."""
     validity, values = numbers.buffers()
-    bits = np.frombuffer(validity, np.uint8)  # one a row, least significant first
+    bits = np.frombuffer(validity, np.uint8)  # one bit per row, least significant first
     members = np.flatnonzero(np.unpackbits(bits, count=len(numbers), bitorder="little"))
     return members[np.argsort(np.frombuffer(values, np.int16)[members])].astype(np.int32)

@@ -10,7 +10,6 @@ import pytest
 
 from mlimages import Hierarchy
 from mlimages.errors import MissingExtraError, MlimagesError, UnknownCategoryError
-from mlimages.hierarchy.drawing import draw
 
 IMAGES = [5, 2, 9, 7, 3, 4, 3, 1, 1, 9]  # images of each category of the zoo
 
@@ -184,9 +183,8 @@ def drawn_sizes(figure) -> dict[str, int]:
     return {label: int(total[box]) for box, label in zip(trace.ids, trace.labels, strict=True)}
 
 
-def test_figure_stays_bounded_in_a_dag_of_many_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draw, "MAX_BOXES", 1000)
-    trace = ladder(40).treemap().data[0]
+def test_figure_stays_bounded_in_a_dag_of_many_paths() -> None:
+    trace = ladder(40).treemap(max_boxes=1000).data[0]
     assert 500 < len(trace.ids) <= 1000
     assert set(trace.labels) >= {"top", "left0", "right5"}
 

@@ -1,15 +1,17 @@
-"""Tables of edges, and the text files below them."""
+"""Hierarchies from tables of edges, and from pairs of keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mlimages.errors import FormatError
+from mlimages import Hierarchy
+from mlimages.errors import CycleError, FormatError, HierarchyError
 from mlimages.hierarchy.formats.edges import read_edges
-from mlimages.hierarchy.text import read_lines
-from mlimages.hierarchy.wordnet.synsets import read_synset_ids
+
+# Files ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def path(tmp_path) -> Path:
 def test_edges_are_read_with_lone_categories(tmp_path, ending, tab):
     path = tmp_path / f"edges{ending}"
     path.write_text("parent,child\n,lone\nanimal,dog\npet,dog\nanimal,pet\n".replace(",", tab))
-    h = read_edges(path)
+    h = Hierarchy.from_definition(read_edges(path))
     assert h.keys == ("lone", "animal", "dog", "pet")
     assert [row.tolist() for row in h.parents()] == [[], [], [1, 3], [1]]
 
@@ -54,26 +56,43 @@ def test_bad_edges_are_refused_with_file_and_line(path, content, line, message):
     assert str(caught.value).startswith(f"{path}:{line}: " if line else f"{path}: ")
 
 
-def test_lines_keep_their_numbers_without_blank_ones():
-    assert read_lines(b"\xef\xbb\xbfa\r\n\n  b \n", path="f") == [(1, "a"), (3, "b")]
-    with pytest.raises(FormatError, match=r"^f: the file is empty, expected one entry a line$"):
-        read_lines(b"\n \n", path="f")
+# Pairs ---------------------------------------------------------------------------------------------------------------
 
 
-def test_synset_ids_are_read_in_order():
-    assert read_synset_ids(b"n02084071\n\nn00015388\n", path="f") == ["n02084071", "n00015388"]
+def test_pairs_number_categories_by_first_appearance():
+    h = Hierarchy.from_edges([("animal", "dog"), ("pet", "dog"), ("animal", "pet")])
+    assert h.keys == ("animal", "dog", "pet")
+    assert [row.tolist() for row in h.parents()] == [[], [0, 2], [0]]
+
+
+def test_pairs_number_categories_by_the_given_keys_first():
+    h = Hierarchy.from_edges([("a", "b")], keys=["lone", "b"], names={"b": ["B", "bee"], "a": "A", "unused": ["U"]})
+    assert h.keys == ("lone", "b", "a")
+    assert h.names == ((), ("B", "bee"), ("A",))
+    assert [row.tolist() for row in h.parents()] == [[], [2], []]
+
+
+def test_pairs_may_be_an_iterator_of_lists_or_arrays():
+    assert Hierarchy.from_edges(iter([["a", "b"], np.array(["b", "c"])])).keys == ("a", "b", "c")
+    assert len(Hierarchy.from_edges([])) == 0
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("pairs", "keys", "error", "message"),
     [
-        (b"n02084071\nn99999999\n", "^f:2: unknown synset id 'n99999999': expected a noun of WordNet 3.0"),
-        (b"dog\n", "^f:1: unknown synset id 'dog'"),
-        (b"n00015388\n\nn00015388\n", "^f:3: duplicate synset id 'n00015388', first on line 1$"),
-        (b"n00015388\nn00001740\n", "^f:2: 'n00001740' is not among the keys to build from"),
-        (b"n00015388\n\xff\n", "^f:2: invalid UTF-8"),
+        ([("a", "b"), ("a", "b")], (), HierarchyError, "the edge 'a' -> 'b' appears twice"),
+        ([("a", "b"), ("b", "a")], (), CycleError, "cycle of 2 categories: a -> b -> a"),
+        ([("a", "a")], (), CycleError, "cycle of 1 category: a -> a"),
+        (["ab"], (), HierarchyError, "found the edge 'ab', expected"),
+        ([("a",)], (), HierarchyError, r"found the edge \('a',\), expected a \(parent, child\) pair of string keys"),
+        ([("a", 1)], (), HierarchyError, "found the edge"),
+        ([("a", ["b"])], (), HierarchyError, "found the edge"),
+        ([None], (), HierarchyError, "found the edge None"),
+        ([("", "b")], (), HierarchyError, "category 0 has the key ''"),
+        ([], ["a", "a"], HierarchyError, "duplicate key 'a'"),
+        ([], [["a"]], HierarchyError, r"found the key \['a'\], expected a string"),
     ],
 )
-def test_bad_synset_ids_are_refused_with_file_and_line(content, message):
-    with pytest.raises(FormatError, match=message):
-        read_synset_ids(content, path="f", among={"n00015388", "n02084071"})
+def test_bad_pairs_are_refused(pairs, keys, error, message):
+    with pytest.raises(error, match=message):
+        Hierarchy.from_edges(pairs, keys=keys)

@@ -17,7 +17,7 @@ from nltk.corpus.util import LazyCorpusLoader
 
 from mlimages import Hierarchy
 from mlimages.errors import DataNotFoundError, MlimagesError, UnknownSynsetError
-from mlimages.hierarchy.wordnet.synsets import nltk_synset
+from mlimages.hierarchy.wordnet.nltk import nltk_synset
 from mlimages.hierarchy.wordnet.taxonomy import DATA
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "build_wordnet.py"

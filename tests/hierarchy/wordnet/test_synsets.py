@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlimages import Hierarchy
-from mlimages.errors import HierarchyError, UnknownSynsetError
+from mlimages import Hierarchy, load_hierarchy
+from mlimages.errors import FormatError, HierarchyError, UnknownSynsetError
 from mlimages.hierarchy.wordnet.synsets import (
     PUBLISHED_ROOTS,
     class_list,
     close_upwards,
-    from_wordnet,
-    imagenet_hierarchy,
+    read_synset_ids,
 )
 from mlimages.hierarchy.wordnet.taxonomy import TAXONOMY_FILE, taxonomy, taxonomy_schema
 
@@ -102,52 +101,51 @@ def test_class_list_rejects_an_unknown_name():
 
 
 def test_parent_is_the_nearest_kept_hypernym():
-    h = from_wordnet([ENTITY, DOG, ANIMAL])
+    h = Hierarchy.from_wordnet([ENTITY, DOG, ANIMAL])
     assert h.keys == (ENTITY, DOG, ANIMAL)
     assert [row.tolist() for row in h.parents()] == [[], [2], [0]]
     assert h["n02084071"].names == ("dog", "domestic dog", "Canis familiaris")
-    assert Hierarchy.from_wordnet([ENTITY, DOG, ANIMAL]) == h
 
 
 def test_equally_near_hypernyms_are_decided_by_wordnets_order():
-    assert from_wordnet([DOMESTIC, CANINE, DOG]).parents(DOG).tolist() == [1]
+    assert Hierarchy.from_wordnet([DOMESTIC, CANINE, DOG]).parents(DOG).tolist() == [1]
 
 
 def test_multiple_parents_keep_every_nearest_one_first_one_first():
-    h = from_wordnet([ANIMAL, DOMESTIC, CANINE, DOG], multiple_parents=True)
+    h = Hierarchy.from_wordnet([ANIMAL, DOMESTIC, CANINE, DOG], multiple_parents=True)
     assert h.parents(DOG).tolist() == [2, 1]
     assert h.parents(CANINE).tolist() == [0]
     # animal is above canine, and met without it through domestic animal, which is not kept
-    h = from_wordnet([ANIMAL, CANINE, DOG], multiple_parents=True)
+    h = Hierarchy.from_wordnet([ANIMAL, CANINE, DOG], multiple_parents=True)
     assert h.parents(DOG).tolist() == [1, 0]
 
 
 def test_inner_names_who_may_be_a_parent():
-    h = from_wordnet([ENTITY, CANINE, DOG, ANIMAL], inner=[ENTITY, ANIMAL])
+    h = Hierarchy.from_wordnet([ENTITY, CANINE, DOG, ANIMAL], inner=[ENTITY, ANIMAL])
     assert [row.tolist() for row in h.parents()] == [[], [3], [3], [0]]
 
 
 def test_inner_outside_the_keys_is_an_error():
     with pytest.raises(HierarchyError, match=f"inner names '{CANINE}', which is not among the 2 keys"):
-        from_wordnet([DOG, ANIMAL], inner=[ANIMAL, CANINE])
+        Hierarchy.from_wordnet([DOG, ANIMAL], inner=[ANIMAL, CANINE])
 
 
 def test_roots_cut_what_is_above():
-    h = from_wordnet([ENTITY, PHYSICAL, ANIMAL, DOG], roots=[ANIMAL])
+    h = Hierarchy.from_wordnet([ENTITY, PHYSICAL, ANIMAL, DOG], roots=[ANIMAL])
     assert [row.tolist() for row in h.parents()] == [[], [0], [], [2]]
 
 
 def test_roots_keep_a_shorter_way_around_them_out():
     # a person is an organism and a causal agent; the second is nearer to physical entity
     person, object_ = "n00007846", "n00002684"
-    assert from_wordnet([PHYSICAL, object_, person]).parents(person).tolist() == [0]
-    assert from_wordnet([PHYSICAL, object_, person], roots=[object_]).parents(person).tolist() == [1]
-    h = from_wordnet([PHYSICAL, object_, person], roots=[object_], multiple_parents=True)
+    assert Hierarchy.from_wordnet([PHYSICAL, object_, person]).parents(person).tolist() == [0]
+    assert Hierarchy.from_wordnet([PHYSICAL, object_, person], roots=[object_]).parents(person).tolist() == [1]
+    h = Hierarchy.from_wordnet([PHYSICAL, object_, person], roots=[object_], multiple_parents=True)
     assert h.parents(person).tolist() == [1]
 
 
 def test_empty_keys_make_an_empty_hierarchy():
-    assert len(from_wordnet([])) == 0
+    assert len(Hierarchy.from_wordnet([])) == 0
 
 
 @pytest.mark.parametrize(
@@ -155,7 +153,7 @@ def test_empty_keys_make_an_empty_hierarchy():
 )
 def test_malformed_id_is_named(key):
     with pytest.raises(UnknownSynsetError) as caught:
-        from_wordnet([DOG, key])
+        Hierarchy.from_wordnet([DOG, key])
     assert str(caught.value).startswith(f"unknown synset {key!r}: expected the id of a WordNet 3.0 noun")
 
 
@@ -163,14 +161,36 @@ def test_malformed_id_is_named(key):
 def test_id_without_synset_is_named(argument):
     message = "unknown synset 'n99999999': WordNet 3.0 has no noun synset at this offset"
     with pytest.raises(UnknownSynsetError, match=message):
-        from_wordnet([DOG], **{argument: ["n99999999"]})
+        Hierarchy.from_wordnet([DOG], **{argument: ["n99999999"]})
     with pytest.raises(UnknownSynsetError, match=message):
-        from_wordnet(["n99999999"])
+        Hierarchy.from_wordnet(["n99999999"])
 
 
 def test_duplicate_key_is_an_error():
     with pytest.raises(HierarchyError, match=f"duplicate key '{DOG}'"):
-        from_wordnet([DOG, ANIMAL, DOG])
+        Hierarchy.from_wordnet([DOG, ANIMAL, DOG])
+
+
+# Files of synset ids -------------------------------------------------------------------------------------------
+
+
+def test_synset_ids_are_read_in_order():
+    assert read_synset_ids(b"n02084071\n\nn00015388\n", path="f") == ["n02084071", "n00015388"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"n02084071\nn99999999\n", "^f:2: unknown synset id 'n99999999': expected a noun of WordNet 3.0"),
+        (b"dog\n", "^f:1: unknown synset id 'dog'"),
+        (b"n00015388\n\nn00015388\n", "^f:3: duplicate synset id 'n00015388', first on line 1$"),
+        (b"n00015388\nn00001740\n", "^f:2: 'n00001740' is not among the keys to build from"),
+        (b"n00015388\n\xff\n", "^f:2: invalid UTF-8"),
+    ],
+)
+def test_bad_synset_ids_are_refused_with_file_and_line(content, message):
+    with pytest.raises(FormatError, match=message):
+        read_synset_ids(content, path="f", among={"n00015388", "n02084071"})
 
 
 # Against a slow reference -----------------------------------------------------------------------------------------
@@ -230,7 +250,7 @@ def test_walk_agrees_with_a_breadth_first_search(subset, every, data):
     keys, above = subset
     inner = data.draw(st.none() | st.lists(st.sampled_from(keys), unique=True))
     roots = data.draw(st.none() | st.lists(st.sampled_from(above), max_size=3, unique=True))
-    h = from_wordnet(keys, inner=inner, roots=roots, multiple_parents=every)
+    h = Hierarchy.from_wordnet(keys, inner=inner, roots=roots, multiple_parents=every)
     kept = set(keys if inner is None else inner)
     expected = [reference_parents(key, kept, set(roots or ()), every=every) for key in keys]
     assert [[keys[i] for i in row] for row in h.parents()] == expected
@@ -242,7 +262,7 @@ def test_closing_upwards_agrees_with_a_search(subset, data):
     keys, above = subset
     assert sorted(close_upwards(keys)) == above
     roots = data.draw(st.lists(st.sampled_from(above), min_size=1, max_size=3, unique=True))
-    h = from_wordnet(close_upwards(keys, roots), roots=roots, multiple_parents=True)
+    h = Hierarchy.from_wordnet(close_upwards(keys, roots), roots=roots, multiple_parents=True)
     assert {h.keys[i] for i in h.roots} <= set(roots)
     assert [key for key in h.keys if key in keys] == [key for key in keys if key in h]
 
@@ -266,14 +286,14 @@ def test_close_upwards_puts_the_given_first_each_once():
 )
 def test_imagenet_hierarchy_is_cut_or_whole(name, kept, categories, whole):
     classes = class_list(name)
-    h = imagenet_hierarchy(name)
+    h = load_hierarchy(name)
     below = [key for key in classes if key in h]
     assert (len(below), len(h)) == (kept, categories)
     assert list(h.keys[:kept]) == below
     assert list(h.keys[kept:]) == sorted(set(h.keys) - set(classes))
     assert {h.keys[i] for i in h.roots} <= set(PUBLISHED_ROOTS)
 
-    h = imagenet_hierarchy(name, roots=None)
+    h = load_hierarchy(name, roots=None)
     assert len(h) == whole
     assert list(h.keys[: len(classes)]) == classes
     assert [h.keys[i] for i in h.roots] == [ENTITY]
@@ -282,7 +302,7 @@ def test_imagenet_hierarchy_is_cut_or_whole(name, kept, categories, whole):
 @pytest.mark.parametrize("multiple_parents", [False, True])
 @pytest.mark.parametrize("roots", [None, PUBLISHED_ROOTS])
 def test_imagenet_hierarchy_has_a_class_below_every_category(multiple_parents, roots):
-    h = imagenet_hierarchy("imagenet-1k", roots=roots, multiple_parents=multiple_parents)
+    h = load_hierarchy("imagenet-1k", roots=roots, multiple_parents=multiple_parents)
     classes = set(class_list("imagenet-1k"))
     assert all(h.keys[i] in classes for i in h.leaves)
     parents = ["canine", "domestic animal"] if multiple_parents else ["canine"]
@@ -298,10 +318,10 @@ def test_imagenet_hierarchy_has_a_class_below_every_category(multiple_parents, r
 )
 def test_nearest_kept_hypernym_gives_the_published_parent(ml_images, published_inner, multiple_parents, agreeing):
     inner = [ml_images.keys[i] for i in np.flatnonzero(ml_images.children().lengths)] if published_inner else None
-    h = from_wordnet(ml_images.keys, inner=inner, multiple_parents=multiple_parents)
+    h = Hierarchy.from_wordnet(ml_images.keys, inner=inner, multiple_parents=multiple_parents)
     pairs = zip(h.parents(), ml_images.parents(), strict=True)
     assert sum(len(published) == 1 and published[0] in ours for ours, published in pairs) == agreeing
 
 
 def test_published_names_are_the_lemmas(ml_images):
-    assert from_wordnet(ml_images.keys).names == ml_images.names
+    assert Hierarchy.from_wordnet(ml_images.keys).names == ml_images.names

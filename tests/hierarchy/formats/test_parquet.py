@@ -1,4 +1,4 @@
-"""A hierarchy from and to edges, networkx and Parquet."""
+"""Hierarchies as Parquet files: read, written, and refused with the file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import networkx as nx
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,113 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlimages import Hierarchy
-from mlimages.errors import CycleError, FormatError, HierarchyError
+from mlimages.errors import FormatError
 
 GARBAGE = settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-# Edges -----------------------------------------------------------------------------------------------------------
-
-
-def test_edges_number_categories_by_first_appearance():
-    h = Hierarchy.from_edges([("animal", "dog"), ("pet", "dog"), ("animal", "pet")])
-    assert h.keys == ("animal", "dog", "pet")
-    assert [row.tolist() for row in h.parents()] == [[], [0, 2], [0]]
-
-
-def test_edges_number_categories_by_the_given_keys_first():
-    h = Hierarchy.from_edges([("a", "b")], keys=["lone", "b"], names={"b": ["B", "bee"], "a": "A", "unused": ["U"]})
-    assert h.keys == ("lone", "b", "a")
-    assert h.names == ((), ("B", "bee"), ("A",))
-    assert [row.tolist() for row in h.parents()] == [[], [2], []]
-
-
-def test_edges_may_be_an_iterator_of_lists_or_arrays():
-    assert Hierarchy.from_edges(iter([["a", "b"], np.array(["b", "c"])])).keys == ("a", "b", "c")
-    assert len(Hierarchy.from_edges([])) == 0
-
-
-@pytest.mark.parametrize(
-    ("pairs", "keys", "error", "message"),
-    [
-        ([("a", "b"), ("a", "b")], (), HierarchyError, "the edge 'a' -> 'b' appears twice"),
-        ([("a", "b"), ("b", "a")], (), CycleError, "cycle of 2 categories: a -> b -> a"),
-        ([("a", "a")], (), CycleError, "cycle of 1 category: a -> a"),
-        (["ab"], (), HierarchyError, "found the edge 'ab', expected"),
-        ([("a",)], (), HierarchyError, r"found the edge \('a',\), expected a \(parent, child\) pair of string keys"),
-        ([("a", 1)], (), HierarchyError, "found the edge"),
-        ([("a", ["b"])], (), HierarchyError, "found the edge"),
-        ([None], (), HierarchyError, "found the edge None"),
-        ([("", "b")], (), HierarchyError, "category 0 has the key ''"),
-        ([], ["a", "a"], HierarchyError, "duplicate key 'a'"),
-        ([], [["a"]], HierarchyError, r"found the key \['a'\], expected a string"),
-    ],
-)
-def test_bad_edges_are_refused(pairs, keys, error, message):
-    with pytest.raises(error, match=message):
-        Hierarchy.from_edges(pairs, keys=keys)
-
-
-# networkx ----------------------------------------------------------------------------------------------------------
-
-
-def test_networkx_graph_runs_from_parent_to_child_with_attributes(zoo):
-    graph = zoo.to_networkx()
-    assert type(graph) is nx.DiGraph
-    assert list(graph.predecessors("dog")) == ["animal", "pet"]
-    assert graph.nodes["dog"] == {"key": "dog", "names": ("Dog", "a dog"), "index": 0}
-    assert graph.number_of_edges() == 9
-    assert Hierarchy.from_networkx(graph) == zoo
-
-
-def test_networkx_graph_without_attributes_is_read_in_node_order():
-    h = Hierarchy.from_networkx(nx.DiGraph([(1, 2), (1, "x")]))
-    assert h.keys == ("1", "2", "x")
-    assert [row.tolist() for row in h.parents()] == [[], [0], [0]]
-    assert h.names == ((), (), ())
-
-
-def test_networkx_attributes_win_over_nodes():
-    graph = nx.DiGraph()
-    graph.add_node("second", key="b", index=1, names="bee")
-    graph.add_node("first", key="a", index=0)
-    graph.add_edge("first", "second")
-    h = Hierarchy.from_networkx(graph)
-    assert (h.keys, h.names) == (("a", "b"), ((), ("bee",)))
-    assert h.parents("b").tolist() == [0]
-
-
-def _graph(*nodes: tuple[object, dict[str, object]], edges: tuple[tuple[object, object], ...] = ()) -> nx.DiGraph:
-    graph = nx.DiGraph()
-    graph.add_nodes_from(nodes)
-    graph.add_edges_from(edges)
-    return graph
-
-
-@pytest.mark.parametrize(
-    ("graph", "error", "message"),
-    [
-        (nx.Graph(), HierarchyError, "found a Graph, expected a networkx DiGraph with edges parent to child"),
-        (nx.MultiDiGraph(), HierarchyError, "found a MultiDiGraph"),
-        ([("a", "b")], HierarchyError, "found a list"),
-        (_graph((1, {}), ("1", {})), HierarchyError, "duplicate key '1': categories 0 and 1"),
-        (_graph((1, {"key": "a"}), (2, {"key": "a"})), HierarchyError, "duplicate key 'a'"),
-        (_graph(("a", {"index": 0}), ("b", {})), HierarchyError, "do not count up from 0"),
-        (_graph(("a", {"index": 0}), ("b", {"index": 2})), HierarchyError, "the index attributes of the 2 nodes"),
-        (_graph(("a", {"index": 0}), ("b", {"index": "1"})), HierarchyError, "do not count up from 0"),
-        (_graph(("a", {"index": None})), HierarchyError, "do not count up from 0"),
-        (_graph(("a", {"names": 3})), HierarchyError, "the node 'a' has the names 3, expected a list of strings"),
-        (_graph(edges=(("a", "b"), ("b", "a"))), CycleError, "cycle of 2 categories: a -> b -> a"),
-        (_graph(edges=(("a", "a"),)), CycleError, "cycle of 1 category"),
-    ],
-)
-def test_bad_graphs_are_refused(graph, error, message):
-    with pytest.raises(error, match=message):
-        Hierarchy.from_networkx(graph)
-
-
-# Parquet -----------------------------------------------------------------------------------------------------------
 
 
 def table(**changed: pa.Array | None) -> pa.Table:
