@@ -155,7 +155,7 @@ def show(
     import json
     from itertools import islice
 
-    from mlimages.images.tfrecord import records as tfrecord
+    from mlimages.images import tfrecord
 
     for record in islice(tfrecord.read(shard), limit):
         labels = {str(index): float(str(record.label[index])) for index in record.label.nonzero()[0].tolist()}

@@ -15,7 +15,7 @@ from mlimages.errors import MlimagesError
 from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_missing
 from mlimages.images.packed.writing import Row, finish_packed
 from mlimages.images.picture import PictureError, decode, probe, to_jpeg
-from mlimages.images.tfrecord import records as tfrecord
+from mlimages.images.tfrecord.records import Record, read_frames, write
 from mlimages.job.job import Progress
 from mlimages.job.shardjob import ShardJob, ShardTask, plan
 from mlimages.storage.files import file_hash, replacing
@@ -124,7 +124,7 @@ def export_tfrecord(
     )
 
 
-def record_of(row: Row, *, categories: int, keep_format: bool = False) -> tfrecord.Record:
+def record_of(row: Row, *, categories: int, keep_format: bool = False) -> Record:
     """A row as a record, its label a vector over all categories.
 
     Raises
@@ -143,7 +143,7 @@ def record_of(row: Row, *, categories: int, keep_format: bool = False) -> tfreco
         raise PictureError(f"{row.name}: {error}") from error
     label = np.zeros(categories, np.float32)
     label[row.labels] = row.confidences
-    return tfrecord.Record(row.name, image, width, height, label)
+    return Record(row.name, image, width, height, label)
 
 
 def _export_shard(
@@ -152,7 +152,7 @@ def _export_shard(
     path = folder / _shard_name(task.index)
     bad: list[str] = []
 
-    def records() -> Iterator[tfrecord.Record]:
+    def records() -> Iterator[Record]:
         for row in checked_rows(source, task):
             try:
                 yield record_of(row, categories=categories, keep_format=keep_format)
@@ -163,7 +163,7 @@ def _export_shard(
         if bad:  # before the shard takes its name: a shard without its bad rows would hide them
             _write_quarantine(folder / "quarantine" / f"{task.index}.txt", bad)
 
-    rows = tfrecord.write(path, records())
+    rows = write(path, records())
     return Part(path.name, rows, path.stat().st_size, file_hash(path))
 
 
@@ -178,4 +178,4 @@ def _shard_name(index: int) -> str:
 
 
 def _shard_rows(path: Path) -> int:
-    return sum(1 for _ in tfrecord.read_frames(path))
+    return sum(1 for _ in read_frames(path))
