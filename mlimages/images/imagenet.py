@@ -20,11 +20,14 @@ from typing import BinaryIO
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.job.workers import in_order
 from mlimages.storage.files import replacing
+from mlimages.storage.imagefiles import FORMATS
 
 _ID = re.compile(r"(n\d{8})_\d+")
-_ENTRY = re.compile(r"(?:(n\d{8})/)?((n\d{8})_\d+)(?:\.(?i:jpe?g))?")  # as a list, a tar or a folder has it
+_JPEG = "|".join(map(re.escape, FORMATS["JPEG"]))
+_ENTRY = re.compile(rf"(?:(n\d{{8}})/)?((n\d{{8}})_\d+)(?i:{_JPEG})?")  # as a list, a tar or a folder has it
 _TAR = re.compile(r"(n\d{8})\.tar")
-_SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG")
+# .JPEG first, which ImageNet uses
+_SUFFIXES = tuple(spelling for suffix in reversed(FORMATS["JPEG"]) for spelling in (suffix.upper(), suffix))
 
 MISSING = "missing.txt"
 

@@ -9,6 +9,7 @@ import zlib
 from typing import TYPE_CHECKING, cast
 
 from mlimages.errors import MlimagesError, first_line, import_extra
+from mlimages.storage.imagefiles import FORMATS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 #: Quality of a JPEG made of another format: what the published shards were made with.
 JPEG_QUALITY = 100
 
-#: Formats that are opened; the other plug-ins of Pillow run programs, or are seldom looked after.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 #: What Pillow raises on bytes that are not what they say they are.
 BROKEN = (
@@ -92,7 +91,7 @@ def _opened(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of each odd picture among millions
-            return cast("Image.Image", image_module.open(io.BytesIO(data), formats=FORMATS))
+            return cast("Image.Image", image_module.open(io.BytesIO(data), formats=list(FORMATS)))
     except image_module.UnidentifiedImageError:
         raise PictureError(
             f"found {data[:8]!r}..., {len(data)} bytes, expected a {', '.join(FORMATS)} picture"

@@ -14,11 +14,10 @@ from mlimages.images.downloading.decoder import Decoder
 from mlimages.images.downloading.fetch import Body, Fetcher
 from mlimages.images.downloading.folder import DownloadFolder
 from mlimages.images.downloading.log import Record, Tally, UnitLog, part_path, tally_of
-from mlimages.images.downloading.name import stem_of
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.reason import Failure
 from mlimages.images.downloading.urls import Unit
-from mlimages.images.downloading.verify import Verdict
+from mlimages.images.downloading.verify import Verdict, stem_of
 
 if TYPE_CHECKING:
     from mlimages.images.downloading.packing import Packing

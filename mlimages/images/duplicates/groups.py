@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlimages.errors import MlimagesError
-from mlimages.images.duplicates.fingerprints import fingerprint_images
+from mlimages.images.duplicates.fingerprints import PART_IMAGES, fingerprint_images
 from mlimages.images.duplicates.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups
 from mlimages.job.job import Progress
 from mlimages.storage.files import replacing
@@ -74,6 +74,7 @@ def find_duplicates(
     out: str | os.PathLike[str],
     *,
     threshold: int | None = THRESHOLD,
+    part_images: int = PART_IMAGES,
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -88,12 +89,14 @@ def find_duplicates(
         A new or empty folder for the fingerprints and ``groups.parquet`` (columns: :data:`SCHEMA`).
     threshold : int or None
         Bits of 64 in which the perceptual hashes of near duplicates may differ; None for exact duplicates only.
+    part_images : int
+        Images of a part of the fingerprints.
     workers : int, optional
         Processes that decode; as many as cores by default. What is found does not depend on it.
     resume : bool
         Go on where an interrupted job stopped; of a finished one, group the fingerprints anew.
     progress : callable, optional
-        Called after every 4,096 images.
+        Called after every part.
 
     Raises
     ------
@@ -113,7 +116,9 @@ def find_duplicates(
             f"found the threshold {threshold}, expected the bits that may differ, 0 to {LARGEST_THRESHOLD}"
         )
     folder = Path(out)
-    manifest = fingerprint_images(source, folder, workers=workers, resume=resume, progress=progress)
+    manifest = fingerprint_images(
+        source, folder, part_images=part_images, workers=workers, resume=resume, progress=progress
+    )
     prints = _Fingerprints.load(folder, manifest)
     group = _group(prints, threshold)
     table = _groups_table(prints, group, folder, manifest)

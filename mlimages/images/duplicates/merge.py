@@ -68,8 +68,8 @@ def merge_duplicates(
     table : path-like
         An annotation table, or packed images.
     groups : path-like
-        What :func:`~mlimages.images.duplicates.groups.find_duplicates` wrote: its folder, or the ``groups.parquet`` in it.
-        Images are known by their names.
+        What :func:`~mlimages.images.duplicates.groups.find_duplicates` wrote: its folder, or the ``groups.parquet`` in
+        it. Images are identified by their names.
     out : path-like
         A new or empty folder, for the same kind of table. ``dropped.parquet`` lists each name that was dropped, the
         name that stands for it, and the group.

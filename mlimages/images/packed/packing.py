@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -29,15 +29,14 @@ from mlimages.images.packed.writing import (
 from mlimages.job.job import Progress
 from mlimages.job.shardjob import ShardJob, ShardTask, plan
 from mlimages.storage.files import replacing
+from mlimages.storage.imagefiles import image_bytes, image_file
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, part_path
 
 #: What becomes of rows without an image.
 OnMissing = Literal["raise", "skip"]
 
+#: Lists the rows that were left out, a name a line.
 MISSING = "missing.txt"
-
-#: Of the files of images whose names have none.
-_ENDINGS = (".jpg", ".jpeg", ".JPEG", ".png")
 
 
 class RowSource(Protocol):
@@ -251,54 +250,6 @@ def write_missing(folder: Path, missing: list[str]) -> None:
     if missing:
         with replacing(folder / MISSING) as file:
             file.writelines(f"{name}\n".encode() for name in missing)
-
-
-def image_path(folder: Path, name: str) -> Path:
-    """The file of an image.
-
-    Raises
-    ------
-    MlimagesError
-        Where the name is no path below the folder.
-
-    Examples
-    --------
-    >>> image_path(Path("images"), "n04310904/n04310904_8388.JPEG").as_posix()
-    'images/n04310904/n04310904_8388.JPEG'
-    """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise MlimagesError(f"found the image name {name!r}, expected the name of a file below {folder}")
-    return folder / path
-
-
-def image_file(folder: Path, name: str) -> Path:
-    """The file of an image; a name without an ending, as an id of Open Images, is one of a JPEG or PNG.
-
-    Where there is no such file, it is the path without an ending.
-
-    Raises
-    ------
-    MlimagesError
-        Where the name is no path below the folder.
-    """
-    path = image_path(folder, name)
-    if path.suffix or path.is_file():
-        return path
-    return next((each for each in (path.with_suffix(ending) for ending in _ENDINGS) if each.is_file()), path)
-
-
-def image_bytes(folder: Path, name: str) -> bytes:
-    """The content of :func:`image_file`.
-
-    Raises
-    ------
-    MlimagesError
-        Where the name is no path below the folder.
-    OSError
-        Where there is no such file, or it cannot be read.
-    """
-    return image_file(folder, name).read_bytes()
 
 
 def _size(path: Path) -> int:

@@ -14,13 +14,12 @@ from PIL import Image
 from mlimages import Hierarchy
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import FormatError, JobError, MlimagesError, TableError
-from mlimages.images import pack
-from mlimages.images.duplicates.fingerprints import fingerprint, image_names
+from mlimages.images import pack, tfrecord
+from mlimages.images.duplicates.fingerprints import fingerprint, fingerprint_images
 from mlimages.images.duplicates.groups import find_duplicates
 from mlimages.images.duplicates.merge import merge_duplicates
 from mlimages.images.packed.reading import read
 from mlimages.images.picture import PictureError
-from mlimages.images.tfrecord import records as tfrecord
 from mlimages.storage.manifest import verify_parts
 from tests.images.pictures import MakeTable, encoded, picture
 
@@ -72,13 +71,20 @@ def test_without_threshold_only_equal_pixels_are_duplicates(folder: Path, tmp_pa
     assert all(row["exact"] for row in _groups(tmp_path / "out"))
 
 
-def test_more_workers_find_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlimages.images.duplicates.fingerprints._TASK_IMAGES", 3)
+def test_more_workers_find_the_same(folder: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
-        find_duplicates(folder, tmp_path / f"out{workers}", workers=workers)
+        find_duplicates(folder, tmp_path / f"out{workers}", workers=workers, part_images=3)
     files = [{p.name: p.read_bytes() for p in (tmp_path / f"out{workers}").iterdir()} for workers in (1, 2)]
     assert files[0] == files[1]
     assert sorted(name for name in files[0] if name.startswith("part")) == [f"part-0000{i}.parquet" for i in range(3)]
+
+
+def test_resuming_with_parts_of_another_size_is_refused(folder: Path, tmp_path: Path) -> None:
+    fingerprint_images(folder, tmp_path / "out", workers=1, part_images=3)
+    with pytest.raises(JobError, match="begun with part_images 3, and to be resumed with 4"):
+        fingerprint_images(folder, tmp_path / "out", workers=1, part_images=4, resume=True)
+    with pytest.raises(MlimagesError, match="part_images=0: expected at least 1"):
+        fingerprint_images(folder, tmp_path / "none", part_images=0)
 
 
 def test_finished_fingerprints_are_grouped_anew_with_another_threshold(folder: Path, tmp_path: Path) -> None:
@@ -138,14 +144,6 @@ def test_find_duplicates_refuses_what_it_cannot_use(tmp_path: Path) -> None:
         find_duplicates(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(MlimagesError, match=r"found the threshold 17, expected .* 0 to 16"):
         find_duplicates(tmp_path / "empty", tmp_path / "out", threshold=17)
-
-
-def test_names_are_in_order_without_hidden_files_and_linked_folders(tmp_path: Path) -> None:
-    for name in ("b/x.JPG", "a.png", "b.jpg", ".hidden/x.jpg", "b/.x.jpg", "c/d/e.webp", "c.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert list(image_names(tmp_path)) == ["a.png", "b.jpg", "b/x.JPG", "c/d/e.webp"]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
