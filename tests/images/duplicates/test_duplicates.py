@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mlimages import Hierarchy
+from mlimages import Hierarchy, Propagation
+from mlimages.annotate.pipeline import annotate
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import FormatError, JobError, MlimagesError, TableError
 from mlimages.images import pack, tfrecord
@@ -213,6 +214,21 @@ def test_merge_keeps_one_image_with_all_labels_most_specific_first(
     ]
     assert verify_parts(tmp_path / "out") == []
     assert AnnotationTable.open(tmp_path / "out").manifest.counts == {"duplicates_dropped": 3, "groups_merged": 2}
+
+
+@pytest.mark.xfail(reason="absences that flowed down from a beaten absence are kept", strict=True)
+def test_merge_drops_the_absences_that_flowed_down_from_a_beaten_absence(
+    folder: Path, tmp_path: Path, zoo: Hierarchy
+) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\t0:1\nc.JPEG\t0:0\t5:0\n")  # a dog; no dog and no cat
+    table = annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table", propagation=Propagation(absent="descendants"))
+    assert table.to_table().column("labels").to_pylist()[1] == [0, 5, 1]  # nor, therefore, a puppy
+    find_duplicates(folder, tmp_path / "found", threshold=None, workers=1)
+    merge_duplicates(tmp_path / "table", tmp_path / "found", tmp_path / "out")
+    [(name, labels, confidences, _)] = _rows(AnnotationTable.open(tmp_path / "out"))
+    # dog with what is above it, and the verified absence of a cat; whether the dog is a puppy is unknown
+    assert name == "a.jpg"
+    assert dict(zip(labels, confidences, strict=True)) == {0: 1, 3: 1, 2: 1, 9: 1, 5: 0}
 
 
 def test_merge_of_packed_images_is_packed(folder: Path, tmp_path: Path, make_table: MakeTable) -> None:
