@@ -36,7 +36,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a body: `reason` is None where a picture was kept, and then `name` is its file."""
+    """The outcome for one body: `reason` is None where an image was kept, and then `name` is its file."""
 
     reason: str | None
     bytes: int | None
@@ -49,11 +49,12 @@ class Verdict:
 
 
 def stem_of(url: str) -> str:
-    """Folder and file name, without extension, of the picture at `url`.
+    """Folder and file name, without a suffix, of the image at `url`.
 
-    The file name is what is readable of the URL's last path part, and the first 128 bits of the SHA-256 of the whole
-    URL: two URLs never share it, however alike they are. The folder is the first two digits of the hash, since file
-    systems do not like seventeen million files in one folder. At most 84 characters of ``A-Za-z0-9_-``.
+    The file name is the readable part of the URL's last path segment, followed by the first 128 bits of the SHA-256 of
+    the whole URL, so that different URLs get different names. The folder is the first two digits of the hash, since
+    file systems are slow with millions of files in one folder. At most 84 characters of ``A-Za-z0-9_-``, which every
+    file system accepts.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def keep_image(
 
 
 def is_small(body: bytes) -> bool:
-    """Whether a body is checked within a few milliseconds: by its header, as a small file may be a large picture."""
+    """Whether a body can be checked within a few milliseconds, by its header: a small file may be a large image."""
     from PIL import Image
 
     if len(body) > _SMALL_BYTES:
@@ -135,11 +136,11 @@ def is_small(body: bytes) -> bool:
         with Image.open(io.BytesIO(body), formats=list(FORMATS)) as image:
             return image.width * image.height <= _SMALL_PIXELS
     except BROKEN:
-        return True  # it ends there
+        return True  # the check ends at the header
 
 
 def _flaw(image: PIL.Image.Image, max_pixels: int) -> Reason | None:
-    """Decode an opened image; say what is wrong with it."""
+    """Decode an opened image; return the reason to reject it, or None."""
     if image.width * image.height > max_pixels:
         return Reason.TOO_MANY_PIXELS
     try:
@@ -156,7 +157,7 @@ def _word(error: Exception) -> Reason:
 
 
 def _resized(image: PIL.Image.Image, shorter: int, quality: int) -> tuple[bytes, tuple[int, int]]:
-    """A JPEG, upright, without alpha (on white), its shorter side at most `shorter` pixels."""
+    """Encode as an upright JPEG on white, its shorter side at most `shorter` pixels; return its bytes and size."""
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(image)
@@ -192,7 +193,7 @@ def _opened(body: bytes | Path) -> BinaryIO:
 
 
 def _store(body: bytes | Path, path: Path, partial: Path) -> None:
-    """Write under a temporary name, then rename: whoever sees the file sees all of it."""
+    """Write under a temporary name, then rename, so that readers only ever see whole files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(body, Path):
         body.replace(path)
@@ -204,7 +205,7 @@ def _store(body: bytes | Path, path: Path, partial: Path) -> None:
 
 @contextmanager
 def pillow_settings() -> Iterator[None]:
-    """Let Pillow refuse nothing by size, since we do, nor warn of each odd picture among millions."""
+    """Disable Pillow's size limit, since `max_pixels` replaces it, and its warnings about single images."""
     from PIL import Image
 
     before = Image.MAX_IMAGE_PIXELS

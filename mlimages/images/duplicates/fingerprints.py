@@ -1,4 +1,4 @@
-"""What identifies a picture: a hash of its pixels, and a perceptual hash that survives re-encoding and resizing."""
+"""Fingerprints of images: a hash of the pixels, and a perceptual hash that is robust to re-encoding and resizing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.imagefiles import SUFFIXES, image_names
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
 
-#: Columns of the fingerprints; hashes and size are null where the picture cannot be decoded, and `error` says why.
+#: Columns of the fingerprints; hashes and size are null where the image cannot be decoded, and `error` is the reason.
 SCHEMA = pa.schema(
     [
         pa.field("image", pa.string()),
@@ -45,15 +45,16 @@ _WEIGHTS = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Of one picture.
+    """Fingerprint of one image.
 
     Parameters
     ----------
     sha256 : bytes
-        Of its pixels in RGB (RGBA where it is transparent), row by row, after width, height and mode: the same for
-        the same picture in another lossless format.
+        SHA-256 of width, height, mode and the pixels in RGB (RGBA where there is transparency), row by row: equal for
+        the same pixels in another lossless format.
     phash : int
-        64-bit perceptual hash (DCT of the luminance at 32 x 32): ``imagehash.phash``, read row by row, lowest first.
+        64-bit perceptual hash (DCT of the luminance at 32 x 32): ``imagehash.phash``, row by row, least significant
+        bit first.
     width, height : int
         Pixels.
     """
@@ -65,7 +66,7 @@ class Fingerprint:
 
 
 def fingerprint(data: bytes) -> Fingerprint:
-    """Identify a picture.
+    """Fingerprint an encoded image.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def fingerprint_images(
     workers : int, optional
         Processes; as many as cores by default. The parts do not depend on it.
     resume : bool
-        Go on where an interrupted job stopped.
+        Continue an interrupted job.
     progress : callable, optional
         Called after every part.
 
@@ -158,7 +159,7 @@ class _NamedTask(ShardTask):
 class _PackedTasks(Sequence[ShardTask]):
     """Rows of packed images, cut into parts."""
 
-    names_hash: str | None = None  # their manifest says it
+    names_hash: str | None = None  # their manifest identifies them
 
     def __init__(self, images: int, part_images: int) -> None:
         self.images = images
@@ -184,7 +185,7 @@ class _PackedTasks(Sequence[ShardTask]):
 
 
 class _FolderTasks(_PackedTasks):
-    """Files of a folder, cut into parts; names are held in Arrow, some 40 bytes each."""
+    """Files of a folder, cut into parts; names are held in Arrow, about 40 bytes each."""
 
     def __init__(self, folder: Path, part_images: int) -> None:
         digest = xxhash.xxh3_128()
@@ -233,7 +234,7 @@ def _fingerprint_part(task: ShardTask, *, source: Path | PackedImages, out: Path
 
 
 def _pictures(task: ShardTask, source: Path | PackedImages) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Name of each picture, and what reads it."""
+    """The name of each image, and the function that reads it."""
     if isinstance(source, Path):
         assert isinstance(task, _NamedTask)
         for name in task.names:
