@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xxhash
-
 from mlimages import __version__
 from mlimages.errors import FormatError, MlimagesError, import_extra
 from mlimages.images.downloading.log import Tally
 from mlimages.images.downloading.options import DownloadOptions
+from mlimages.storage.files import file_hash, replacing
 
 if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
@@ -163,21 +162,13 @@ class DownloadFolder:
         )
 
     def _write(self, manifest: dict[str, Any]) -> None:
-        temporary = self.manifest.with_suffix(".tmp")
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-        temporary.replace(self.manifest)
+        with replacing(self.manifest) as file:
+            file.write((json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Name, size in bytes and content hash (XXH3, 128 bits) of each list."""
-    found = []
-    for path in paths:
-        digest = xxhash.xxh3_128()
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-        found.append({"name": path.name, "bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()})
-    return found
+    return [{"name": path.name, "bytes": path.stat().st_size, "xxh3_128": file_hash(path)} for path in paths]
 
 
 def _named(inputs: list[dict[str, Any]]) -> str:

@@ -15,17 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.errors import FormatError
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import Part
 
 if TYPE_CHECKING:
     from mlimages.images.downloading.urls import Unit
-    from mlimages.storage.manifest import Part
 
 SCHEMA = pa.schema(
     [
         pa.field("url", pa.string(), nullable=False),
-        pa.field(
-            "labels", pa.string(), nullable=False
-        ),  # as in the published lists: index:confidence, separated by tabs
+        pa.field("labels", pa.string(), nullable=False),  # as in the published lists: index:confidence, tabs between
         pa.field("status", pa.string(), nullable=False),  # success or failed
         pa.field("reason", pa.string()),  # null on success
         pa.field("http_code", pa.int16()),  # of the last response; null where there was none
@@ -161,14 +160,13 @@ class UnitLog:
         return found
 
     def finish(self, *, shard: Part | None = None) -> None:
-        """Write the part, with what is to be known of the unit's packed shard, and drop the journal."""
+        """Write the part, with the description of the unit's packed shard if any, and delete the journal."""
         columns = [self._unit.urls, self._unit.labels, *zip(*map(_values, self.records()), strict=True)]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
-        temporary = self.path.with_suffix(".tmp")
         metadata = {} if shard is None else {_SHARD: json.dumps(asdict(shard))}
         table = pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(metadata))
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(self.path)
+        with replacing(self.path) as file:
+            pq.write_table(table, file, compression="zstd")
         self.close()
         self._journal_path.unlink(missing_ok=True)
 
@@ -186,8 +184,6 @@ def part_path(folder: Path, index: int) -> Path:
 
 def shard_of(path: Path) -> Part:
     """The packed shard that belongs to one part."""
-    from mlimages.storage.manifest import Part  # which loads a compiler, not needed where nothing is packed
-
     return Part(**json.loads(pq.read_schema(path).metadata[_SHARD]))
 
 
@@ -207,14 +203,12 @@ def tally_of(path: Path) -> Tally:
 
 def write_image_list(folder: Path, parts: int, path: Path) -> None:
     """Write the downloaded images in the format of the published lists and their order: name, tab, labels."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as file:
         for index in range(parts):
             table = pq.read_table(part_path(folder, index), columns=["name", "labels"])
             for name, labels in zip(*(column.to_pylist() for column in table.columns), strict=True):
                 if name is not None:
-                    file.write(f"{name}\t{labels}\n" if labels else f"{name}\n")
-    temporary.replace(path)
+                    file.write((f"{name}\t{labels}\n" if labels else f"{name}\n").encode())
 
 
 def _read_part(path: Path, *, expected: int) -> Iterator[Record]:

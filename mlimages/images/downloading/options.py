@@ -16,7 +16,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownloadOptions:
-    """Options of :func:`mlimages.images.downloading.download`.
+    """Options of :func:`mlimages.images.download`.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def merge_duplicates(
 ) -> Merged:
     """Write a table anew without duplicates.
 
-    Of each group one row is kept: the picture with the most pixels, of equal ones that with the most specific label,
+    Of each group one row is kept: the image with the most pixels, of equal ones that with the most specific label,
     of those the first. It gets the labels of all rows of the group, most specific (deepest) first, then by
     confidence; of a category that several have, the greatest confidence counts, so that a present label beats a
     verified absent one. Other rows stay as they are.
