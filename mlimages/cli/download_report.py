@@ -12,17 +12,23 @@ import typer
 if TYPE_CHECKING:
     from mlimages.images import DownloadProgress
 
-_LINE_EVERY = 10.0  # seconds, where there is no terminal
 _REASONS = 4  # named on the bar; the summary names all
 
 
 class DownloadReport:
-    """Shows the progress of a download on standard error. A context manager, and the callable to report to."""
+    """Shows the progress of a download on standard error. A context manager, and the callable to report to.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    line_every : float
+        Seconds between two lines where there is no terminal.
+    """
+
+    def __init__(self, *, line_every: float = 10.0) -> None:
         self._bar: Any = None
         self._task: Any = None
-        self._line_at = time.monotonic() + _LINE_EVERY
+        self._line_every = line_every
+        self._line_at = time.monotonic() + line_every
 
     def __enter__(self) -> DownloadReport:
         if sys.stderr.isatty():
@@ -48,13 +54,13 @@ class DownloadReport:
             self._bar.stop()
 
     def __call__(self, now: DownloadProgress) -> None:
-        """Show `now`: at once on a terminal, and every ten seconds as a line elsewhere."""
+        """Show `now`: at once on a terminal, and at intervals as a line elsewhere."""
         if self._bar is not None:
             self._bar.update(
                 self._task, total=now.urls, completed=now.done, rate=now.rate, counts=_counts(now, _REASONS)
             )
         elif time.monotonic() >= self._line_at:
-            self._line_at = time.monotonic() + _LINE_EVERY
+            self._line_at = time.monotonic() + self._line_every
             typer.echo(f"{now.done:,} of {now.urls:,} URLs, {now.rate:,.0f}/s, {_counts(now, _REASONS)}", err=True)
 
     def summary(self, final: DownloadProgress) -> None:

@@ -1,4 +1,4 @@
-"""The commands about images, each at the top level of ``mlimages``."""
+"""``mlimages download``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Engine(StrEnum):
 
 
 class Retry(StrEnum):
-    """What an earlier run left that is tried again."""
+    """Outcomes of an earlier run that are tried again."""
 
     NONE = "none"
     FAILED = "failed"
 
 
 class ListFormat(StrEnum):
-    """The forms of a list of URLs."""
+    """The formats of a list of URLs."""
 
     AUTO = "auto"
     LIST = "list"
@@ -35,7 +35,7 @@ class ListFormat(StrEnum):
 
 
 class Output(StrEnum):
-    """The forms in which pictures are kept."""
+    """The forms in which images are kept."""
 
     FILES = "files"
     PACKED = "packed"

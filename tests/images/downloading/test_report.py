@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hostile import hostile_server
 
-from mlimages.cli import download_report
 from mlimages.cli.download_report import DownloadReport
 from mlimages.images import DownloadProgress
 from tests.images.downloading.test_download import ROOT, environment, write_list
@@ -26,9 +25,8 @@ NOW = DownloadProgress(
 )
 
 
-def test_report_prints_plain_lines_where_there_is_no_terminal(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(download_report, "_LINE_EVERY", 0.0)
-    with DownloadReport() as report:
+def test_report_prints_plain_lines_where_there_is_no_terminal(capsys) -> None:
+    with DownloadReport(line_every=0.0) as report:
         report(NOW)
     assert capsys.readouterr().err == (
         "1,234,567 of 17,000,000 URLs, 812/s, 1,200,000 images, 34,567 failed "
