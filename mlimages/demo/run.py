@@ -14,18 +14,18 @@ from mlimages.annotate.cooccurrence.counts import Cooccurrence
 from mlimages.annotate.pipeline import annotate
 from mlimages.annotate.propagation.rules import write_rules
 from mlimages.demo.account import Account
-from mlimages.demo.judging import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
+from mlimages.demo.annotations.judgement import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
+from mlimages.demo.annotations.placement import Placement, place
+from mlimages.demo.annotations.publishedlist import LIST_FILE, published_folder, regenerate_published
+from mlimages.demo.annotations.tables import objects_hierarchy, predictions, true_table, write_list
 from mlimages.demo.outfolder import prepare_folder
-from mlimages.demo.placement import Placement, place
-from mlimages.demo.publishedlist import LIST_FILE, published_folder, regenerate_published
-from mlimages.demo.results import Results
-from mlimages.demo.tables import objects_hierarchy, predictions, true_table, write_list
-from mlimages.demo.world import Size, World, choose_cutouts, make_world
+from mlimages.demo.report.results import Results
+from mlimages.demo.scenes.world import Size, World, choose_cutouts, make_world
 from mlimages.hierarchy.drawing.explorer import write_explorer
 
 if TYPE_CHECKING:
-    from mlimages.demo.teacher import Opinion
-    from mlimages.demo.training import HeldOut, Trained
+    from mlimages.demo.learning.measures import HeldOut, Trained
+    from mlimages.demo.learning.teacher import Opinion
 
 #: All that the demo writes into its folder.
 OWN = frozenset(
@@ -62,7 +62,7 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
     size : Size
         How much it makes.
     pictures : {"auto", "stamps", "shapes"}
-        See :func:`mlimages.demo.world.choose_cutouts`.
+        See :func:`mlimages.demo.scenes.world.choose_cutouts`.
     """
     account = Account()
     prepare_folder(out, own=OWN)
@@ -147,7 +147,7 @@ def _annotate(world: World, out: Path, account: Account) -> Results:
 
 
 def _teach(results: Results, out: Path, account: Account) -> Opinion:
-    from mlimages.demo.teacher import take_teacher
+    from mlimages.demo.learning.teacher import take_teacher
 
     world = results.world
     opinion = take_teacher(world, out / "network", account)
@@ -227,8 +227,8 @@ def _names(results: Results, keys: Sequence[str]) -> list[str]:
 
 
 def _train(results: Results, out: Path, size: Size, account: Account) -> HeldOut:
-    from mlimages.demo.comparison import compare_networks, make_held_out
-    from mlimages.demo.verdict import network_verdict
+    from mlimages.demo.learning.comparison import compare_networks, make_held_out
+    from mlimages.demo.report.verdict import network_verdict
 
     held_out = make_held_out(results.world, out / "tables")
     results.network, results.runs = compare_networks(results.world, out, held_out, size, account)
@@ -240,8 +240,8 @@ def _train(results: Results, out: Path, size: Size, account: Account) -> HeldOut
 
 
 def _learn_layers(results: Results, opinion: Opinion, held_out: HeldOut, size: Size, account: Account) -> None:
-    from mlimages.demo.comparison import compare_layers
-    from mlimages.demo.verdict import layer_verdict
+    from mlimages.demo.learning.comparison import compare_layers
+    from mlimages.demo.report.verdict import layer_verdict
 
     results.layers = compare_layers(results.world, opinion, held_out, size, account)
     _say_scores(results.layers, account)
@@ -250,7 +250,7 @@ def _learn_layers(results: Results, opinion: Opinion, held_out: HeldOut, size: S
 
 
 def _say_scores(runs: list[Trained], account: Account) -> None:
-    from mlimages.demo.training import MEASURES, count_seeds, shown, summary
+    from mlimages.demo.learning.measures import MEASURES, count_seeds, shown, summary
 
     kinds = list(dict.fromkeys(run.labels for run in runs))
     account.say(f"{'held-out scenes':<16}" + "".join(f"{kind:>20}" for kind in kinds))
@@ -265,7 +265,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _report(results: Results, out: Path, account: Account) -> None:
-    from mlimages.demo.report import write_report
+    from mlimages.demo.report.page import write_report
 
     counts = results.regenerated.category_counts()
     write_explorer(results.world.hierarchy, out / "explorer.html", counts=counts, title="The demo's categories")

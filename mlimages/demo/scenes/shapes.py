@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mlimages.demo.cutouts import Collection, Companion, Cutout, trimmed
+from mlimages.demo.scenes.cutouts import Collection, Companion, Cutout, trimmed
 
 Color = tuple[int, int, int]
 #: What is drawn (``e`` an ellipse in a box, ``p`` a polygon, ``a`` a half disc), where in percent, in which colour.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mlimages.demo.account import Account
-from mlimages.demo.tables import true_table
-from mlimages.demo.world import World
+from mlimages.demo.annotations.tables import true_table
+from mlimages.demo.scenes.world import World
 from mlimages.errors import MissingExtraError, import_extra
 from mlimages.hierarchy.wordnet.synsets import class_list, close_upwards
 from mlimages.models import TrainConfig, load_model, train

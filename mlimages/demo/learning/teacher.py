@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlimages.demo.account import Account
-from mlimages.demo.head import learn
-from mlimages.demo.looking import look
-from mlimages.demo.network import TEACHER, imagenet_network, own_network, projected
-from mlimages.demo.scenes import Scene
-from mlimages.demo.world import World
+from mlimages.demo.learning.features import look
+from mlimages.demo.learning.head import learn
+from mlimages.demo.learning.network import TEACHER, imagenet_network, own_network, projected
+from mlimages.demo.scenes.scene import Scene
+from mlimages.demo.scenes.world import World
 from mlimages.models.networks.build import TimmModel
 
 EPOCHS = 30

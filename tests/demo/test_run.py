@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from mlimages import AnnotationTable
 from mlimages.annotate import Origin
-from mlimages.demo.results import Results
+from mlimages.demo.learning.measures import MEASURES
+from mlimages.demo.learning.smallnetwork import SIDE
+from mlimages.demo.report.results import Results
 from mlimages.demo.run import RIGHT, UNREACHED, WRONG
-from mlimages.demo.smallnetwork import SIDE
-from mlimages.demo.training import MEASURES
 from mlimages.models import read_card
 
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",

@@ -8,13 +8,20 @@ import numpy as np
 
 from mlimages import AnnotationTable
 from mlimages.demo.account import Account
-from mlimages.demo.head import learn
-from mlimages.demo.looking import look
-from mlimages.demo.smallnetwork import Job, train_all, write_start
-from mlimages.demo.teacher import Opinion
-from mlimages.demo.training import HeldOut, Trained, judge_scores
-from mlimages.demo.verdict import ANCESTORS, COMPLETE, REGENERATED, SINGLE
-from mlimages.demo.world import Size, World
+from mlimages.demo.learning.features import look
+from mlimages.demo.learning.head import learn
+from mlimages.demo.learning.measures import (
+    ANCESTORS,
+    COMPLETE,
+    REGENERATED,
+    SINGLE,
+    HeldOut,
+    Trained,
+    judge_scores,
+)
+from mlimages.demo.learning.smallnetwork import Job, train_all, write_start
+from mlimages.demo.learning.teacher import Opinion
+from mlimages.demo.scenes.world import Size, World
 
 _FOLDERS = {SINGLE: "single", ANCESTORS: "ancestors", REGENERATED: "regenerated", COMPLETE: "truth"}
 #: What the small network is trained on, and how fast: of 0.0015, 0.0025, 0.004, 0.01 and 0.025, each tried once for

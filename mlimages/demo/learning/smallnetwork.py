@@ -26,7 +26,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from mlimages import AnnotationTable
-from mlimages.demo.network import SMALL, SMALLEST, imagenet_network
+from mlimages.demo.learning.network import SMALL, SMALLEST, imagenet_network
 from mlimages.errors import JobError
 from mlimages.models import Inference, TrainConfig, load_model, save_model, train
 from mlimages.models.data.dataset import ParquetImages

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mlimages.demo.scenes import Scene
+from mlimages.demo.scenes.scene import Scene
 from mlimages.models.data.preprocess import normalised
 from mlimages.models.networks.build import TimmModel
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from mlimages import AnnotationTable
 from mlimages.models import MultiLabelMetrics, consistent
 
+#: The kinds of labels that are learned from.
+SINGLE, ANCESTORS, REGENERATED, COMPLETE = "single labels", "with ancestors", "regenerated labels", "complete labels"
+
 #: What is measured: the name in the tables, and what it says.
 MEASURES = {
     "map_objects": "mean average precision over the objects: of each object, how well scores rank the scenes with it",

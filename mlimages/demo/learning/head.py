@@ -46,7 +46,7 @@ def learn(seen: Tensor, targets: NDArray[np.float32], *, epochs: int, seed: int 
     Parameters
     ----------
     seen : float16 tensor [n, places, F]
-        What :func:`mlimages.demo.looking.look` gave.
+        What :func:`mlimages.demo.learning.features.look` gave.
     targets : float32 array [n, K]
         1 where a category is in a scene, 0 where not.
     epochs : int

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mlimages import Hierarchy
 from mlimages.demo.account import Account
-from mlimages.demo.cutouts import Collection
-from mlimages.demo.scenes import Scene, SceneMaker
-from mlimages.demo.shapes import draw_shapes
-from mlimages.demo.stamps import APT_LINE, can_fetch, fetch_stamps, find_stamps, read_stamps
+from mlimages.demo.scenes.cutouts import Collection
+from mlimages.demo.scenes.scene import Scene, SceneMaker
+from mlimages.demo.scenes.shapes import draw_shapes
+from mlimages.demo.scenes.stamps import APT_LINE, can_fetch, fetch_stamps, find_stamps, read_stamps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from mlimages.demo.cutouts import Collection, Companion, Cutout, trimmed
-from mlimages.demo.senses import synset_of_stamps
+from mlimages.demo.scenes.cutouts import Collection, Companion, Cutout, trimmed
+from mlimages.demo.scenes.senses import synset_of_stamps
 from mlimages.hierarchy.wordnet.synsets import class_list, close_upwards
 
 PACKAGE = "tuxpaint-stamps-default"

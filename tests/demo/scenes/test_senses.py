@@ -7,9 +7,9 @@ from pathlib import Path
 import pooch
 import pytest
 
-from mlimages.demo.scenes import SceneMaker
-from mlimages.demo.senses import CORRECTIONS, noun_phrase, synset_of_stamps
-from mlimages.demo.stamps import COMPANIONS, ImageNetRelation, find_stamps, read_stamps
+from mlimages.demo.scenes.scene import SceneMaker
+from mlimages.demo.scenes.senses import CORRECTIONS, noun_phrase, synset_of_stamps
+from mlimages.demo.scenes.stamps import COMPANIONS, ImageNetRelation, find_stamps, read_stamps
 from mlimages.hierarchy.wordnet.synsets import close_upwards
 from mlimages.hierarchy.wordnet.taxonomy import taxonomy
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sqrt
 
-from mlimages.demo.results import Results
-from mlimages.demo.training import Trained, count_seeds, summary
-
-SINGLE, ANCESTORS, REGENERATED, COMPLETE = "single labels", "with ancestors", "regenerated labels", "complete labels"
+from mlimages.demo.learning.measures import ANCESTORS, COMPLETE, REGENERATED, SINGLE, Trained, count_seeds, summary
+from mlimages.demo.report.results import Results
 
 _SHORT = {
     "map_objects": "mean average precision over objects",

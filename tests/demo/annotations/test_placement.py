@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlimages import Hierarchy
-from mlimages.demo.placement import Placed, place
+from mlimages.demo.annotations.placement import Placed, place
 
 
 def test_others_lie_below_their_nearest_published_ancestor(zoo: Hierarchy) -> None:

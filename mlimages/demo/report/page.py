@@ -12,11 +12,11 @@ from pathlib import Path
 from mlimages import __version__
 from mlimages.annotate import Origin
 from mlimages.annotate.inspect.explain import Explanation
-from mlimages.demo.chart import line_chart
-from mlimages.demo.results import Results
-from mlimages.demo.scenes import Scene
-from mlimages.demo.training import MEASURES, Trained, count_seeds, shown, summary
-from mlimages.demo.verdict import layer_verdict, network_verdict
+from mlimages.demo.learning.measures import MEASURES, Trained, count_seeds, shown, summary
+from mlimages.demo.report.chart import line_chart
+from mlimages.demo.report.results import Results
+from mlimages.demo.report.verdict import layer_verdict, network_verdict
+from mlimages.demo.scenes.scene import Scene
 from mlimages.hierarchy.drawing.explorer import explorer
 
 _EXAMPLES = 24
@@ -342,4 +342,4 @@ def _picture(path: Path) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("mlimages.demo") / "data" / name).read_text(encoding="utf-8")
+    return (files("mlimages.demo.report") / "data" / name).read_text(encoding="utf-8")

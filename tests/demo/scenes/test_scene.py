@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlimages.demo.cutouts import Collection, Companion, Cutout
-from mlimages.demo.scenes import SIDE, SceneMaker
-from mlimages.demo.shapes import SHAPES, draw_shapes
+from mlimages.demo.scenes.cutouts import Collection, Companion, Cutout
+from mlimages.demo.scenes.scene import SIDE, SceneMaker
+from mlimages.demo.scenes.shapes import SHAPES, draw_shapes
 
 TREE, BIRD = "n13104059", "n01503061"
 

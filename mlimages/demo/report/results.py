@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mlimages import AnnotationTable
 from mlimages.annotate.inspect.explain import Explanation
 from mlimages.annotate.inspect.statistics import TableStatistics
-from mlimages.demo.judging import Judgement
-from mlimages.demo.placement import Placement
-from mlimages.demo.training import Trained
-from mlimages.demo.world import World
+from mlimages.demo.annotations.judgement import Judgement
+from mlimages.demo.annotations.placement import Placement
+from mlimages.demo.learning.measures import Trained
+from mlimages.demo.scenes.world import World
 
 if TYPE_CHECKING:
     import pandas as pd

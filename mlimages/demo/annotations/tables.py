@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.pipeline import annotate
-from mlimages.demo.scenes import Scene
+from mlimages.demo.scenes.scene import Scene
 from mlimages.hierarchy.wordnet.synsets import close_upwards
 
 #: Predictions below this are not kept.

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from mlimages.demo.cutouts import Collection, Cutout
-from mlimages.demo.textures import TEXTURES, texture
+from mlimages.demo.scenes.cutouts import Collection, Cutout
+from mlimages.demo.scenes.textures import TEXTURES, texture
 
 SIDE = 144  # pixels, width and height of a scene
 _QUALITY = 90  # of the JPEG

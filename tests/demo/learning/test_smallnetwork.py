@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mlimages.demo.smallnetwork import curve
+from mlimages.demo.learning.smallnetwork import curve
 
 
 def test_curve_is_the_mean_of_each_quarter_of_an_epoch(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ _PARENT = """
 import os, signal
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from mlimages.demo.smallnetwork import _begin
+from mlimages.demo.learning.smallnetwork import _begin
 
 if __name__ == "__main__":
     spawning = get_context("spawn")
