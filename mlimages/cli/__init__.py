@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, cooccur, doctor, hierarchy, images, models, networks, pixels, predict, tables
+from mlimages.cli import annotate, build, cooccur, doctor, hierarchy, images, models, networks, pixels, predict, tables
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ app.command()(networks.classify)
 app.command()(networks.features)
 app.command()(predict.predict)
 app.command()(doctor.doctor)
-app.command()(predict.build)
+app.command()(build.build)
 
 
 @app.callback(invoke_without_command=True)

@@ -108,7 +108,7 @@ def download(
     """Download the images of a list of URLs; run it again to go on where it stopped."""
     import signal
 
-    from mlimages.cli.download_report import DownloadReport
+    from mlimages.cli.progress import DownloadReport
     from mlimages.images import DownloadOptions
     from mlimages.images import download as run
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from mlimages.cli.output import is_first_rank
+
 checkpoint = typer.Typer(help="Convert and look at the weights of networks.", no_args_is_help=True)
 
 
@@ -122,10 +124,8 @@ def finetune(
 
 
 def _print_once(path: object) -> None:
-    """Print the path of a run's outcome, on the first of the processes that torchrun started."""
-    import os
-
-    if os.environ.get("RANK", "0") == "0":
+    """Print the path of the result on the first rank only."""
+    if is_first_rank():
         typer.echo(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,11 @@ import typer
 
 _GAP = "  "
 _NARROWEST = 12  # characters that a column of free text keeps, however many columns there are
+
+
+def is_first_rank() -> bool:
+    """Whether this process prints: the first of those that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_json(value: Any) -> None:
