@@ -26,6 +26,7 @@ def loaded_after(code: str, *arguments: str) -> set[str]:
 
 def test_importing_the_package_loads_no_heavy_module():
     assert loaded_after("import mlimages").isdisjoint({"numpy", *HEAVY})
+    assert loaded_after("import mlimages\nassert callable(mlimages.annotate)").isdisjoint({"numpy", *HEAVY})
 
 
 def test_importing_the_hierarchy_loads_numpy_alone():
@@ -46,15 +47,26 @@ def test_help_loads_no_heavy_module(arguments):
 
 def test_public_names_are_all_there():
     import mlimages
+    import mlimages.annotate
     import mlimages.hierarchy
 
-    for module in (mlimages, mlimages.hierarchy):
+    for module in (mlimages, mlimages.annotate, mlimages.hierarchy):
         assert sorted(module.__all__, key=str.casefold) == sorted(set(module.__all__), key=str.casefold)
         for name in module.__all__:
             assert getattr(module, name) is not None
     assert set(mlimages.__all__) <= set(dir(mlimages))
     with pytest.raises(AttributeError, match="module 'mlimages' has no attribute 'nonsense'"):
         mlimages.nonsense  # noqa: B018
+
+
+def test_public_names_of_images_and_models_are_all_there():
+    pytest.importorskip("torch")
+    import mlimages.images
+    import mlimages.models
+
+    for module in (mlimages.images, mlimages.models):
+        for name in module.__all__:
+            assert getattr(module, name) is not None
 
 
 def test_audit_is_the_function_whoever_imported_the_module_first():

@@ -64,7 +64,7 @@ def annotate(
             list(lists),
             hierarchy,
             out=out,
-            propagation=replace(Propagation.named(propagation), absent=absent),
+            propagation=replace(Propagation.named(propagation), absent=absent),  # type: ignore[arg-type]
             rules=rules,
             rule_confidence=rule_confidence,  # type: ignore[arg-type]
             format=form,  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
+def print_table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
     """Aligned columns under a header, numbers to the right.
 
     Parameters

@@ -233,7 +233,7 @@ def export(
     tell_of_compiling()
     from mlimages.annotate import export as export_table
 
-    written = export_table(table, out, format=form, keys=keys, workers=workers)
+    written = export_table(table, out, format=form, keys=keys, workers=workers)  # type: ignore[arg-type]
     typer.echo(f"{out}: {written.images:,} images, {out.stat().st_size:,} bytes")
     if written.left_out:
         typer.echo(f"  images without a label, left out: {written.left_out:,}")
