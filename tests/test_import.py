@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_public_names_are_all_there():
     import mlimages.hierarchy
 
     for module in (mlimages, mlimages.annotate, mlimages.hierarchy):
-        assert sorted(module.__all__, key=str.casefold) == sorted(set(module.__all__), key=str.casefold)
+        assert sorted(module.__all__) == sorted(set(module.__all__))
         for name in module.__all__:
             assert getattr(module, name) is not None
     assert set(mlimages.__all__) <= set(dir(mlimages))
@@ -79,3 +80,10 @@ def test_public_name_of_the_models_is_no_module():
 
     here = Path(mlimages.models.__file__).parent
     assert not {path.stem for path in here.glob("*.py")}.intersection(mlimages.models.__all__)
+
+
+def test_no_module_is_long_and_no_folder_full():
+    modules = [path for path in (Path(__file__).parents[1] / "mlimages").rglob("*.py") if path.name != "__init__.py"]
+    folders = Counter(path.parent for path in modules)
+    assert {path.name: lines for path in modules if (lines := len(path.read_text().splitlines())) > 400} == {}
+    assert {folder: count for folder, count in folders.items() if count > 15} == {}
