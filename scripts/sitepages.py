@@ -128,7 +128,7 @@ def api_page(page: str) -> str:
         if f"## {module}\n" not in parts:
             parts.append(f"## {module}\n")
         parts += [f"::: {place}\n" for place in ([f"{module}.{name}"] if name else public_names(module))]
-    return "\n".join(parts)
+    return "\n".join(dict.fromkeys(parts))  # what is named by itself, to come first, is also one of its package
 
 
 def public_names(module: str) -> Iterator[str]:
