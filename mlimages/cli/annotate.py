@@ -1,4 +1,4 @@
-"""``mlimages annotate``: label lists into an annotation table."""
+"""``mlimages annotate``: an annotation table from label lists."""
 
 from __future__ import annotations
 

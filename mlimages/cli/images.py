@@ -1,4 +1,4 @@
-"""The commands about images, each at the top level of ``mlimages``."""
+"""``mlimages download``: images from lists of URLs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Engine(StrEnum):
-    """What runs a job."""
+    """The engine that runs a job."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 class Retry(StrEnum):
-    """What an earlier run left that is tried again."""
+    """What to retry of an earlier run."""
 
     NONE = "none"
     FAILED = "failed"
 
 
 class ListFormat(StrEnum):
-    """The forms of a list of URLs."""
+    """Formats of a list of URLs."""
 
     AUTO = "auto"
     LIST = "list"
@@ -35,7 +35,7 @@ class ListFormat(StrEnum):
 
 
 class Output(StrEnum):
-    """The forms in which pictures are kept."""
+    """How images are stored."""
 
     FILES = "files"
     PACKED = "packed"

@@ -1,4 +1,4 @@
-"""``mlimages checkpoint``, ``train`` and ``finetune``: networks and their weights."""
+"""``mlimages checkpoint``, ``train`` and ``finetune``: weights of networks, and their training."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def show(
         typer.echo(json.dumps(shapes) if as_json else "\n".join(f"{name} {shape}" for name, shape in shapes.items()))
         return
     values = asdict(read_card(file))
-    if not as_json:  # thousands of keys are for programs
+    if not as_json:  # thousands of keys are not readable
         values["categories"] = f"{len(values['categories'])} keys" if values["categories"] else "not known"
     typer.echo(json.dumps(values) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
 
@@ -130,7 +130,7 @@ def _print_once(path: object) -> None:
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """Name and value of ``name=value``; what is no TOML value is a string."""
+    """Parse ``name=value``; a value that is not TOML is a string."""
     import tomllib
 
     from mlimages.errors import ModelError

@@ -1,4 +1,4 @@
-"""The commands that work on annotation tables: look at them, check them, make others of them."""
+"""The commands for annotation tables: inspect, check, and derive others."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def verify(
 
 
 def _categories(table: AnnotationTable, named: list[str] | None) -> list[int] | None:
-    """Indices of categories that are named by key or by index."""
+    """Indices of categories given by key or by index."""
     if not named:
         return None
     hierarchy = table.hierarchy

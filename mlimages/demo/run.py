@@ -1,4 +1,4 @@
-"""The steps of the demo, one after the other."""
+"""The steps of the demo, in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlimages.demo.learning.measures import HeldOut, Trained
     from mlimages.demo.learning.teacher import Opinion
 
-#: All that the demo writes into its folder.
+#: Names of everything that the demo writes into its folder.
 OWN = frozenset(
     [
         "explorer.html",
@@ -41,13 +41,13 @@ OWN = frozenset(
         "tables",
     ]
 )
-#: What the rules are made with: the teacher of the demo is surer than it is often, and support is small.
+#: Thresholds of the rules, lower than the published ones since the scenes are few.
 TEACHER_THRESHOLD, MIN_PROBABILITY, MIN_IMAGES = 0.5, 0.4, 8
-#: The pictures that are explained.
+#: The kinds of images that are explained.
 RIGHT, WRONG, UNREACHED = "where a rule was right", "where a rule was wrong", "where no rule applied"
 _BY_RULE = Origin.COOCCURRENCE.value
-_PLACED_SHOWN = 5  # on the terminal; the report has them all
-_WIDTH = 116  # characters of a line of an explanation; the report has them whole
+_PLACED_SHOWN = 5  # on the terminal; the report lists all
+_WIDTH = 116  # characters per line of an explanation on the terminal
 
 
 def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Results:
@@ -56,11 +56,11 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
     Parameters
     ----------
     out : pathlib.Path
-        Folder for all that it makes.
+        Folder for all outputs.
     cache : pathlib.Path
-        Folder for the photographs, where they have to be unpacked.
+        Folder where the photographs are unpacked if they are not installed.
     size : Size
-        How much it makes.
+        Numbers of scenes, seeds and epochs.
     pictures : {"auto", "stamps", "shapes"}
         See :func:`mlimages.demo.scenes.world.choose_cutouts`.
     """
@@ -104,7 +104,7 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
 
 
 def _published(out: Path, account: Account) -> Hierarchy | None:
-    """Regenerate the published list; its hierarchy, or None where it is not at hand."""
+    """Regenerate the published list; return its hierarchy, or None if the list is not available."""
     folder = published_folder()
     if folder is None:
         account.say(f"{LIST_FILE} is not at hand: set MLIMAGES_DATA to the folder with it and its dictionary")
@@ -202,7 +202,7 @@ def _say_judgements(judgements: list[Judgement], chosen: Judgement, account: Acc
 
 
 def _explain(results: Results, account: Account) -> None:
-    """Explain a picture on which a rule was right, one on which a rule was wrong, and one that no rule reached."""
+    """Explain one image where a rule was right, one where a rule was wrong, and one without a rule."""
     true_objects = {scene.name: scene.objects for scene in results.world.training}
     found: dict[str, str] = {}
     for batch in results.regenerated.batches(columns=["image", "labels", "origins"]):

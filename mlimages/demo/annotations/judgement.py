@@ -1,4 +1,4 @@
-"""How many of the labels that rules add are true."""
+"""Precision and recall of the labels that rules add."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mlimages import Hierarchy
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What the published method takes, and what is tried beside it.
+#: The thresholds that are tried; the published method uses 0.95 and 0.5.
 TEACHER_THRESHOLDS = (0.3, 0.5, 0.8, 0.95)
 MIN_PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The labels that the rules of two thresholds add, held against the truth.
+    """The labels that rules add, compared with the truth.
 
     Parameters
     ----------
     teacher_threshold, min_probability : float
-        The thresholds.
+        The thresholds of the rules.
     rules : int
-        How many rules there are.
+        Number of rules.
     added : int
-        Labels that are new, ancestors included.
+        Labels added, ancestors included.
     right : int
-        Those of them that are true.
+        Added labels that are true.
     missing : int
         True labels that were missing before.
     """
@@ -45,12 +45,12 @@ class Judgement:
 
     @property
     def precision(self) -> float:
-        """True labels among the added; nan where none were."""
+        """`right` / `added`; NaN if none were added."""
         return self.right / self.added if self.added else float("nan")
 
     @property
     def recall(self) -> float:
-        """Added labels among the true ones that were missing."""
+        """`right` / `missing`; NaN if none were missing."""
         return self.right / self.missing if self.missing else float("nan")
 
 
@@ -63,18 +63,18 @@ def judge(
     teacher_threshold: float,
     min_probability: float,
 ) -> Judgement:
-    """Count how many of the labels that rules add to images are true.
+    """Apply rules to images and count the added labels that are true.
 
     Parameters
     ----------
     annotated, truth : bool array [m, n]
-        Which image carries which category, and which is truly in it; both with all ancestors.
+        Labels of m images before the rules, and true labels; both closed under ancestors.
     rules : pandas.DataFrame
-        What :meth:`mlimages.annotate.cooccurrence.counts.Cooccurrence.rules` gave.
+        As :meth:`mlimages.annotate.cooccurrence.counts.Cooccurrence.rules` returns them.
     hierarchy : Hierarchy
         The n categories.
     teacher_threshold, min_probability : float
-        What the rules were made with.
+        The thresholds of the rules.
     """
     added = np.zeros_like(annotated)
     for source, target in zip(rules["source_index"], rules["target_index"], strict=True):

@@ -1,4 +1,4 @@
-"""Where the demo's categories lie in the published hierarchy of ML-Images."""
+"""The position of the demo's categories in the published hierarchy of ML-Images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Placed:
     key, name : str
         The category.
     below : str or None
-        The key of the nearest published category above it; None where there is none.
+        Key of its nearest published ancestor; None if it has none.
     """
 
     key: str
@@ -26,16 +26,16 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """All categories of a hierarchy, held against the published ones.
+    """The categories of a hierarchy, compared with the published ones.
 
     Parameters
     ----------
     published : Hierarchy
-        The published ones.
+        The published hierarchy.
     categories, objects : int
-        How many of all, and of the objects, are published.
+        How many of all categories, and of the objects, are published.
     others : tuple of Placed
-        Those that are not, objects first.
+        The categories that are not, objects first.
     """
 
     published: Hierarchy
@@ -49,16 +49,16 @@ class Placement:
 
 
 def place(hierarchy: Hierarchy, objects: list[str], published: Hierarchy) -> Placement:
-    """Look up each category, and for one that is not published its nearest ancestor that is.
+    """Look up each category or, if it is not published, its nearest published ancestor.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        The demo's: every category with all its hypernyms.
+        The categories of the demo with all hypernyms.
     objects : list of str
-        The keys among them that scenes are made of.
+        Keys of the objects that scenes contain.
     published : Hierarchy
-        What they are looked up in.
+        The published hierarchy.
     """
     first = set(objects)
     found = [key for key in hierarchy.keys if key in published]
@@ -73,7 +73,7 @@ def place(hierarchy: Hierarchy, objects: list[str], published: Hierarchy) -> Pla
 
 
 def _nearest(hierarchy: Hierarchy, key: str, published: Hierarchy) -> str | None:
-    """The published category that the fewest steps up lead to; of equally near ones, that of the first parent."""
+    """The published ancestor with the shortest path; of equally near ones, that through the first parent."""
     level, seen = [key], {key}
     while level:
         above = [hierarchy.keys[int(parent)] for each in level for parent in hierarchy.parents(each)]

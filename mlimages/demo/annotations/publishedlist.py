@@ -1,4 +1,4 @@
-"""The published rows of ML-Images, where they are at hand: given labels recovered, annotations regenerated."""
+"""The published rows of ML-Images, if available: recover the given labels, regenerate the annotations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BESIDE = Path("..") / "shared" / "ml-images"
 
 
 def published_folder() -> Path | None:
-    """The folder with the published list and its dictionary, or None."""
+    """The folder that holds the published list and its dictionary, or None."""
     given = os.environ.get(DATA_VARIABLE)
     for folder in [*([Path(given)] if given else []), _BESIDE]:
         if all((folder / name).is_file() for name in (LIST_FILE, DICTIONARY_FILE)):
@@ -29,7 +29,7 @@ def published_folder() -> Path | None:
 
 
 def regenerate_published(folder: Path, out: Path, account: Account) -> AnnotationTable:
-    """Strip the published rows to the labels they were made of, regenerate them, and count how many come out alike."""
+    """Reduce the published rows to their given labels, regenerate them, and count the rows that are identical."""
     hierarchy = Hierarchy.from_dictionary(folder / DICTIONARY_FILE)
     account.say(f"{folder / DICTIONARY_FILE}: {len(hierarchy):,} categories")
     batches = list(annotate(folder / LIST_FILE, hierarchy, propagation="none"))
@@ -48,7 +48,7 @@ def regenerate_published(folder: Path, out: Path, account: Account) -> Annotatio
 
 
 def _labels(batches: Iterable[pa.RecordBatch]) -> dict[str, list[tuple[int, float]]]:
-    """Labels and confidences of each image, in order."""
+    """By image: its (label, confidence) pairs, in order."""
     columns = ("image", "labels", "confidences")
     return {
         image: list(zip(labels, confidences, strict=True))

@@ -1,4 +1,4 @@
-"""The demo's label lists and annotation tables."""
+"""Label lists, annotation tables and predictions of scenes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from mlimages.annotate.pipeline import annotate
 from mlimages.demo.scenes.scene import Scene
 from mlimages.hierarchy.wordnet.synsets import close_upwards
 
-#: Predictions below this are not kept.
+#: Predictions up to this score are left out.
 LEAST_SCORE = 0.05
 
 
 def objects_hierarchy(keys: Iterable[str]) -> Hierarchy:
-    """The synsets of the objects and all their hypernyms, each with all its parents, out of the embedded WordNet."""
+    """The synsets of the objects with all hypernyms and all parents, from the embedded WordNet."""
     return Hierarchy.from_wordnet(close_upwards(keys), multiple_parents=True)
 
 
 def write_list(scenes: Sequence[Scene], hierarchy: Hierarchy, path: Path) -> None:
-    """The published labels, one a scene, as a list in the published format: name, tab, ``index:confidence``."""
+    """Write the published labels, one per scene, in the published format: name, tab, ``index:confidence``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (f"{scene.name}\t{hierarchy.index(scene.published)}:1.0\n" for scene in scenes)
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def true_table(scenes: Sequence[Scene], hierarchy: Hierarchy, out: Path) -> AnnotationTable:
-    """All that is truly in the scenes, with its ancestors."""
+    """Write the table of the true contents of scenes, with ancestors."""
     labels = [hierarchy.index(scene.objects).tolist() for scene in scenes]
     batch = pa.record_batch(
         {"image": [scene.name for scene in scenes], "labels": pa.array(labels, pa.list_(pa.int32()))}
@@ -41,16 +41,16 @@ def true_table(scenes: Sequence[Scene], hierarchy: Hierarchy, out: Path) -> Anno
 
 
 def predictions(scenes: Sequence[Scene], scores: NDArray[np.float32], outputs: NDArray[np.int32]) -> pa.Table:
-    """What a teacher says, as a table of predictions: columns image, labels and scores; the least sure left out.
+    """The table of a teacher's predictions above `LEAST_SCORE`: columns image, labels and scores.
 
     Parameters
     ----------
     scenes : sequence of Scene
         m of them.
     scores : float32 array [m, k]
-        How sure the teacher is.
+        Probabilities.
     outputs : int32 array [k]
-        Of which categories.
+        Category index of each column.
     """
     rows, columns = np.nonzero(scores > LEAST_SCORE)
     offsets = pa.array(np.searchsorted(rows, np.arange(len(scenes) + 1)), pa.int32())

@@ -1,4 +1,4 @@
-"""Whether labels help: the same learner taught with each kind of them, and judged by what is truly in other scenes."""
+"""Comparison of label kinds: the same learner is trained on each and evaluated on held-out scenes with true labels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from mlimages.demo.learning.teacher import Opinion
 from mlimages.demo.scenes.world import Size, World
 
 _FOLDERS = {SINGLE: "single", ANCESTORS: "ancestors", REGENERATED: "regenerated", COMPLETE: "truth"}
-#: What the small network is trained on, and how fast: of 0.0015, 0.0025, 0.004, 0.01 and 0.025, each tried once for
-#: both kinds with a seed of its own and judged on the teacher's scenes, which judge nothing else, these ranked objects
-#: best.
+#: Learning rate of the small network by kind of labels: of 0.0015, 0.0025, 0.004, 0.01 and 0.025, each tried once per
+#: kind with a separate seed, those with the best mean average precision on the teacher's scenes, which are not used for
+#: evaluation otherwise.
 _LEARNING_RATES = {SINGLE: 0.01, REGENERATED: 0.0025}
 _LAYER_EPOCHS = 3
 
 
 def make_held_out(world: World, tables: Path) -> HeldOut:
-    """What judges."""
+    """The held-out scenes and their true labels."""
     place = {key: column for column, key in enumerate(world.collection.keys)}
     return HeldOut(
         table=AnnotationTable.open(tables / "held-out"),
@@ -44,25 +44,25 @@ def make_held_out(world: World, tables: Path) -> HeldOut:
 def compare_networks(
     world: World, out: Path, held_out: HeldOut, size: Size, account: Account
 ) -> tuple[str, list[Trained]]:
-    """A small network trained from the tables of single and of regenerated labels.
+    """Train a small network on the tables of single and of regenerated labels.
 
     Parameters
     ----------
     world : World
         The scenes.
     out : pathlib.Path
-        The demo's folder, with its tables.
+        The folder of the demo, with its tables.
     held_out : HeldOut
-        What judges.
+        The evaluation data.
     size : Size
-        How much is trained.
+        Numbers of seeds and epochs.
     account : Account
-        Is told.
+        Where progress is printed.
 
     Returns
     -------
     str, list of Trained
-        What the network is, in a few words, and all trainings of it.
+        A short description of the network, and its training runs.
     """
     starts = {
         kind: write_start(AnnotationTable.open(out / "tables" / folder), out / "network" / f"{folder}.safetensors")
@@ -98,10 +98,10 @@ def compare_networks(
 
 
 def compare_layers(world: World, opinion: Opinion, held_out: HeldOut, size: Size, account: Account) -> list[Trained]:
-    """A last layer over the teacher's frozen network, learned from each kind of labels.
+    """Train a last layer on the teacher's frozen features, once per kind of labels and seed.
 
-    That takes seconds, so that labels can be tried which tell apart what helps: the ancestors alone, and all that is
-    truly there. What a row does not list is taken as absent.
+    Training takes seconds, so two more kinds are compared: ancestors without rules, and complete labels. Unlisted
+    categories are trained as absent.
     """
     seen = look(opinion.network, world.images, world.held_out, progress=account.progress("held-out scenes looked at"))
     progress = account.progress("layers learned")

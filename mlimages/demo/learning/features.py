@@ -1,4 +1,4 @@
-"""What a network that is not trained any more sees in scenes, place by place: computed once, learned from often."""
+"""Features of scenes from a frozen network, per place of its last feature map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlimages.demo.scenes.scene import Scene
 from mlimages.models.data.preprocess import normalised
 from mlimages.models.networks.build import TimmModel
 
-SIDE = 160  # pixels that the network sees
+SIDE = 160  # pixels, height and width of the network's input
 _BATCH = 32
 
 Report = Callable[[int, int], None]
@@ -22,7 +22,7 @@ Report = Callable[[int, int], None]
 
 @torch.inference_mode()
 def look(network: TimmModel, images: Path, scenes: Sequence[Scene], *, progress: Report | None = None) -> Tensor:
-    """Features of every place of scenes.
+    """Compute the features of scenes.
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ def look(network: TimmModel, images: Path, scenes: Sequence[Scene], *, progress:
     images : pathlib.Path
         Folder of the scenes.
     scenes : sequence of Scene
-        n of them.
+        The n scenes.
     progress : callable, optional
-        Called with how many are done, and how many there are.
+        Called with the number of scenes done, and that of all.
 
     Returns
     -------
     float16 tensor [n, places, F]
-        64 KB a scene for 25 places and EfficientNet-lite.
+        The features; 64 KB per scene for 25 places and EfficientNet-lite.
     """
     network = network.to(memory_format=torch.channels_last)
     found = []
@@ -53,7 +53,7 @@ def look(network: TimmModel, images: Path, scenes: Sequence[Scene], *, progress:
 
 
 def _pixels(path: Path) -> Tensor:
-    """A picture: uint8 [3, SIDE, SIDE]."""
+    """The pixels of an image: uint8 [3, SIDE, SIDE]."""
     with Image.open(path) as picture:
         resized = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)

@@ -1,4 +1,4 @@
-"""A last layer over what a network sees, learned from labels of whole scenes."""
+"""A last layer on frozen features, trained on labels of whole scenes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from torch import Tensor, nn
 _BATCH = 32
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 1e-3
-_RARE = -8.0  # log-odds to begin with: a category is in few scenes, at few of their places
+_RARE = -8.0  # initial bias, in log-odds: a category is at few places of few scenes
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A learned layer: the log-odds of a category are the log-sum-exp over places, so one place where it is seen is
-    enough.
+    """A trained layer: the log-odds of a category are the log-sum-exp over places, so one place is enough.
 
     Parameters
     ----------
     layer : torch.nn.Linear
         From features to categories.
     curve : tuple of (int, float)
-        Epoch and mean loss, as it was learned.
+        Epoch and mean loss of the training.
     """
 
     layer: nn.Linear
@@ -33,7 +32,7 @@ class Head:
 
     @torch.inference_mode()
     def probabilities(self, seen: Tensor) -> NDArray[np.float32]:
-        """How sure it is of each category in each scene: float32 [n, K] of features [n, places, F]."""
+        """The probability of each category in each scene: float32 [n, K], of features [n, places, F]."""
         parts = (seen[start : start + _BATCH] for start in range(0, len(seen), _BATCH))
         found = [self.layer(part.float()).logsumexp(dim=1).sigmoid() for part in parts]
         together: NDArray[np.float32] = torch.cat(found).numpy()
@@ -46,13 +45,13 @@ def learn(seen: Tensor, targets: NDArray[np.float32], *, epochs: int, seed: int 
     Parameters
     ----------
     seen : float16 tensor [n, places, F]
-        What :func:`mlimages.demo.learning.features.look` gave.
+        Features, as :func:`mlimages.demo.learning.features.look` returns them.
     targets : float32 array [n, K]
-        1 where a category is in a scene, 0 where not.
+        1 where a category is in a scene, else 0.
     epochs : int
-        How many times every scene is seen.
+        Passes over all scenes.
     seed : int
-        Of the first weights and of the order.
+        Seed of the initial weights and of the order.
     """
     generator = torch.Generator().manual_seed(seed)
     layer = nn.Linear(seen.shape[2], targets.shape[1])

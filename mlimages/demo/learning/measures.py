@@ -1,4 +1,4 @@
-"""What trainings are judged by: what is truly in held-out scenes."""
+"""Evaluation of training runs on held-out scenes with true labels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mlimages import AnnotationTable
 from mlimages.models import MultiLabelMetrics, consistent
 
-#: The kinds of labels that are learned from.
+#: The kinds of labels that are compared.
 SINGLE, ANCESTORS, REGENERATED, COMPLETE = "single labels", "with ancestors", "regenerated labels", "complete labels"
 
-#: What is measured: the name in the tables, and what it says.
+#: The metrics: name, and description in the report.
 MEASURES = {
     "map_objects": "mean average precision over the objects: of each object, how well scores rank the scenes with it",
     "map": "the same over all categories; a category scores at least what its descendants do",
@@ -27,18 +27,18 @@ MEASURES = {
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished training.
+    """A finished training run.
 
     Parameters
     ----------
     labels : str
-        What it learned from.
+        The kind of labels.
     seed : int
-        Of the training.
+        Seed of the run.
     scores : dict of str to float
-        Each of `MEASURES`, from 0 to 1.
+        The `MEASURES`, in [0, 1].
     curve : tuple of (float, float)
-        Epochs so far and mean loss since the last.
+        Points: epochs so far, mean loss since the previous point.
     """
 
     labels: str
@@ -49,14 +49,14 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """What judges.
+    """The evaluation data.
 
     Parameters
     ----------
     table : AnnotationTable
-        What is truly in them.
+        True labels of the m held-out scenes.
     objects : int32 array [k]
-        The categories of the objects.
+        Category indices of the objects.
     main : int64 array [m]
         The main object of each scene, as position in `objects`.
     """
@@ -67,7 +67,7 @@ class HeldOut:
 
 
 def judge_scores(probabilities: NDArray[np.float32], held_out: HeldOut) -> dict[str, float]:
-    """Each of `MEASURES` of probabilities [m, n] of all categories in the held-out scenes."""
+    """Compute the `MEASURES` from probabilities, float32 [m, n], of all categories in the held-out scenes."""
     truth = held_out.table.multi_hot(np.arange(len(held_out.table)))
     hierarchy, objects = held_out.table.hierarchy, held_out.objects
     everything = MultiLabelMetrics(hierarchy, ks=(1,))
@@ -90,7 +90,7 @@ def judge_scores(probabilities: NDArray[np.float32], held_out: HeldOut) -> dict[
 
 
 def summary(runs: Sequence[Trained], labels: str) -> dict[str, tuple[float, float]]:
-    """Mean and spread (the standard deviation, 0 of a single run) over the seeds of each of `MEASURES`."""
+    """Mean and standard deviation (0 for a single run) over seeds, of each of the `MEASURES`."""
     scores = [run.scores for run in runs if run.labels == labels]
     return {
         name: (mean(each[name] for each in scores), stdev([each[name] for each in scores]) if len(scores) > 1 else 0.0)
@@ -99,10 +99,10 @@ def summary(runs: Sequence[Trained], labels: str) -> dict[str, tuple[float, floa
 
 
 def shown(found: tuple[float, float], *, seeds: int) -> str:
-    """Mean and spread; the mean alone of a single run."""
+    """Format mean and standard deviation; the mean alone for a single seed."""
     return f"{found[0]:.3f}" + (f" ± {found[1]:.3f}" if seeds > 1 else "")
 
 
 def count_seeds(runs: Sequence[Trained]) -> int:
-    """How many seeds there are."""
+    """Number of distinct seeds."""
     return len({run.seed for run in runs})

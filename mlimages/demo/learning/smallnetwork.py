@@ -1,4 +1,4 @@
-"""A small network trained on annotation tables with the library's own trainer, one training on each core."""
+"""A small network trained on annotation tables with :func:`mlimages.models.train`, one run per core at a time."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ from mlimages.models.inference.inference import feed_of, outputs
 from mlimages.models.networks.build import TimmModel
 from mlimages.models.training.loop import MODEL
 
-SIDE = 64  # pixels that the network sees
+SIDE = 64  # pixels, height and width of the network's input
 _BATCH = 16
 _WARM_UP = 0.3  # epochs
-_FROM_NOTHING = 4  # times as many epochs where no weights are to begin with
+_FROM_NOTHING = 4  # factor of epochs without pretrained weights
 _LOG_EVERY = 5  # steps
 _POINTS_AN_EPOCH = 4  # of the curve
 _LOOK_AT_LOGS, _PATIENCE = 1.0, 4.0  # seconds
 
 Report = Callable[[int, int], None]
-_ended: Event | None = None  # in the processes: set once no more trainings are wanted
+_ended: Event | None = None  # in worker processes: set when no more runs should start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One training.
+    """Settings of one training run.
 
     Parameters
     ----------
     labels : str
-        What the labels are, in a few words.
+        The kind of labels.
     table, held_out : pathlib.Path
-        Annotation tables to learn from and to say something of.
+        Annotation tables to train on and to predict.
     images : pathlib.Path
         Folder of the images of both.
     start : pathlib.Path or None
-        Weights to begin with.
+        Initial weights.
     out : pathlib.Path
         Folder of the run.
     learning_rate : float
-        The highest; it falls to 0 as a cosine.
+        The highest learning rate; it decays to 0 along a cosine.
     seed, epochs : int
-        Of the training.
+        Seed, and passes over the table.
     """
 
     labels: str
@@ -82,14 +82,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a training came to.
+    """The result of a training run.
 
     Parameters
     ----------
     curve : tuple of (float, float)
-        Epochs so far and mean loss since the last.
+        Points: epochs so far, mean loss since the previous point.
     probabilities : float32 array [m, n]
-        How sure the network is of each category in each held-out scene.
+        Probability of each category in each held-out scene.
     """
 
     curve: tuple[tuple[float, float], ...]
@@ -97,15 +97,15 @@ class Outcome:
 
 
 def write_start(table: AnnotationTable, path: Path) -> Path | None:
-    """Write EfficientNet-lite0 with its ImageNet-1k weights and a new last layer that says of every scene how often
-    each category is in the table.
+    """Write EfficientNet-lite0 with its ImageNet-1k weights and a new last layer that predicts the frequencies of the
+    table's categories.
 
-    So the first steps need not learn that, which would shake all that the network knows.
+    With random outputs, the large gradients of the first steps would damage the pretrained weights.
 
     Returns
     -------
     pathlib.Path or None
-        `path`; None where the package that carries the weights is not installed.
+        `path`; None if the package with the weights is not installed.
     """
     known = imagenet_network(SMALL)
     if known is None:
@@ -124,19 +124,19 @@ def write_start(table: AnnotationTable, path: Path) -> Path | None:
 
 
 def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
-    """Do all trainings, as many at a time as there are cores, each in a process of its own with one thread.
+    """Run all jobs, one per core at a time, each in a process with one thread.
 
     Parameters
     ----------
     jobs : sequence of Job
-        Of tables of one length.
+        The runs; their tables have the same length.
     progress : callable
-        Called with how many images were learned from, and how many there are in all.
+        Called with the number of images trained on so far, and the total.
 
     Raises
     ------
     JobError
-        Where one of the processes was ended from outside.
+        If one of the processes was killed.
     """
     total = sum(_steps(job) * _BATCH for job in jobs)
     processes = min(len(jobs), len(os.sched_getaffinity(0)))
@@ -145,7 +145,7 @@ def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
     ended = spawning.Event()
     pool = ProcessPoolExecutor(processes, mp_context=spawning, initializer=_begin, initargs=(ended,))
     try:
-        with _unheard(signal.SIGINT):  # inherited by the processes: Ctrl-C is for this one
+        with _unheard(signal.SIGINT):  # inherited by the workers: Ctrl-C is handled by this process
             futures = [pool.submit(train_one, job) for job in jobs]
         waiting: set[Future[Outcome]] = set(futures)
         while waiting:
@@ -164,9 +164,9 @@ def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
 
 
 def _end(processes: Iterable[BaseProcess]) -> None:
-    """Wait for processes that have nothing left to do; end those that go on, first as Ctrl-C ends a training.
+    """Wait for idle processes; end those that still run, by SIGINT and then SIGTERM.
 
-    Their end is seen and not collected: the pool does that, at any moment.
+    Exits are observed through sentinels: the pool itself reaps the processes.
     """
     left = {process.sentinel: process for process in processes}
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -180,8 +180,8 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 
 
 def train_one(job: Job) -> Outcome:
-    """Train on one table, then look at the held-out scenes."""
-    if _ended is not None and _ended.is_set():  # Ctrl-C came while this waited
+    """Train on one table, then predict the held-out scenes."""
+    if _ended is not None and _ended.is_set():  # Ctrl-C came while this job was queued
         raise CancelledError
     model_path = train(
         TrainConfig(
@@ -207,7 +207,7 @@ def train_one(job: Job) -> Outcome:
     if model_path.name != MODEL:
         raise JobError(f"{job.out}: the training was ended by a signal")
     model = load_model(model_path)
-    # the whole scene: the published crop would cut off objects that stand at its edge
+    # resize the whole scene: the published crop would cut off objects at the edges
     whole = Preprocess(on_tensors(v2.Resize((SIDE, SIDE))), size=SIDE, least_side=SIDE)
     how = Inference(batch=_BATCH, workers=0, device="cpu")
     found = outputs(model, feed_of(ParquetImages(job.held_out, job.images, preprocess=whole), how), how=how)
@@ -216,7 +216,7 @@ def train_one(job: Job) -> Outcome:
 
 
 def curve(log: Path, *, steps_an_epoch: int) -> tuple[tuple[float, float], ...]:
-    """Epochs so far and mean loss since the last point, out of the log of a run."""
+    """Points of a loss curve from the log of a run: epochs so far, mean loss since the previous point."""
     width = steps_an_epoch / _POINTS_AN_EPOCH
     parts: dict[int, list[float]] = {}
     with log.open(newline="") as file:
@@ -234,16 +234,16 @@ def _steps(job: Job) -> int:
 
 
 def _images_seen(job: Job) -> int:
-    """What the last whole line of the log says, 0 where there is none yet."""
+    """The count in the last complete line of the log, or 0."""
     path = job.out / "log.csv"
     if not path.is_file():
         return 0
-    lines = path.read_text().split("\n")[1:-1]  # what follows the last line feed may be half written
+    lines = path.read_text().split("\n")[1:-1]  # what follows the last line feed may be incomplete
     return int(lines[-1].split(",")[2]) if lines else 0
 
 
 def _begin(ended: Event) -> None:
-    """Make a process ready: one thread, for each core has a process; no word of being stopped; no life of its own."""
+    """Initialize a worker: one thread, no log of an interrupted run, and exit with the parent."""
     global _ended
     _ended = ended
     torch.set_num_threads(1)
@@ -252,7 +252,7 @@ def _begin(ended: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """End at once where the parent was killed, and can end nobody any more."""
+    """Exit at once when the parent has died."""
     parent = parent_process()
     assert parent is not None
     parent.join()
@@ -261,7 +261,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _unheard(number: signal.Signals) -> Iterator[None]:
-    """Ignore a signal for a while."""
+    """Ignore a signal within the context."""
     before = signal.signal(number, signal.SIG_IGN)
     try:
         yield

@@ -1,6 +1,6 @@
-"""The teacher: learns from scenes whose labels are complete, then says what it sees in all the others.
+"""The teacher: trained on scenes with complete labels, it predicts the objects in all others.
 
-As the published method's teacher learned from Open Images, where pictures carry several labels.
+The published method trains its teacher on Open Images, whose images carry several labels.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a teacher says of the training scenes.
+    """A teacher's predictions for the training scenes.
 
     Parameters
     ----------
     title : str
-        Who it is.
+        Description of the teacher.
     network : TimmModel
-        What it looks with.
+        Its frozen network.
     seen : float16 tensor [m, places, F]
-        What that saw in the training scenes.
+        Features of the training scenes.
     scores : float32 array [m, k]
-        How sure the teacher is of each object.
+        Probability of each object.
     measured : list of dict
-        Precision and recall by threshold, of this teacher and of ImageNet's own classes.
+        Precision and recall by threshold, of this teacher and of the ImageNet classifier.
     """
 
     title: str
@@ -54,16 +54,16 @@ class Opinion:
 
 
 def take_teacher(world: World, folder: Path, account: Account) -> Opinion:
-    """Train the teacher and let it look at the training scenes.
+    """Train the teacher and predict the objects of the training scenes.
 
     Parameters
     ----------
     world : World
         The scenes.
     folder : pathlib.Path
-        For what is written where a network has to be trained first.
+        For the files of a network that has to be trained first.
     account : Account
-        Is told.
+        Where progress is printed.
     """
     keys = world.collection.keys
     network = imagenet_network(TEACHER)
@@ -96,7 +96,7 @@ def take_teacher(world: World, folder: Path, account: Account) -> Opinion:
 
 
 def truth_of(scenes: Sequence[Scene], keys: Sequence[str]) -> NDArray[np.float32]:
-    """1 where an object is in a scene, else 0: float32 [n, K]."""
+    """Targets, float32 [n, K]: 1 where an object is in a scene, else 0."""
     place = {key: column for column, key in enumerate(keys)}
     found = np.zeros((len(scenes), len(keys)), np.float32)
     for row, scene in enumerate(scenes):

@@ -1,4 +1,4 @@
-"""Line charts as SVG, in the colours of the page they stand in."""
+"""Line charts as SVG, coloured by the style sheet of the page."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Points = Sequence[tuple[float, float]]
 def line_chart(
     series: Mapping[str, Points], *, x: str, y: str, top: float | None = None, colors: Mapping[str, int] | None = None
 ) -> str:
-    """An SVG element with one line a series.
+    """An SVG element with one line per series.
 
     Parameters
     ----------
     series : mapping of str to sequence of (float, float)
-        Points by name; those that are not finite are left out.
+        Points by name; points that are not finite are left out.
     x, y : str
-        What the axes show.
+        Labels of the axes.
     top : float, optional
         Upper end of the y axis, which begins at 0; by default a round number above the greatest value.
     colors : mapping of str to int, optional
-        Which of four colours a series has; in turn by default. Series of one colour are named once, the first of them.
+        Index of the colour of each series, 0 to 3; in turn by default. The legend names the first series of a colour.
     """
     kept = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in series.items()}
     everything = [point for points in kept.values() for point in points]
@@ -80,7 +80,7 @@ def _axes(place, across: Sequence[float], greatest: float, x: str, y: str) -> li
 
 
 def _ticks(values: Sequence[float], low: float, high: float) -> list[float]:
-    """Where there are points, if these are few; else evenly from one end to the other."""
+    """The values themselves if few, else evenly spaced positions."""
     points = sorted(set(values))
     if 2 <= len(points) <= _MOST_TICKS:
         return points
@@ -88,7 +88,7 @@ def _ticks(values: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def _round_above(value: float) -> float:
-    """The least round number that is not below a value, such that ticks are round as well."""
+    """The smallest round number not below a value whose ticks are round too."""
     step = value / (_TICKS - 1)
     power = 10.0 ** math.floor(math.log10(step))
     return next(each for each in _STEPS if each * power >= step) * power * (_TICKS - 1)

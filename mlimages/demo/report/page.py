@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing but itself."""
+"""The report: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_RULES = 25
 
 
 def write_report(results: Results, path: Path) -> None:
-    """Write the page of all that was found out."""
+    """Write the page of all results."""
     sections = (_facts, _pictures, _labels, _teacher, _rules, _explained, _training, _hierarchy, _times)
     parts = {
         "style": _resource("report.css"),
@@ -36,7 +36,7 @@ def write_report(results: Results, path: Path) -> None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, chosen: int | None = None) -> str:
-    """An HTML table; numbers, and their heads, to the right. Strings are markup already."""
+    """An HTML table with numeric columns aligned to the right; strings are markup already."""
     body = [list(row) for row in rows]
     numeric = [bool(body) and all(isinstance(row[i], int | float) for row in body) for i in range(len(head))]
 
@@ -54,7 +54,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, chosen: int 
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.3f}" if value == value else "none"  # nan is not itself
+        return f"{value:.3f}" if value == value else "none"  # NaN
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -90,7 +90,7 @@ def _pictures(results: Results) -> str:
 
 
 def _added_objects(results: Results) -> dict[str, list[str]]:
-    """The objects that rules added to the first images, by image."""
+    """By image: keys of the objects that rules added, for the images shown."""
     objects = set(results.world.collection.keys)
     found = {}
     for row in range(min(_EXAMPLES, len(results.regenerated))):
@@ -103,7 +103,7 @@ def _added_objects(results: Results) -> dict[str, list[str]]:
 
 
 def _labelled(results: Results, scene: Scene, added: Sequence[str]) -> list[str]:
-    """The names of what is in a scene, or is said to be, each marked by where its label comes from."""
+    """Names of the objects in a scene or added to it, marked by the origin of their labels."""
     there = [f'<b class="given">{_name(results, scene.published)}</b>']
     for key in scene.objects[1:]:
         name = _name(results, key)
@@ -189,7 +189,7 @@ def _rules(results: Results) -> str:
 
 
 def _why(results: Results, source: str, target: str) -> str:
-    """Whether a rule is planted, follows from what is planted beside a category below its source, or is chance."""
+    """Whether a rule is planted, follows from one planted for a descendant of its source, or is chance."""
     h = results.world.hierarchy
     for each in results.world.collection.companions:
         if target == each.key and source == each.beside:
@@ -218,7 +218,7 @@ def _explained(results: Results) -> str:
 
 
 def _by_origin(results: Results, scene: Scene, explanation: Explanation) -> str:
-    """The labels of an image in the order of their origins; below, what brought each."""
+    """The labels of an image by origin, and the reason of each."""
     h = results.world.hierarchy
     true = {index for key in scene.objects for index in (h.index(key), *h.ancestors(key).tolist())}
     lines = []

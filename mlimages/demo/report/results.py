@@ -1,4 +1,4 @@
-"""What the demo found out: all that its report shows."""
+"""The results of the demo, as the report shows them."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """Filled step by step.
+    """Results; each step of the demo fills its fields.
 
     Attributes
     ----------
     world : World
         The scenes.
     single, regenerated : AnnotationTable
-        The training scenes with their published labels alone, and with all that is brought.
+        Tables of the training scenes: published labels alone, and with ancestors and rules.
     statistics : dict of str to TableStatistics
-        Of tables, by what they hold.
+        Statistics by kind of labels.
     teacher : str
-        What the teacher is, in a few words.
+        Description of the teacher.
     teacher_scores : list of dict
-        Precision and recall of the teacher's objects, a row a kind of teacher and threshold.
+        Precision and recall of the teacher, one row per kind of teacher and threshold.
     judgements : list of Judgement
-        Of rules, by threshold.
+        Rules by threshold, compared with the truth.
     chosen : Judgement
-        Of the rules that were taken.
+        The judgement of the rules in use.
     rules : pandas.DataFrame
-        Those.
+        The rules in use.
     explanations : list of (str, str, Explanation)
-        Of some images: which kind of image it is, its name.
+        Explained images: kind, name and explanation.
     network : str
-        What the small network is, in a few words.
+        Description of the small network.
     runs, layers : list of Trained
-        All trainings of the small network, and of the last layer over the teacher's.
+        Training runs of the small network, and of the last layer on the teacher's features.
     placement : Placement or None
-        Where the categories lie in the published hierarchy, where that is at hand.
+        The categories compared with the published hierarchy, if that is available.
     steps : list of (str, float)
         Title and seconds of each step.
     """

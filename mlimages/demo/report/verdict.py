@@ -1,4 +1,4 @@
-"""What the trainings say about the labels, in words, whichever way it went."""
+"""Sentences that state what the training runs show about the labels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SHORT = {
 
 
 def network_verdict(results: Results) -> list[str]:
-    """A few sentences on the small network: what got better, what worse, what can not be told apart, and why."""
+    """Sentences on the small network: metrics that are better, worse, or not distinguishable, and likely reasons."""
     if count_seeds(results.runs) < 2:
         return ["One seed has no spread: whether labels help can not be told.", _reason(results)]
     return [_compared(results.runs, SINGLE, REGENERATED), *_why_top1(results), _reason(results)]
 
 
 def layer_verdict(results: Results) -> list[str]:
-    """A few sentences on the last layer: what ancestors, rules and complete labels do, each beside the one before."""
+    """Sentences on the last layer: ancestors, rules and complete labels, each compared with the previous."""
     complete, after = summary(results.layers, COMPLETE), summary(results.layers, REGENERATED)
     gap = (
         f"What is still missing costs more than all that was added brings: mean average precision over objects "
@@ -40,7 +40,7 @@ def layer_verdict(results: Results) -> list[str]:
 
 
 def _compared(runs: Sequence[Trained], one: str, other: str) -> str:
-    """Two means are told apart where they differ by more than twice the standard error of their difference."""
+    """Compare two kinds: means differ if by more than twice the standard error of their difference."""
     groups: dict[str, list[str]] = {"better": [], "worse": [], "no different beyond the spread": []}
     for name, short in _SHORT.items():
         difference, error = _difference(runs, one, other, name)
@@ -51,7 +51,7 @@ def _compared(runs: Sequence[Trained], one: str, other: str) -> str:
 
 
 def _difference(runs: Sequence[Trained], one: str, other: str, name: str) -> tuple[float, float]:
-    """The difference of two means and its standard error."""
+    """The difference of two means, and its standard error."""
     before, after = summary(runs, one)[name], summary(runs, other)[name]
     return after[0] - before[0], sqrt((before[1] ** 2 + after[1] ** 2) / count_seeds(runs))
 

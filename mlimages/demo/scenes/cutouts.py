@@ -1,4 +1,4 @@
-"""Cut-outs of objects on transparency: what scenes are made of, wherever they come from."""
+"""Cut-outs: RGBA images of single objects, from which scenes are composed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-#: Cut-outs are kept no larger than this, in pixels; scenes are smaller.
+#: Largest width and height of a cut-out, in pixels; scenes are smaller.
 LARGEST = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """One object.
+    """A cut-out of one object.
 
     Parameters
     ----------
     key : str
-        The synset it shows.
+        WordNet id of the synset that it shows.
     name : str
-        Where it comes from, such as ``animals/mammals/otter``.
+        Its origin, such as ``animals/mammals/otter``.
     picture : PIL.Image.Image
-        RGBA, cropped to what is opaque, at most `LARGEST` pixels wide and high.
+        RGBA, cropped to its opaque pixels, at most `LARGEST` pixels wide and high.
     """
 
     key: str
@@ -31,14 +31,14 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """Something that stands beside something else more often than chance would have it.
+    """A planted co-occurrence: an object placed beside another more often than by chance.
 
     Parameters
     ----------
     key, beside : str
-        Two synsets, neither above the other.
+        Two synsets, neither an ancestor of the other.
     probability : float
-        How often a scene whose main object is `beside` has `key` too.
+        Probability that a scene whose main object is `beside` contains `key` too.
     """
 
     key: str
@@ -48,16 +48,16 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Cut-outs that belong together.
+    """A set of cut-outs and the co-occurrences to plant.
 
     Parameters
     ----------
     title : str
-        What they are, in a few words.
+        Short description.
     cutouts : tuple of Cutout
-        In a fixed order.
+        The cut-outs, in a fixed order.
     companions : tuple of Companion
-        What is planted in the scenes made of them.
+        The co-occurrences to plant in scenes.
     """
 
     title: str
@@ -66,17 +66,17 @@ class Collection:
 
     @property
     def keys(self) -> list[str]:
-        """The synsets, each once, ascending."""
+        """The synset ids of the cut-outs, unique and sorted."""
         return sorted({each.key for each in self.cutouts})
 
 
 def trimmed(picture: Image.Image) -> Image.Image:
-    """RGBA, without the transparent margin, at most `LARGEST` pixels wide and high.
+    """Convert to RGBA, crop the transparent margin, and scale down to at most `LARGEST` pixels.
 
     Raises
     ------
     ValueError
-        For a picture that is transparent all over.
+        If no pixel is opaque.
     """
     picture = picture.convert("RGBA")
     box = picture.getchannel("A").point(lambda alpha: 255 if alpha > 24 else 0).getbbox()

@@ -1,4 +1,4 @@
-"""Scenes of one to five objects on a natural background, made of cut-outs, of which all that is in them is known."""
+"""Scenes of one to five cut-out objects on a background, with known contents."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ SIDE = 144  # pixels, width and height of a scene
 _QUALITY = 90  # of the JPEG
 _BACKGROUNDS = 4  # of each texture
 _MOST_OBJECTS = 5
-_OFTENER = 4  # an object with planted companions is the main one so many times as often as another
-_TRIES = 14  # places that are tried for an object
-_MOST_COVERED = 0.35  # of the smaller of two boxes
+_OFTENER = 4  # how many times as often an object with companions is the main one
+_TRIES = 14  # positions tried per object
+_MOST_COVERED = 0.35  # largest covered share of the smaller of two boxes
 
 Box = tuple[int, int, int, int]  # left, upper, right, lower, in pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A scene and what is truly in it.
+    """A scene and its true contents.
 
     Parameters
     ----------
     name : str
-        Of its file, below the folder of images.
+        Path of its file, relative to the folder of images.
     objects : tuple of str
-        The synsets of its objects, each once, the main one first.
+        Synset ids of its objects, unique, the main one first.
     """
 
     name: str
@@ -45,25 +45,25 @@ class Scene:
 
     @property
     def published(self) -> str:
-        """The one label that is published for it: that of its main object."""
+        """The single published label: the synset of the main object."""
         return self.objects[0]
 
 
 class SceneMaker:
-    """Makes scenes, each from its own number: neither their order nor how many are made together matters.
+    """Makes scenes. Each depends on the seed, its folder and its number only, not on the order in which they are made.
 
     Parameters
     ----------
     collection : Collection
-        The cut-outs, and what is planted.
+        The cut-outs and the co-occurrences to plant.
     seed : int
-        The same seed makes the same scenes.
+        Seed of all random choices.
     """
 
     def __init__(self, collection: Collection, *, seed: int = 0) -> None:
         self.collection = collection
         self.seed = seed
-        # what has companions is the main object more often: what is planted then shows in a few thousand scenes
+        # objects with companions are chosen more often, so that a few thousand scenes show what is planted
         accompanied = {each.beside for each in collection.companions}
         self._mains = [key for key in collection.keys for _ in range(_OFTENER if key in accompanied else 1)]
         self._by_key: dict[str, list[Cutout]] = {}
@@ -76,7 +76,7 @@ class SceneMaker:
         return [texture(name, size=2 * SIDE, rng=rng) for name in TEXTURES for _ in range(_BACKGROUNDS)]
 
     def make(self, folder: str, number: int) -> tuple[Scene, bytes]:
-        """The scene of that number in that folder, and its JPEG."""
+        """Make scene `number` of `folder`: the scene and its JPEG bytes."""
         rng = np.random.default_rng([self.seed, *folder.encode(), number])
         picture = self._background(rng)
         boxes: list[Box] = []
@@ -96,9 +96,9 @@ class SceneMaker:
     def write(
         self, images: Path, folder: str, count: int, *, progress: Callable[[int, int], None] = lambda *_: None
     ) -> list[Scene]:
-        """Write the first `count` scenes of a folder below `images`; two hold the same bytes on any machine alike."""
+        """Write scenes 0 to `count` - 1 of `folder` below `images`, and return them in order."""
         (images / folder).mkdir(parents=True, exist_ok=True)
-        self._backgrounds  # noqa: B018, made once, before the threads
+        self._backgrounds  # noqa: B018  (computed once, before the threads start)
 
         def one(number: int) -> Scene:
             scene, data = self.make(folder, number)
@@ -112,7 +112,7 @@ class SceneMaker:
         return scenes
 
     def _objects(self, rng: np.random.Generator) -> list[str]:
-        """The synsets of a scene: the main one, its planted companions, and others by chance."""
+        """The synset ids of a scene: the main object, its companions, and random others."""
         keys = self.collection.keys
         main = self._mains[rng.integers(len(self._mains))]
         companions = [each for each in self.collection.companions if each.beside == main]
@@ -134,7 +134,7 @@ class SceneMaker:
 
 
 def _in_threads(one: Callable[[int], Scene], count: int) -> Iterator[Scene]:
-    """Results in order, from as many threads as there are cores; Ctrl-C leaves what was not begun undone."""
+    """Results in order, from one thread per core; on an exception, calls that have not started are cancelled."""
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
         yield from pool.map(one, range(count))
@@ -143,7 +143,7 @@ def _in_threads(one: Callable[[int], Scene], count: int) -> Iterator[Scene]:
 
 
 def _varied(picture: Image.Image, *, main: bool, rng: np.random.Generator) -> Image.Image:
-    """The cut-out in another size, perhaps flipped, a little turned."""
+    """The cut-out randomly scaled, flipped and rotated."""
     longest = SIDE * rng.uniform(*((0.5, 0.72) if main else (0.26, 0.46)))
     scale = longest / max(picture.size)
     stamp = picture.resize([max(4, round(side * scale)) for side in picture.size], Image.Resampling.BILINEAR)
@@ -153,7 +153,7 @@ def _varied(picture: Image.Image, *, main: bool, rng: np.random.Generator) -> Im
 
 
 def _place(stamp: Image.Image, boxes: list[Box], rng: np.random.Generator) -> Box | None:
-    """The place where it covers the least of what is there, of some tried; None where that is too much."""
+    """The best of `_TRIES` random positions, that with the least overlap; None if all overlap too much."""
     best, least = None, _MOST_COVERED
     for _ in range(_TRIES):
         left = int(rng.integers(0, max(1, SIDE - stamp.width + 1)))
@@ -166,7 +166,7 @@ def _place(stamp: Image.Image, boxes: list[Box], rng: np.random.Generator) -> Bo
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """Common area as a part of the smaller one's."""
+    """Area of the intersection divided by that of the smaller box."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     if width <= 0 or height <= 0:
@@ -175,7 +175,7 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 def _paste(picture: Image.Image, stamp: Image.Image, box: Box) -> None:
-    """Put it there, with a soft shadow."""
+    """Paste the cut-out with a soft shadow."""
     alpha = stamp.getchannel("A")
     shadow = alpha.filter(ImageFilter.BoxBlur(3)).point(lambda value: value * 0.4)
     picture.paste((0, 0, 0), (box[0] + 3, box[1] + 4), shadow)
@@ -183,7 +183,7 @@ def _paste(picture: Image.Image, stamp: Image.Image, box: Box) -> None:
 
 
 def _lit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The scene under a light of some colour that falls off to one side."""
+    """The scene under a coloured light with a linear falloff in a random direction."""
     angle, fall = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.35)
     axis = np.linspace(-0.5, 0.5, SIDE)
     slope = 1 + fall * (np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None])  # (H, W)

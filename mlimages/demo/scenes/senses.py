@@ -1,4 +1,4 @@
-"""What a stamp shows, as a WordNet synset: the head noun of its description, in the sense that fits its folder."""
+"""Word-sense disambiguation of stamps: the WordNet synset of a description's head noun that fits the folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLANT, _FUNGUS, _PERSON, _BODY_PART = "n00017222", "n12992868", "n00007846", "n
 _NUTRIENT, _FOOD, _FRUIT, _PLANT_PART = "n00021265", "n07555863", "n13134947", "n13086908"
 _ARTIFACT, _CLOTHING, _CELESTIAL, _NATURAL = "n00021939", "n03051540", "n09239740", "n11408559"
 
-#: Below which synsets the sense of a folder's nouns must lie, the preferred first. The longest beginning counts.
+#: Roots below which the senses of a folder's nouns lie, in order of preference. The longest matching path counts.
 FOLDER_ROOTS: dict[str, tuple[str, ...]] = {
     "animals": (_ANIMAL,),
     "animals/birds": (_BIRD, _ANIMAL),
@@ -40,10 +40,10 @@ FOLDER_ROOTS: dict[str, tuple[str, ...]] = {
     "vehicles": (_ARTIFACT,),
 }
 
-#: Drawings and signs, not photographs.
+#: Folders of drawings and signs instead of photographs.
 LEFT_OUT = ("cartoon", "symbols", "flags", "roadsigns")
 
-#: Where the description or the first fitting sense misleads: the synset, or None to leave the stamp out.
+#: The synset where the description or the first fitting sense is wrong; None leaves the stamp out.
 CORRECTIONS: Mapping[str, str | None] = {
     "animals/birds/blackbird": "n01558594",  # not the New World blackbird
     "animals/birds/lark": "n01527617",  # nor the meadowlark
@@ -102,17 +102,17 @@ _END = re.compile(r"[(.,!?:;—]|\b(?:resembles|lets|is|are|at|in|with|from|made
 
 
 def synset_of_stamps(descriptions: Mapping[str, str]) -> dict[str, str]:
-    """The synset of each stamp.
+    """Map each stamp to its synset.
 
     Parameters
     ----------
     descriptions : mapping of str to str
-        The stamp, as its path below the folder of stamps without the ending, and the first line of its text.
+        By stamp (its path below the folder of stamps, without suffix): the first line of its text.
 
     Returns
     -------
     dict of str to str
-        Synset id by stamp, without the stamps for which none was found.
+        Synset id by stamp; stamps without a fitting synset are left out.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def synset_of_stamps(descriptions: Mapping[str, str]) -> dict[str, str]:
 
 
 def noun_phrase(text: str) -> str:
-    """The noun phrase that a description begins with.
+    """The noun phrase at the start of a description.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def _roots(stamp: str) -> tuple[str, ...]:
 
 
 def _fitting(keys: list[str], roots: tuple[str, ...], above: dict[str, set[str]]) -> str | None:
-    """The first sense below the first root that has any."""
+    """The first sense below the first root that has one."""
     for key in keys:
         if key not in above:
             above[key] = set(close_upwards([key]))

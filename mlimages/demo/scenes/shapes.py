@@ -1,4 +1,4 @@
-"""Simple drawings of things, for where no photographs are at hand."""
+"""Simple drawings of objects, used where no photographs are available."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw
 from mlimages.demo.scenes.cutouts import Collection, Companion, Cutout, trimmed
 
 Color = tuple[int, int, int]
-#: What is drawn (``e`` an ellipse in a box, ``p`` a polygon, ``a`` a half disc), where in percent, in which colour.
+#: The kind (``e`` ellipse in a box, ``p`` polygon, ``a`` half disc), coordinates in percent, and colour.
 Stroke = tuple[str, tuple[int, ...], Color]
 
 _RED, _GREEN, _BLUE, _YELLOW = (200, 50, 40), (70, 130, 50), (60, 100, 190), (235, 200, 60)
 _BROWN, _GREY, _WHITE, _BLACK = (120, 80, 45), (140, 140, 145), (240, 240, 235), (30, 30, 35)
 
-#: Each thing by its synset: a name, and its strokes from back to front.
+#: By synset id: the name, and the strokes from back to front.
 SHAPES: dict[str, tuple[str, tuple[Stroke, ...]]] = {
     "n07739125": (
         "apple",
@@ -117,7 +117,9 @@ COMPANIONS = (
     Companion("n02512053", beside="n04128499", probability=0.8),  # a fish beside a sailboat
     Companion("n02958343", beside="n03544360", probability=0.7),  # a car beside a house
     Companion("n02948072", beside="n03797390", probability=0.75),  # a candle beside a mug
-    Companion("n07734744", beside="n11669921", probability=0.3),  # a mushroom beside a flower: too seldom for a rule
+    Companion(
+        "n07734744", beside="n11669921", probability=0.3
+    ),  # a mushroom beside a flower: below the threshold of a rule
 )
 
 _SIDE = 160
@@ -125,7 +127,7 @@ _VARIANTS = 3
 
 
 def draw_shapes() -> Collection:
-    """Three drawings of each thing, in colours that differ a little."""
+    """Three drawings of each object, in slightly different colours."""
     rng = np.random.default_rng(7)
     cutouts = [
         Cutout(key, f"{name}-{number}", _drawn(strokes, rng))
@@ -136,7 +138,7 @@ def draw_shapes() -> Collection:
 
 
 def _drawn(strokes: tuple[Stroke, ...], rng: np.random.Generator) -> Image.Image:
-    """The strokes at twice the size, made smaller so that edges are smooth."""
+    """Draw the strokes at twice the size and scale down, for smooth edges."""
     side = 2 * _SIDE
     picture = Image.new("RGBA", (side, side))
     draw = ImageDraw.Draw(picture)

@@ -1,7 +1,7 @@
-"""Photographs cut out on transparency: the stamps of Debian's ``tuxpaint-stamps-default``.
+"""Photographs of single objects with transparency: the stamps of Debian's ``tuxpaint-stamps-default``.
 
-They are read in place: from the installed package, else from the user's cache, into which the package is unpacked
-without root where apt is at hand.
+They are read from the installed package, else from the user's cache, into which apt and dpkg unpack the package
+without root.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mlimages.hierarchy.wordnet.synsets import class_list, close_upwards
 
 PACKAGE = "tuxpaint-stamps-default"
 STAMPS = Path("usr") / "share" / "tuxpaint" / "stamps"
-#: What brings the stamps where the demo can not fetch them itself.
+#: The command that installs the stamps if the demo cannot fetch them.
 APT_LINE = f"sudo apt-get install {PACKAGE}"
-_SECONDS = 240  # for apt's download of 154 MB
+_SECONDS = 240  # limit for apt's download of 154 MB
 
-#: Planted beside each other; probabilities below a half must not become rules.
+#: Planted co-occurrences; those with a probability below 0.5 must not become rules.
 COMPANIONS = (
     Companion("n11669921", beside="n02206856", probability=0.9),  # a flower beside a bee
     Companion("n02391049", beside="n01518878", probability=0.8),  # a zebra beside an ostrich
@@ -41,12 +41,12 @@ COMPANIONS = (
 
 
 def cached_stamps(cache: Path) -> Path:
-    """Where the package is unpacked below a cache."""
+    """The folder of stamps of the package unpacked in `cache`."""
     return cache / PACKAGE / STAMPS
 
 
 def find_stamps(cache: Path) -> Path | None:
-    """The folder of stamps: the installed package's, else that in the cache; None where there is neither."""
+    """The folder of stamps: of the installed package, else in the cache, else None."""
     for folder in (Path("/") / STAMPS, cached_stamps(cache)):
         if folder.is_dir() and any(folder.iterdir()):
             return folder
@@ -54,7 +54,7 @@ def find_stamps(cache: Path) -> Path | None:
 
 
 def can_fetch() -> bool:
-    """Whether apt and dpkg are here."""
+    """Whether apt-get and dpkg-deb are available."""
     return all(shutil.which(program) for program in ("apt-get", "dpkg-deb"))
 
 
@@ -64,12 +64,12 @@ def fetch_stamps(cache: Path) -> Path | str:
     Parameters
     ----------
     cache : pathlib.Path
-        A folder; made where it is missing. What was half fetched is taken away again.
+        A folder, made if missing. After a failure nothing is left in it.
 
     Returns
     -------
     pathlib.Path or str
-        The folder of stamps, or in a few words why there is none.
+        The folder of stamps, or the reason of the failure.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as name:
@@ -93,13 +93,13 @@ def fetch_stamps(cache: Path) -> Path | str:
 
 
 def read_stamps(folder: Path) -> Collection:
-    """The stamps that a network trained on ImageNet-1k can know: those whose synset is, lies below, or lies above one
-    of its classes.
+    """Read the stamps whose synset is a class of ImageNet-1k, or a descendant or an ancestor of one: a network trained
+    on ImageNet-1k can know these.
 
     Parameters
     ----------
     folder : pathlib.Path
-        What :func:`find_stamps` found.
+        The folder that :func:`find_stamps` returned.
     """
     files = {
         path.relative_to(folder).with_suffix("").as_posix(): path
@@ -120,19 +120,19 @@ def read_stamps(folder: Path) -> Collection:
 
 
 class ImageNetRelation:
-    """Whether a synset is a class of ImageNet-1k, or lies below or a little above one."""
+    """Whether a synset is a class of ImageNet-1k, or a descendant or an ancestor of one."""
 
     def __init__(self) -> None:
         self.classes = frozenset(class_list("imagenet-1k"))
         self._above = frozenset(close_upwards(self.classes))
 
     def __call__(self, key: str) -> bool:
-        """Say so for one synset id."""
+        """Test one synset id."""
         return key in self._above or not self.classes.isdisjoint(close_upwards([key]))
 
 
 def _run(command: list[str], folder: Path) -> str | None:
-    """Run a program in a folder; say what went wrong."""
+    """Run a program in a folder; return the reason of a failure, or None."""
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(

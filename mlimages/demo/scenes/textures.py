@@ -1,4 +1,4 @@
-"""Backgrounds that look like ground, water, sky and wood, made of noise."""
+"""Background textures such as grass, water, sky and wood, generated from noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-#: Dark, middle and light colour of each texture, and how much longer than high its grain is.
+#: Dark, middle and light colour (RGB) of each texture, and the width of its grain divided by the height.
 TEXTURES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int], float]] = {
     "grass": ((38, 66, 22), (86, 124, 48), (150, 178, 92), 0.5),
     "sand": ((158, 128, 86), (206, 180, 132), (236, 220, 184), 2.0),
@@ -21,7 +21,7 @@ TEXTURES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int,
 
 
 def texture(name: str, *, size: int, rng: np.random.Generator) -> Image.Image:
-    """A background.
+    """Generate a background.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def texture(name: str, *, size: int, rng: np.random.Generator) -> Image.Image:
     size : int
         Width and height in pixels.
     rng : numpy.random.Generator
-        Of the noise.
+        Source of the noise.
 
     Returns
     -------
     PIL.Image.Image
-        RGB.
+        RGB, `size` by `size` pixels.
     """
     dark, middle, light, grain = TEXTURES[name]
     height = _noise(size, grain, rng)
@@ -46,7 +46,7 @@ def texture(name: str, *, size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def _noise(size: int, grain: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise [size, size] from 0 to 1: octaves of random grids, each twice as fine and two thirds as strong."""
+    """Noise in [0, 1], float64 [size, size]: octaves of random grids, each twice as fine and 0.67 times as strong."""
     total = np.zeros((size, size))
     strength, cells = 1.0, 3
     while cells < size:

@@ -1,4 +1,4 @@
-"""The demo's pictures: which cut-outs there are, the scenes made of them, and the hierarchy of what they show."""
+"""The data of the demo: the cut-outs, the scenes made of them, and the hierarchy of their synsets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mlimages.demo.scenes.stamps import APT_LINE, can_fetch, fetch_stamps, find_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much the demo makes.
+    """The size of a demo.
 
     Parameters
     ----------
     labelled, training, held_out : int
-        Scenes that the teacher learns from, that are annotated and trained on, and that judge.
+        Numbers of scenes: to train the teacher, to annotate and train on, and to evaluate on.
     seeds, epochs : int
-        Trainings on each kind of labels, and how often the small network sees every scene in each.
+        Training runs per kind of labels, and epochs of the small network in each.
     """
 
     labelled: int = 900
@@ -34,18 +34,18 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """All scenes and their categories.
+    """The scenes and their categories.
 
     Parameters
     ----------
     collection : Collection
         The cut-outs.
     hierarchy : Hierarchy
-        Their synsets and all above.
+        Their synsets with all ancestors.
     images : pathlib.Path
         Folder of the scenes.
     labelled, training, held_out : list of Scene
-        The scenes.
+        The scenes, as in :class:`Size`.
     """
 
     collection: Collection
@@ -57,17 +57,17 @@ class World:
 
 
 def choose_cutouts(cache: Path, account: Account, *, pictures: str) -> Collection:
-    """Photographs where they are to be had, else drawings.
+    """Photographs if available, else drawings.
 
     Parameters
     ----------
     cache : pathlib.Path
-        Where the photographs are unpacked.
+        Folder where the photographs are unpacked.
     account : Account
-        Is told.
+        Where progress is printed.
     pictures : {"auto", "stamps", "shapes"}
-        ``auto`` fetches the photographs where they are missing and apt is here; ``stamps`` only looks for them;
-        ``shapes`` draws.
+        ``auto`` fetches the photographs with apt if they are missing; ``stamps`` only looks for them; ``shapes``
+        uses drawings.
     """
     if pictures == "shapes":
         return draw_shapes()
@@ -87,7 +87,7 @@ def choose_cutouts(cache: Path, account: Account, *, pictures: str) -> Collectio
 
 
 def make_world(collection: Collection, hierarchy: Hierarchy, images: Path, size: Size, account: Account) -> World:
-    """Write all scenes."""
+    """Write all scenes below `images`."""
     maker = SceneMaker(collection)
     parts = {
         name: maker.write(images, name, count, progress=account.progress(f"{name} scenes"))
