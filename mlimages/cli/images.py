@@ -1,4 +1,4 @@
-"""``mlimages download``."""
+"""``mlimages download``: images from lists of URLs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Engine(StrEnum):
-    """What runs a job."""
+    """The engine that runs a job."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 class Retry(StrEnum):
-    """Outcomes of an earlier run that are tried again."""
+    """What to retry of an earlier run."""
 
     NONE = "none"
     FAILED = "failed"
 
 
 class ListFormat(StrEnum):
-    """The formats of a list of URLs."""
+    """Formats of a list of URLs."""
 
     AUTO = "auto"
     LIST = "list"
@@ -35,7 +35,7 @@ class ListFormat(StrEnum):
 
 
 class Output(StrEnum):
-    """The forms in which images are kept."""
+    """How images are stored."""
 
     FILES = "files"
     PACKED = "packed"
@@ -108,7 +108,7 @@ def download(
     """Download the images of a list of URLs; run it again to go on where it stopped."""
     import signal
 
-    from mlimages.cli.download_report import DownloadReport
+    from mlimages.cli.progress import DownloadReport
     from mlimages.images import DownloadOptions
     from mlimages.images import download as run
 

@@ -1,4 +1,4 @@
-"""``mlimages extract``, ``duplicates``, ``pack`` and ``tfrecord``: commands that read and write image bytes."""
+"""``mlimages extract``, ``duplicates``, ``pack`` and ``tfrecord``: image files and containers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrup
 
 
 class OnMissing(StrEnum):
-    """Handling of a row whose image has no file."""
+    """How to treat a row whose image has no file."""
 
     RAISE = "raise"
     SKIP = "skip"
 
 
 class OnError(StrEnum):
-    """Handling of an image that cannot be decoded."""
+    """How to treat an image that cannot be decoded."""
 
     RAISE = "raise"
     QUARANTINE = "quarantine"
@@ -155,7 +155,7 @@ def show(
     import json
     from itertools import islice
 
-    from mlimages.images import tfrecord
+    from mlimages.images.tfrecord import records as tfrecord
 
     for record in islice(tfrecord.read(shard), limit):
         labels = {str(index): float(str(record.label[index])) for index in record.label.nonzero()[0].tolist()}
