@@ -1,4 +1,4 @@
-"""How often a teacher sees one category in the images of another: sparse counts, and the rules they give."""
+"""Co-occurrence counts: how often a teacher sees one category in the images of another, and the rules this gives."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Cooccurrence:
     total : int
         Images counted: those that both tables have.
     teacher_threshold : float
-        The teacher sees what it gives a score above this.
+        A prediction counts where its score is above this.
     unmatched : (int, int)
         Images of the annotations without predictions, and of the predictions without annotations; not counted.
     """
@@ -100,19 +100,19 @@ class Cooccurrence:
         hierarchy : Hierarchy, optional
             The categories; may be left out where one of the tables is on disk.
         teacher_threshold : float
-            The teacher sees what it gives a score above this.
+            A prediction counts where its score is above this.
         sources : categories, optional
             The sources; all categories by default.
         targets : categories, optional
-            The targets; by default all that the teacher can say, or all categories where that is not known.
+            The targets; by default the outputs of the teacher, or all categories where these are not known.
         origins : iterable of Origin, optional
-            Count only labels of these; by default all.
+            Count only labels of these origins; by default all.
         workers : int, optional
             Threads; as many as there are cores by default. The result does not depend on it.
         sizes : CountingSizes
             How much is counted at a time. The result does not depend on it.
         progress : callable, optional
-            Called with the rows compared and those to compare.
+            Called with the number of rows compared and the number to compare.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class Cooccurrence:
 
     @classmethod
     def among_predictions(cls, predictions: Any, **options: Any) -> Cooccurrence:
-        """Count the pairs among a teacher's own categories: what it sees together in an image.
+        """Count the pairs of categories that a teacher predicts on the same image.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class Cooccurrence:
         """
         return cls(hierarchy, *read_counts(Path(path), hierarchy))
 
-    # What the counts say ------------------------------------------------------------------------------------------
+    # Probabilities and rules ------------------------------------------------------------------------------------------
 
     def normalised(self) -> scipy.sparse.csr_array:
         """The share of the images of a source on which the teacher sees the target: p(j|i), float64 CSR [m, k]."""
