@@ -30,7 +30,6 @@ from mlimages.job.job import Engine, Job, Made, Progress, Task
 from mlimages.job.local import run_in_threads
 from mlimages.kernels import load_kernels
 from mlimages.storage.batches import BATCH_ROWS, PART_ROWS
-from mlimages.storage.rows import memory_batches
 
 Format = Literal["list", "imagenet", "open-images"]
 
@@ -301,6 +300,21 @@ def _in_memory(source: Any, augmenter: Augmenter) -> Any:
     if hasattr(source, "columns"):
         return pa.Table.from_batches(batches, augmenter.schema).to_pandas()
     return batches
+
+
+def memory_batches(source: Any) -> Iterator[pa.RecordBatch]:
+    """Any in-memory source as batches of at most `BATCH_ROWS` rows."""
+    if isinstance(source, pa.RecordBatch):
+        source = [source]
+    elif isinstance(source, pa.Table):
+        source = source.to_batches()
+    elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
+        source = pa.Table.from_pandas(source, preserve_index=False).to_batches()
+    for batch in source:
+        if not isinstance(batch, pa.RecordBatch):
+            raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
 
 
 def _batch_tasks(batches: Iterable[pa.RecordBatch], categories: int) -> Iterator[BatchTask]:

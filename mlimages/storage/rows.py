@@ -1,4 +1,4 @@
-"""Rows of a table wherever it is, on disk or in memory: by their numbers, or all in batches."""
+"""Rows of a table by their numbers, wherever it is: on disk or in memory."""
 
 from __future__ import annotations
 
@@ -87,34 +87,12 @@ def rows_of(source: Any, columns: Sequence[str]) -> Rows:
     """The rows of an open table, a DataFrame, a pyarrow Table or a RecordBatch."""
     if isinstance(source, ImageTable):
         return StoredRows(source, columns)
-    table = _arrow_table(source)
-    if table is None:
+    if isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
+    elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
+        source = pa.Table.from_pandas(source, preserve_index=False)
+    if not isinstance(source, pa.Table):
         raise MlimagesError(
             f"found a {type(source).__name__}, expected a table's path, a DataFrame, a pyarrow Table or RecordBatch"
         )
-    return MemoryRows(table.select([name for name in table.column_names if name in columns]))
-
-
-def memory_batches(source: Any, *, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """A DataFrame, a pyarrow Table or RecordBatch, or an iterable of these last, as batches of at most `size` rows.
-
-    Raises
-    ------
-    MlimagesError
-        For anything else among the batches.
-    """
-    table = _arrow_table(source)
-    for batch in source if table is None else table.to_batches():
-        if not isinstance(batch, pa.RecordBatch):
-            raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")
-        for start in range(0, batch.num_rows, size):
-            yield batch.slice(start, size)
-
-
-def _arrow_table(source: Any) -> pa.Table | None:
-    """A DataFrame, a pyarrow Table or RecordBatch as a Table; None for anything else."""
-    if isinstance(source, pa.RecordBatch):
-        return pa.Table.from_batches([source])
-    if hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
-        return pa.Table.from_pandas(source, preserve_index=False)
-    return source if isinstance(source, pa.Table) else None
+    return MemoryRows(source.select([name for name in source.column_names if name in columns]))

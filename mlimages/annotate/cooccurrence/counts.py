@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.cooccurrence.counting import Side, count_pairs
 from mlimages.annotate.cooccurrence.paircounter import DEFAULT_SIZES, CountingSizes
 from mlimages.annotate.cooccurrence.storedcounts import StoredCounts, read_counts, write_counts
+from mlimages.annotate.cooccurrence.wilson import wilson_lower
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.annotate.tables.predictions import PredictionTable
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Categories = Iterable[CategoryLike] | NDArray[Any]
-
-#: Quantile of the normal distribution of a two-sided interval of 95 %.
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,20 +329,6 @@ class Cooccurrence:
             lower=wilson_lower(support, images)[order],
             lift=(p / share)[order],
         )
-
-
-def wilson_lower(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Lower end of the 95 % interval of a share (Wilson 1927), float64; `trials` are above 0.
-
-    Examples
-    --------
-    >>> wilson_lower(np.array([81, 1]), np.array([263, 1])).round(4).tolist()
-    [0.2553, 0.2065]
-    """
-    p, z2 = successes / trials, _Z95**2
-    spread = _Z95 * np.sqrt(p * (1 - p) / trials + z2 / (4.0 * trials * trials))
-    lower: NDArray[np.float64] = (p + z2 / (2 * trials) - spread) / (1 + z2 / trials)
-    return lower.clip(0, 1)
 
 
 def _opened(source: Any, kind: type[ImageTable]) -> Any:
