@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlimages.annotate.inspect.audit import audit_labels
-    from mlimages.annotate.inspect.explain import explain
+    from mlimages.annotate.inspect.explanation import explain
     from mlimages.annotate.inspect.statistics import statistics
     from mlimages.annotate.package import AnnotatePackage
     from mlimages.annotate.propagation.augment import Propagation
@@ -29,7 +29,7 @@ _HOME = {  # public name: the module that holds it
     "MlimagesError": "mlimages.errors",
     "Propagation": "mlimages.annotate.propagation.augment",
     "audit_labels": "mlimages.annotate.inspect.audit",
-    "explain": "mlimages.annotate.inspect.explain",
+    "explain": "mlimages.annotate.inspect.explanation",
     "load_hierarchy": "mlimages.hierarchy",
     "statistics": "mlimages.annotate.inspect.statistics",
 }

@@ -1,4 +1,4 @@
-"""The published statistics of an annotation table."""
+"""Statistics of an annotation table, as those of ML-Images were published."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlimages.annotate.inspect import figures
 from mlimages.annotate.labels.schema import Origin
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CSR, Hierarchy
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Backend = Literal["matplotlib", "plotly"]
 
-#: A category is called trainable with more training images than this, as ML-Images counted 10,505 of its 11,166.
+#: A category with more training images than this is called trainable: in ML-Images 10,505 of 11,166 are.
 TRAINABLE_OVER = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counts:
-    """What is counted, all int64."""
+    """Counts over some rows of a table of n categories, all int64."""
 
     by_origin: NDArray[np.int64]  # [origins, n]: labels, present or verified absent
     absent: NDArray[np.int64]  # [n]: verified absent labels
@@ -106,12 +107,12 @@ class TableStatistics:
 
     @property
     def mean_labels_per_image(self) -> float:
-        """Present labels an image, images without any included."""
+        """Mean number of present labels of an image; images without labels count."""
         return self.labels / self.images if self.images else 0.0
 
     @property
     def mean_images_per_category(self) -> float:
-        """Images a category, over the categories that are present in any."""
+        """Mean number of images of a category, over the categories that are present in at least one image."""
         return self.labels / self.categories if self.categories else 0.0
 
     @property
@@ -121,7 +122,7 @@ class TableStatistics:
 
     @cached_property
     def per_category(self) -> pd.DataFrame:
-        """A row a category, by index: key, name, images, subtree images, absent, and labels by origin."""
+        """One row for each category, by index: key, name, images, subtree images, absent, and labels by origin."""
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -135,7 +136,7 @@ class TableStatistics:
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self.hierarchy), name="index"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the counts of single categories, as plain values."""
+        """All numbers but those of single categories, as plain values that JSON holds."""
         return {
             "images": self.images,
             "labels": self.labels,
@@ -154,23 +155,33 @@ class TableStatistics:
 
     def figure_images_per_class(self, *, backend: Backend = "matplotlib") -> Any:
         """Images of each category, most first, on a logarithmic scale: a matplotlib or plotly figure."""
-        from mlimages.annotate.inspect import figures
-
-        draw = {"matplotlib": figures.plot_images_per_class, "plotly": figures.plotly_images_per_class}
-        return draw[_checked(backend)](self)
+        if _checked(backend) == "matplotlib":
+            return figures.plot_images_per_category(self.images_per_category, trainable_over=self.trainable_over)
+        names = [f"{each.name} ({each.key})" for each in self.hierarchy]
+        return figures.plotly_images_per_category(self.images_per_category, names, trainable_over=self.trainable_over)
 
     def figure_labels_per_image(self, *, backend: Backend = "matplotlib") -> Any:
         """How many images have how many labels: a matplotlib or plotly figure."""
-        from mlimages.annotate.inspect import figures
-
         draw = {"matplotlib": figures.plot_labels_per_image, "plotly": figures.plotly_labels_per_image}
-        return draw[_checked(backend)](self)
+        return draw[_checked(backend)](self.histogram)
 
     def save_figures(self, folder: str | os.PathLike[str], *, html: bool = False) -> list[Path]:
-        """Write both figures as PNG, and with `html` as plotly pages too; return the files."""
-        from mlimages.annotate.inspect import figures
+        """Write ``images_per_class`` and ``labels_per_image`` as PNG, with `html` as pages too; return the files.
 
-        return figures.save_figures(self, Path(folder), html=html)
+        Raises
+        ------
+        MissingExtraError
+            Where matplotlib, or for the pages plotly, is not installed.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = {"images_per_class": self.figure_images_per_class, "labels_per_image": self.figure_labels_per_image}
+        kinds: list[tuple[Backend, str]] = [("matplotlib", "png"), ("plotly", "html")]
+        return [
+            figures.save_figure(draw(backend=backend), folder / f"{name}.{ending}")
+            for backend, ending in kinds[: 1 + html]
+            for name, draw in drawn.items()
+        ]
 
     def __repr__(self) -> str:
         lines = [
@@ -201,12 +212,12 @@ def statistics(
     trainable_over : int
         A category with more images than this is trainable.
     workers : int, optional
-        Threads, each at a part; as many as there are cores by default.
+        Threads, each of which counts a part at a time; as many as there are cores by default.
 
     Returns
     -------
     TableStatistics
-        Prints as a summary; has the counts of every category, the histogram of labels per image and both figures.
+        Counts of every category, the histogram of labels per image and both figures; prints as a summary.
 
     Raises
     ------
@@ -233,7 +244,7 @@ def statistics(
 
 
 def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
-    from mlimages.annotate.inspect import statisticskernels as countkernels
+    from mlimages.annotate.inspect import statisticskernels as kernels
 
     n = len(parents)
     counts = _Counts.zero(n)
@@ -244,7 +255,7 @@ def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
                 f"{table.folder / table.manifest.parts[part].file}: holds labels or origins that are none: mlimages "
                 "verify tells whether it was changed"
             )
-        countkernels.count(
+        kernels.count(
             readonly(offsets),
             readonly(labels),
             readonly(confidences),

@@ -1,11 +1,9 @@
-"""Tables for other programmes: the published text format, CSV, and Croissant metadata."""
+"""Exporting tables for other programs: image lists (the published text format), CSV, and Croissant metadata."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,13 @@ import pyarrow.csv as pacsv
 
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import Origin
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import LabelError, MlimagesError
+from mlimages.job.local import in_order
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly, text_of
 from mlimages.storage.files import replacing
-from mlimages.storage.names import text_of
 
 ExportFormat = Literal["list", "csv", "croissant"]
 
@@ -58,7 +56,7 @@ def export(
     keys: bool = False,
     workers: int | None = None,
 ) -> Exported:
-    """Write a table as one file for other programmes.
+    """Write a table as one file for other programs.
 
     Parameters
     ----------
@@ -68,10 +66,10 @@ def export(
         The file. A list or a CSV file is compressed where it ends in ``.gz`` or ``.zst``. An existing file is
         replaced once the new one is whole.
     format : {"list", "csv", "croissant"}, optional
-        By default what the ending says: ``.csv``, ``.json`` (Croissant), and anything else is a list. ``list`` is the
-        published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label: image, key,
-        name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the Parquet files of
-        the table; see :func:`mlimages.annotate.tables.croissant.croissant_metadata`.
+        By default that of the ending: ``.csv``, ``.json`` (Croissant), and anything else is a list. ``list`` is the
+        published text: ``name<TAB>index:confidence...``, one line per image. ``csv`` has one line per label: image,
+        key, name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the Parquet files
+        of the table; see :func:`mlimages.annotate.tables.croissant.croissant_metadata`.
     keys : bool
         In a list, write the keys of categories in place of their indices.
     workers : int, optional
@@ -85,9 +83,9 @@ def export(
     Raises
     ------
     LabelError
-        For a name that is empty or holds a control character, which no list can hold.
+        For a name that is empty or contains a control character, which lists cannot hold.
     MlimagesError
-        For an unknown format, or keys where they do not apply.
+        For an unknown format, or keys in a format other than list.
 
     Notes
     -----
@@ -112,10 +110,9 @@ def export(
     left_out = 0
     with _compressing(path) as file:
         file.write(formatter.header)
+        batches = table.batches(columns=formatter.columns, rows=formatter.rows)
         workers = workers or len(os.sched_getaffinity(0))
-        for text, rows, empty in _in_order(
-            formatter.format, table.batches(columns=formatter.columns, rows=formatter.rows), workers
-        ):
+        for text, rows, empty in in_order(formatter.format, batches, workers=workers, threads=True):
             file.write(text)
             written += rows - empty
             left_out += empty
@@ -123,7 +120,7 @@ def export(
 
 
 class _ListFormatter:
-    """Batches as lines of an image list."""
+    """Formats batches as lines of an image list."""
 
     header = b""
     columns = ("image", "labels", "confidences")
@@ -135,7 +132,7 @@ class _ListFormatter:
         self._labels = text_of(pa.array(shown, pa.string()))
 
     def format(self, batch: pa.RecordBatch) -> tuple[memoryview, int, int]:
-        """The text, the rows of the batch, and how many of them have no label and so no line."""
+        """The text, the number of rows of the batch, and how many of these have no label and so no line."""
         from mlimages.annotate.tables import exportingkernels as textkernels
 
         given = GivenLabels.of(batch)
@@ -168,7 +165,7 @@ class _ListFormatter:
 
 
 class _CsvFormatter:
-    """Batches as lines of CSV, one a label."""
+    """Formats batches as lines of CSV, one per label."""
 
     header = b"image,key,name,confidence,origin\n"
     columns = ("image", "labels", "confidences", "origins")
@@ -181,7 +178,7 @@ class _CsvFormatter:
         self._options = pacsv.WriteOptions(include_header=False, quoting_style="needed")
 
     def format(self, batch: pa.RecordBatch) -> tuple[pa.Buffer, int, int]:
-        """The text, the rows of the batch, and how many of them have no label and so no line."""
+        """The text, the number of rows of the batch, and how many of these have no label and so no line."""
         lists = batch.column("labels")
         labels = lists.flatten()
         rows = pa.record_batch(
@@ -200,7 +197,7 @@ class _CsvFormatter:
 
 @contextmanager
 def _compressing(path: Path) -> Iterator[IO[Any]]:
-    """A file that takes its name once it is whole, compressed as its ending says."""
+    """A file that takes its name once it is complete, compressed as its ending says."""
     compression = COMPRESSION.get(path.suffix)
     with replacing(path) as file:
         if compression is None:
@@ -208,15 +205,3 @@ def _compressing(path: Path) -> Iterator[IO[Any]]:
         else:
             with pa.CompressedOutputStream(pa.PythonFile(file), compression) as stream:
                 yield stream
-
-
-def _in_order(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """The results for all items in their order; at most two for every worker are under way or waiting."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

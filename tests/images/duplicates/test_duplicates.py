@@ -216,7 +216,6 @@ def test_merge_keeps_one_image_with_all_labels_most_specific_first(
     assert AnnotationTable.open(tmp_path / "out").manifest.counts == {"duplicates_dropped": 3, "groups_merged": 2}
 
 
-@pytest.mark.xfail(reason="absences that flowed down from a beaten absence are kept", strict=True)
 def test_merge_drops_the_absences_that_flowed_down_from_a_beaten_absence(
     folder: Path, tmp_path: Path, zoo: Hierarchy
 ) -> None:
@@ -229,6 +228,21 @@ def test_merge_drops_the_absences_that_flowed_down_from_a_beaten_absence(
     # dog with what is above it, and the verified absence of a cat; whether the dog is a puppy is unknown
     assert name == "a.jpg"
     assert dict(zip(labels, confidences, strict=True)) == {0: 1, 3: 1, 2: 1, 9: 1, 5: 0}
+
+
+def test_merge_drops_what_flowed_down_from_a_beaten_absence(folder: Path, tmp_path: Path, zoo: Hierarchy) -> None:
+    find_duplicates(folder, tmp_path / "found", workers=1)
+    source = tmp_path / "list.txt"
+    source.write_text("a.jpg\t0:0\nc.JPEG\t0:1\nd.png\t3:0\nsub/d.bmp\t5:1\n")
+    table = annotate(source, zoo, out=tmp_path / "table", propagation=Propagation(absent="descendants"))
+    assert _rows(table)[0] == ("a.jpg", [0, 1], [0, 0], [0, 3])  # no dog, hence no puppy
+    merge_duplicates(table.folder, tmp_path / "found", tmp_path / "out")
+    assert _rows(AnnotationTable.open(tmp_path / "out")) == [
+        # dog beats its absence, and nothing says that it is no puppy
+        ("c.JPEG", [0, 3, 2, 9], [1, 1, 1, 1], [0, 1, 1, 1]),
+        # cat, hence pet, beats that there is no pet; with it go the absences of dog and puppy
+        ("sub/d.bmp", [5, 3, 2, 9], [1, 1, 1, 1], [0, 1, 1, 1]),
+    ]
 
 
 def test_merge_of_packed_images_is_packed(folder: Path, tmp_path: Path, make_table: MakeTable) -> None:

@@ -20,8 +20,8 @@ from mlimages.annotate.pipeline import annotate
 from mlimages.errors import JobError, MlimagesError, TableError
 from mlimages.images.packed.packing import pack
 from mlimages.images.packed.reading import read
-from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
 from mlimages.images.packed.shards import plan
+from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
 from mlimages.storage.manifest import Manifest, verify_parts
 from tests.images.pictures import Dataset
 
