@@ -147,8 +147,8 @@ class ParquetImages(Dataset[Batch]):
     num_classes : int
         Outputs.
     groups : list of int
-        Rows of each row group, for :class:`mlimages.models.data.order.Batches`; :func:`mlimages.models.data.feed.loader` loads
-        what these deal out.
+        Rows of each row group, for :class:`mlimages.models.data.order.Batches`, whose tickets
+        :func:`mlimages.models.data.feed.loader` loads.
 
     Raises
     ------

@@ -19,10 +19,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
 from mlimages.errors import ModelError
-from mlimages.models.data.colourkernels import contrast_last, contrast_second
-from mlimages.models.data.cropkernels import planes, resized_crop
 from mlimages.models.data.pixels import Pixels, pixels_of_picture, pixels_of_tensor, tensor_of_pixels
-from mlimages.models.data.turnkernels import turn
+from mlimages.models.data.preprocesskernels import contrast_last, contrast_second, planes, resized_crop, turn
 from mlimages.models.networks.card import Preprocessing
 
 if TYPE_CHECKING:

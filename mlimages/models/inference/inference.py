@@ -21,9 +21,9 @@ from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.data.dataset import Batch, ParquetImages
 from mlimages.models.data.feed import loader
-from mlimages.models.data.files import ImageFiles, open_pictures
 from mlimages.models.data.order import Batches
 from mlimages.models.data.preprocess import Preprocess, evaluation, normalised
+from mlimages.models.data.sources import ImageFiles, open_unlabelled
 from mlimages.models.losses.consistency import consistent
 from mlimages.models.networks.build import Network, check_size
 from mlimages.models.networks.outputs import output_hierarchy
@@ -110,7 +110,7 @@ def classify(
     model : torch.nn.Module
         From :func:`mlimages.models.load_model`.
     images : sequence of path-like
-        See :func:`mlimages.models.data.files.open_pictures`.
+        See :func:`mlimages.models.data.sources.open_unlabelled`.
     top : int, optional
         How many classes.
     hierarchy : Hierarchy, optional
@@ -122,7 +122,7 @@ def classify(
         raise ModelError(f"top is {top}: expected at least 1")
     how = how or Inference(crop="classifier")
     restricted = None if hierarchy is None else output_hierarchy(model.card, hierarchy)
-    pictures = open_pictures(images, preprocess=how.preprocess(model))
+    pictures = open_unlabelled(images, preprocess=how.preprocess(model))
     for batch, logits in outputs(model, feed_of(pictures, how), how=how):
         scores = probabilities(logits, model.card.activation, hierarchy=restricted)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
@@ -152,7 +152,7 @@ def write_features(
     model : torch.nn.Module
         From :func:`mlimages.models.load_model`.
     images : sequence of path-like
-        See :func:`mlimages.models.data.files.open_pictures`.
+        See :func:`mlimages.models.data.sources.open_unlabelled`.
     out : path-like
         The Parquet file.
     how : Inference, optional
@@ -169,7 +169,7 @@ def write_features(
         Where all are broken, or `out` is a folder.
     """
     how = how or Inference()
-    pictures = open_pictures(images, preprocess=how.preprocess(model))
+    pictures = open_unlabelled(images, preprocess=how.preprocess(model))
     width = model.num_features
     metadata = {"model": model.card.name, "size": str(how.size or model.card.preprocessing.size), "crop": how.crop}
     schema = pa.schema(
