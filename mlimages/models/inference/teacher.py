@@ -16,7 +16,7 @@ from mlimages.errors import ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.data.preprocess import Preprocess, evaluation, normalised
 from mlimages.models.networks.card import Preprocessing
-from mlimages.models.networks.classes import Outputs, outputs_of
+from mlimages.models.networks.outputs import Outputs
 
 #: From pictures, float32 [B, 3, H, W] as the preprocessing says, to probabilities, float [B, classes].
 Probabilities = Callable[[Tensor], Any]
@@ -126,7 +126,7 @@ class Teacher:
             NetworkProbabilities(network, activation),
             hierarchy,
             classes=classes,
-            kept=outputs_of(classes, hierarchy, mapping=mapping, kept=categories),
+            kept=Outputs.of(classes, hierarchy, mapping=mapping, kept=categories),
             disjoint=activation == "softmax",
             preprocessing=preprocessing,
             crop=crop,
@@ -173,7 +173,7 @@ class Teacher:
             _FunctionProbabilities(function),
             hierarchy,
             classes=classes,
-            kept=outputs_of(classes, hierarchy, mapping=mapping, kept=categories),
+            kept=Outputs.of(classes, hierarchy, mapping=mapping, kept=categories),
             disjoint=disjoint,
             preprocessing=preprocessing or Preprocessing(),
             crop=crop,

@@ -16,7 +16,7 @@ from mlimages.models.inference.teacher import Activation, Crop, Teacher
 from mlimages.models.networks.build import Network, build_model
 from mlimages.models.networks.card import Preprocessing
 from mlimages.models.networks.checkpoint import load_model
-from mlimages.models.networks.classes import head_classes, read_categories, read_keys
+from mlimages.models.networks.outputs import head_classes, read_categories, read_keys
 from mlimages.models.networks.slimresnet import SlimResNet, load_slim, slim_scope
 from mlimages.models.networks.tfcheckpoint import TensorFlowCheckpoint
 
