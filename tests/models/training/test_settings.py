@@ -19,7 +19,7 @@ from mlimages.models.inference.inference import Inference
 from mlimages.models.ranks import Ranks
 from mlimages.models.training import run as run_module
 from mlimages.models.training.run import Run
-from mlimages.models.training.schedule import cosine, published, staircase
+from mlimages.models.training.schedule import cosine, learning_rate, published, staircase
 from mlimages.models.training.validation import Validation
 from tests.models.runs import log_of
 
@@ -61,7 +61,7 @@ def test_decay_spares_batch_norm_unless_told_otherwise(settings):
     ],
 )
 def test_schedule_follows_the_settings(settings, changes, expected):
-    rate = Run(TrainConfig(**settings | {"accumulate": 2} | changes), ALONE).rate(world=2, steps_per_epoch=10)
+    rate = learning_rate(TrainConfig(**settings | {"accumulate": 2} | changes), world=2, steps_per_epoch=10)
     assert [rate(step) for step in (0, 7, 19, 31, 49)] == [pytest.approx(expected(i)) for i in (0, 7, 19, 31, 49)]
 
 
