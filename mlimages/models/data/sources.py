@@ -40,50 +40,50 @@ _SCHEMA = pa.schema([pa.field("image", pa.string())])
 
 
 class Pictures(Protocol):
-    """Where pictures are; picklable."""
+    """Where images are, by name and number; picklable."""
 
     def names(self) -> Iterator[str]:
-        """All names, in order."""
+        """The names of all images, in order."""
 
     def image(self, row: int, name: str) -> bytes:
-        """The bytes of one, by its number and name; an OSError where it cannot be read."""
+        """The bytes of one image, by its number and name; raises an OSError or PictureError where it cannot be read."""
 
     @property
     def inputs(self) -> list[Path]:
-        """The files that decide which there are; none for a folder."""
+        """The files that determine the names; none for a folder."""
 
     @property
     def hierarchy(self) -> Hierarchy | None:
-        """The categories of the labels beside the pictures."""
+        """The categories of the labels that come with the images, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderPictures:
-    """All pictures below a folder."""
+    """All images below a folder."""
 
     folder: Path
 
     @property
     def inputs(self) -> list[Path]:
-        """None: what a folder holds is known by its list of names."""
+        """No files: the names are those that the folder has now."""
         return []
 
     @property
     def hierarchy(self) -> None:
-        """None: there are no labels."""
+        """A folder has no labels."""
         return
 
     def names(self) -> Iterator[str]:
-        """All names, in order."""
+        """The names of all images, in order."""
         yield from image_names(self.folder)
 
     def image(self, row: int, name: str) -> bytes:  # noqa: ARG002  (a file is found by its name)
-        """The bytes of one."""
+        """The bytes of one image."""
         return (self.folder / name).read_bytes()
 
 
 class TablePictures:
-    """The pictures that an annotation table names, below a folder."""
+    """The images that an annotation table names, below a folder."""
 
     def __init__(self, table: AnnotationTable, folder: Path) -> None:
         self.table, self.folder = table, folder
@@ -95,12 +95,12 @@ class TablePictures:
         return self.table.hierarchy
 
     def names(self) -> Iterator[str]:
-        """All names, in order."""
+        """The names of all images, in order."""
         for batch in self.table.batches(columns=["image"]):
             yield from batch.column(0).to_pylist()
 
     def image(self, row: int, name: str) -> bytes:  # noqa: ARG002  (a file is found by its name)
-        """The bytes of one."""
+        """The bytes of one image."""
         try:
             return image_bytes(self.folder, name)
         except MlimagesError as error:  # the name of no file below the folder
@@ -116,32 +116,32 @@ class PackedPictures:
 
     @property
     def hierarchy(self) -> Hierarchy | None:
-        """The categories they were packed with, if any."""
+        """The categories that they were packed with, if any."""
         return self.packed.hierarchy
 
     def names(self) -> Iterator[str]:
-        """All names, in order."""
+        """The names of all images, in order."""
         yield from self.packed.names()
 
     def image(self, row: int, name: str) -> bytes:  # noqa: ARG002  (packed images are found by number)
-        """The bytes of one."""
+        """The bytes of one image."""
         return self.packed.image(row)
 
 
 def open_pictures(images: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Pictures:
-    """Pictures out of a folder, an annotation table with the folder of its images, or packed images.
+    """Open the images of a folder, of an annotation table with the folder of its images, or packed ones.
 
     Parameters
     ----------
     images : path-like
-        Any of the three.
+        A folder of images, an annotation table or packed images.
     root : path-like, optional
-        For an annotation table: the folder that its names start from.
+        For an annotation table: the folder that its names are relative to.
 
     Raises
     ------
     MlimagesError
-        Where there is no such folder, and where `root` is missing or out of place.
+        Where there is no such folder, `root` is missing for a table, or given for anything else.
     """
     path = Path(images)
     if not path.is_dir():
@@ -163,11 +163,11 @@ def open_pictures(images: str | os.PathLike[str], *, root: str | os.PathLike[str
 
 
 def is_download(path: Path) -> bool:
-    """Whether a manifest is that of a folder that mlimages download filled."""
+    """Whether a manifest is that of a download rather than of a table."""
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
-        return False  # whoever reads it as a table's says what is wrong
+        return False  # reading it as that of a table says what is wrong
     return isinstance(content, dict) and content.get("format") == "mlimages-download"
 
 
@@ -175,7 +175,7 @@ def is_download(path: Path) -> bool:
 
 
 class ImageFiles(Dataset[Batch]):
-    """Files of pictures, a whole batch at a time, as :class:`mlimages.models.data.dataset.ParquetImages` gives them.
+    """Image files without labels, a whole batch at a time: ``images[ticket]`` is a :class:`Batch`.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ class ImageFiles(Dataset[Batch]):
         return len(self.paths)
 
     def __getitem__(self, ticket: Ticket) -> Batch:
-        """Read, decode and prepare a batch; it has no labels."""
+        """Read, decode and preprocess a batch; it has no labels."""
         names = [self.paths[row] for row in ticket.rows]
         read = [Path(name).read_bytes for name in names]
         pictures, broken = load_pictures(read, self.preprocess, seeds=[0] * len(names))
@@ -213,23 +213,23 @@ class ImageFiles(Dataset[Batch]):
 
 
 def open_unlabelled(given: Sequence[str | os.PathLike[str]], *, preprocess: Preprocess) -> ImageFiles | ParquetImages:
-    """The pictures that are meant.
+    """Open images as batches without labels.
 
     Parameters
     ----------
     given : sequence of path-like
-        Pictures; folders, of which all pictures below are taken, by path; ``.txt`` lists in the published classifier's
-        form, which name one picture a line before the first tab; or one folder of packed images.
+        Image files; folders, searched with their subfolders, in the order of the paths; ``.txt`` lists in the format of
+        the published classifier, one path per line, up to the first tab; or one folder of packed images.
     preprocess : Preprocess
 
     Raises
     ------
     DataNotFoundError
-        For a path that does not exist; what a list names may turn out broken instead.
+        For a path that does not exist; a path in a list that does not exist is a broken image instead.
     FormatError
         For a list that is not UTF-8.
     ModelError
-        Where there is no picture.
+        Where there is no image.
     """
     if len(given) == 1 and (manifest := Path(given[0]) / MANIFEST).is_file() and not is_download(manifest):
         return ParquetImages(given[0], preprocess=preprocess)
@@ -258,14 +258,14 @@ def open_unlabelled(given: Sequence[str | os.PathLike[str]], *, preprocess: Prep
 
 @dataclass(frozen=True, slots=True)
 class NameList:
-    """The names of pictures in a file, cut into units of equal number; picklable, and read a unit at a time.
+    """The names of images in a file, cut into units of equal number; picklable, and read a unit at a time.
 
     Parameters
     ----------
     path : pathlib.Path
-        A Parquet file of one column and a row group a unit.
+        A Parquet file of one column, with one row group per unit.
     unit_images : int
-        Pictures of a unit; the last may have fewer.
+        Images of a unit; the last may have fewer.
     """
 
     path: Path
@@ -275,18 +275,20 @@ class NameList:
         return int(pq.read_metadata(self.path).num_row_groups)
 
     def unit(self, index: int) -> list[str]:
-        """The names of a unit, the first of which is that of picture ``index * unit_images``."""
+        """The names of a unit, of which the first belongs to image number ``index * unit_images``."""
         with pq.ParquetFile(self.path) as file:
             names: list[str] = file.read_row_group(index).column(0).to_pylist()
         return names
 
     def write(self, names: Iterable[str], *, source: str) -> tuple[int, str]:
-        """Write the names of a source; return how many they are and the hash of all.
+        """Write the names of a source; return their number and the xxh3-128 hash of all, in hexadecimal.
 
         Raises
         ------
         JobError
-            Where there is none.
+            Where there is no name.
+        MlimagesError
+            For a name that is not UTF-8.
         """
         digest, count = xxhash.xxh3_128(), 0
         with replacing(self.path) as file, pq.ParquetWriter(file, _SCHEMA, compression="zstd") as writer:

@@ -203,7 +203,7 @@ def _backward(network: nn.Module, run: Run, group: list[Batch], targets: list[Te
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
                 logits = network(images)  # [B, C]
             loss = loss_of(logits, target) / len(group)  # scalar
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     return sum(loss.item() for loss in losses)  # read last: the device computes while the next batch is prepared
 
