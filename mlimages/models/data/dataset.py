@@ -181,7 +181,7 @@ class ParquetImages(Dataset[Batch]):
         self.images = None if images is None else Path(images)
         self._by_name: PackedByName | None = None
         if self.packed is None and self.images is not None:
-            if not self.images.is_dir():  # or every picture would be a broken one
+            if not self.images.is_dir():  # otherwise every image would be a broken one
                 raise TableError(f"{self.images}: no such folder: expected the images that {self.folder} names")
             if is_packed(self.images):
                 self._by_name = PackedByName(read(self.images), self._names())

@@ -13,7 +13,7 @@ from mlimages.models.networks.resnet import PUBLISHED
 from mlimages.models.training.config import TrainConfig
 
 # the released script's: 0.1 for batches of 256, times 0.1 every 150,000 steps, which are 30 epochs of ImageNet, 600,000
-# steps in all; crops from 0.05 of the picture; the first convolution and two stages fixed; a tenth of the decay on
+# steps in all; crops from 0.05 of the image; the first convolution and two stages fixed; a tenth of the decay on
 # batch norms
 _RATE, _RATE_BATCH = 0.1, 256
 _EPOCHS = 120
