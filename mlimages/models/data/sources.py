@@ -57,45 +57,29 @@ class Pictures(Protocol):
         """The categories of the labels that come with the images, if any."""
 
 
-@dataclass(frozen=True, slots=True)
 class FolderPictures:
-    """All images below a folder."""
+    """Image files below a folder: all that there are, or those that an annotation table names.
 
-    folder: Path
+    Parameters
+    ----------
+    folder : pathlib.Path
+    table : AnnotationTable, optional
+    """
+
+    def __init__(self, folder: Path, table: AnnotationTable | None = None) -> None:
+        self.folder, self.table = folder, table
+        self.inputs = [] if table is None else [table.folder / MANIFEST]
 
     @property
-    def inputs(self) -> list[Path]:
-        """No files: the names are those that the folder has now."""
-        return []
-
-    @property
-    def hierarchy(self) -> None:
-        """A folder has no labels."""
-        return
+    def hierarchy(self) -> Hierarchy | None:
+        """The categories of the table, if any."""
+        return None if self.table is None else self.table.hierarchy
 
     def names(self) -> Iterator[str]:
         """The names of all images, in order."""
-        yield from image_names(self.folder)
-
-    def image(self, row: int, name: str) -> bytes:  # noqa: ARG002  (a file is found by its name)
-        """The bytes of one image."""
-        return (self.folder / name).read_bytes()
-
-
-class TablePictures:
-    """The images that an annotation table names, below a folder."""
-
-    def __init__(self, table: AnnotationTable, folder: Path) -> None:
-        self.table, self.folder = table, folder
-        self.inputs = [table.folder / MANIFEST]
-
-    @property
-    def hierarchy(self) -> Hierarchy:
-        """The categories of the table."""
-        return self.table.hierarchy
-
-    def names(self) -> Iterator[str]:
-        """The names of all images, in order."""
+        if self.table is None:
+            yield from image_names(self.folder)
+            return
         for batch in self.table.batches(columns=["image"]):
             yield from batch.column(0).to_pylist()
 
@@ -159,7 +143,7 @@ def open_pictures(images: str | os.PathLike[str], *, root: str | os.PathLike[str
         raise MlimagesError(f"{path}: holds labels without pixels: say in which folder the images are (--root)")
     if not Path(root).is_dir():
         raise MlimagesError(f"{os.fspath(root)}: no such folder: expected the images that {path} names")
-    return TablePictures(table, Path(root))
+    return FolderPictures(Path(root), table)
 
 
 def is_download(path: Path) -> bool:
