@@ -14,9 +14,9 @@ from mlimages.annotate.package import AnnotatePackage
 
 if TYPE_CHECKING:
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
-    from mlimages.annotate.inspect.judgement import evaluate_rules
     from mlimages.annotate.inspect.audit import audit_labels
     from mlimages.annotate.inspect.explanation import explain
+    from mlimages.annotate.inspect.judgement import evaluate_rules
     from mlimages.annotate.inspect.statistics import statistics
     from mlimages.annotate.labels.schema import Origin
     from mlimages.annotate.package import Annotate
