@@ -5,33 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
-from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.parts import PartMaker
 from mlimages.annotate.propagation.augment import Augmenter, Propagation
 from mlimages.annotate.propagation.rules import RuleConfidence, Rules
-from mlimages.annotate.sources.imagelist import ImageList
-from mlimages.annotate.sources.imagenet.lists import ImageNet
-from mlimages.annotate.sources.imagenet.tree import ImageNetTree
-from mlimages.annotate.sources.openimages.files import OpenImages
-from mlimages.annotate.sources.openimages.notes import REMOVED_LABELS
-from mlimages.annotate.sources.source import BadRow, OnError, Report, Source, Unit
+from mlimages.annotate.sources.formats import Format, open_source
+from mlimages.annotate.sources.source import OnError, Source
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 from mlimages.job.job import Engine, Job, Made, Progress, Task
 from mlimages.job.local import run_in_threads
 from mlimages.kernels import load_kernels
-from mlimages.storage.batches import BATCH_ROWS, PART_ROWS
-
-Format = Literal["list", "imagenet", "open-images"]
 
 #: Folder within that of the table where rows are sorted; gone once the table is done.
 _SCRATCH = "scratch"
@@ -57,9 +46,9 @@ def annotate(
 
     Parameters
     ----------
-    source : path-like, list of them, DataFrame, pyarrow Table or RecordBatch, or iterable of RecordBatch
+    source : path-like, list of them, DataFrame, pyarrow Table or RecordBatch, iterable of RecordBatch, or Source
         Label lists (globs allowed) in the given format, or labels in memory with the columns image, labels and, where
-        they are known, confidences.
+        they are known, confidences; or a :class:`~mlimages.annotate.sources.source.Source` of a format of your own.
     hierarchy : Hierarchy or str
         The categories; a name or path is loaded by :func:`mlimages.load_hierarchy`.
     out : path-like, optional
@@ -85,7 +74,7 @@ def annotate(
     progress : callable, optional
         Called with a :class:`~mlimages.job.job.Progress` after every part.
     **options
-        More of the format; None is as good as not given. For ``imagenet``: `unmapped`, `classes`
+        More of the format; None means the default. For ``imagenet``: `unmapped`, `classes`
         (:class:`~mlimages.annotate.sources.imagenet.lists.ImageNet`); for ``open-images``: `mapping`, `images_csv`,
         `class_descriptions` (:class:`~mlimages.annotate.sources.openimages.files.OpenImages`).
 
@@ -112,77 +101,31 @@ def annotate(
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
     compiled = None if rules is None else Rules.of(rules, hierarchy, confidence=rule_confidence)
     options = {name: value for name, value in options.items() if value is not None}
-    in_memory = not _is_paths(source)
-    if in_memory and not isinstance(source, Iterable | pa.Table | pa.RecordBatch):
-        raise MlimagesError(
-            f"found a {type(source).__name__} as source, expected paths, a DataFrame, a pyarrow Table or RecordBatches"
-        )
-    if in_memory and options:
-        raise MlimagesError(f"{', '.join(options)}: no option of labels in memory")
     if out is None:
         for name, given in (("resume", resume), ("engine", engine != "local"), ("quarantine", on_error != "raise")):
             if given:
                 raise MlimagesError(f"{name} needs out=: without a folder the annotations come back in memory")
-        augmenter = Augmenter(hierarchy, propagation, compiled)
-        return _in_memory(source if in_memory else _read(open_source(source, hierarchy, format, **options)), augmenter)
+        reader = open_source(source, hierarchy, format, **options)
+        return _in_memory(source, reader, Augmenter(hierarchy, propagation, compiled))
 
     load_kernels(
         "mlimages.annotate.sources.imagelistkernels",
         "mlimages.annotate.propagation.augmentkernels",
         "mlimages.annotate.parquet.writerkernels",
     )
+    reader = open_source(source, hierarchy, format, **options)
+    if not reader.repeatable and (resume or engine != "local"):
+        raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
     maker = PartMaker(Path(out), hierarchy, propagation, on_error, compiled)
     workers = workers or len(os.sched_getaffinity(0))
     run = _engine(engine)
-    if in_memory:
-        if resume or engine != "local":
-            raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
-        job = Job(maker, [], {"format": "memory", "on_error": on_error})
-        tasks: Iterable[Task] = _batch_tasks(memory_batches(source), len(hierarchy))
-    else:
-        reader = open_source(source, hierarchy, format, **options)
-        state = reader.state if isinstance(reader, ImageNetTree) else {}
-        job = Job(maker, reader.inputs, {"format": format, "on_error": on_error, **_plain(options), **state})
-        if isinstance(reader, OpenImages):
-            run = _after_partition(reader, run, progress)
-            reader = reader.buckets(maker.folder / _SCRATCH)
-        tasks = [UnitTask(unit, reader) for unit in reader.units()]
+    stated = {"format": reader.format, "on_error": on_error, **_plain(options), **reader.state}
+    job = Job(maker, reader.inputs, stated)
+    if reader.stage:
+        run = _after_stage(reader, run, progress)
+    tasks = reader.tasks(maker.folder / _SCRATCH)
     job.run(tasks, engine=run, workers=workers, resume=resume, progress=progress)
     return AnnotationTable.open(maker.folder)
-
-
-def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) -> Source | OpenImages:  # noqa: A002
-    """The reader of files in a format."""
-    if format == "list":
-        if options:
-            raise MlimagesError(f"{', '.join(options)}: no option of the format list")
-        return ImageList(source, hierarchy)
-    if format == "imagenet":
-        return _open_imagenet(source, hierarchy, options)
-    if format == "open-images":
-        _check_options("open-images", options, ("mapping", "images_csv", "class_descriptions"))
-        return OpenImages(source, hierarchy, **options)
-    raise MlimagesError(f"unknown format {format!r}: expected list, imagenet or open-images")
-
-
-def _open_imagenet(source: Any, hierarchy: Hierarchy, options: dict[str, Any]) -> Source:
-    """A folder tree or lists; more than one tree would mix the names below different folders."""
-    _check_options("imagenet", options, ("unmapped", "classes"))
-    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-    folders = [path for path in paths if Path(path).is_dir()]
-    if not folders:
-        return ImageNet(paths, hierarchy, **options)
-    if len(paths) > 1:
-        raise MlimagesError(f"{os.fspath(folders[0])}: a folder is read alone: annotate each and merge the tables")
-    if options.get("classes") is not None:
-        raise MlimagesError("classes: no option of a folder, whose folders are synsets")
-    return ImageNetTree(folders[0], hierarchy, unmapped=options.get("unmapped", "drop"))
-
-
-def _check_options(format: str, options: dict[str, Any], known: tuple[str, ...]) -> None:  # noqa: A002
-    for name in options:
-        if name not in known:
-            raise MlimagesError(f"{name}: no option of the format {format}, which has {', '.join(known)}")
 
 
 def _engine(name: str) -> Engine:
@@ -193,54 +136,6 @@ def _engine(name: str) -> Engine:
 
         return run_on_ray
     raise MlimagesError(f"unknown engine {name!r}: expected local or ray")
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTask:
-    """A unit of files and its reader."""
-
-    unit: Unit
-    source: Source
-
-    @property
-    def index(self) -> int:
-        """Number of the part."""
-        return self.unit.index
-
-    @property
-    def size(self) -> int:
-        """Bytes of the unit."""
-        return self.unit.stop - self.unit.start
-
-    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
-        """The given labels."""
-        return self.source.read(self.unit, report)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchTask:
-    """Batches in memory, the first of which begins at row `first` of the input."""
-
-    index: int
-    first: int
-    given: list[pa.RecordBatch]
-    categories: int
-    size: int = 0
-
-    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
-        """The given labels, without the rows that are bad."""
-        row = self.first
-        for batch in self.given:
-            yield _checked(batch, row, self.categories, report) if report.on_error == "quarantine" else batch
-            row += batch.num_rows
-
-
-def _is_paths(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike) or (
-        isinstance(source, list | tuple)
-        and bool(source)
-        and all(isinstance(each, str | os.PathLike) for each in source)
-    )
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
@@ -254,112 +149,41 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: plain(value) for name, value in options.items()}
 
 
-def _read(source: Source | OpenImages) -> Iterator[pa.RecordBatch]:
-    report = Report("raise")
-    with TemporaryDirectory(prefix="mlimages-") as folder:
-        if isinstance(source, OpenImages):
-            scratch = Path(folder) / _SCRATCH
-            source.partition(scratch, on_error="raise", workers=len(os.sched_getaffinity(0)))
-            source = source.buckets(scratch)
-        for unit in source.units():
-            yield from source.read(unit, report)
+def _after_stage(source: Source, engine: Engine, progress: Callable[[Progress], None] | None) -> Engine:
+    """The engine, preceded by what the source has to prepare in a scratch folder, which is removed at the end.
 
-
-def _after_partition(source: OpenImages, engine: Engine, progress: Callable[[Progress], None] | None) -> Engine:
-    """The engine, but that the rows are partitioned before it begins; what that leaves is removed at the end.
-
-    After a bad row there is nothing to resume, so then too; otherwise an interrupted job goes on with it.
+    After a bad row there is nothing to resume, so it is removed then too; otherwise an interrupted job goes on with it.
     """
 
     def show(done: int, total: int) -> None:
         if progress is not None:
-            progress(Progress(0, 0, done, total, 0, stage="sorting rows by image"))
+            progress(Progress(0, 0, done, total, 0, stage=source.stage))
 
     def run(maker: PartMaker, tasks: Iterable[Task], workers: int) -> Iterator[Made]:
         scratch = maker.folder / _SCRATCH
         waiting = list(tasks)
         try:
             if waiting:
-                source.partition(scratch, on_error=maker.on_error, workers=workers, progress=show)
+                source.prepare(scratch, on_error=maker.on_error, workers=workers, progress=show)
                 yield from engine(maker, waiting, workers)
         except FormatError:
             shutil.rmtree(scratch)
-            (maker.folder / REMOVED_LABELS).unlink(missing_ok=True)
             raise
+        for name in source.kept:
+            if (scratch / name).is_file():
+                (scratch / name).replace(maker.folder / name)
         shutil.rmtree(scratch, ignore_errors=True)
 
     return run
 
 
-def _in_memory(source: Any, augmenter: Augmenter) -> Any:
+def _in_memory(source: Any, reader: Source, augmenter: Augmenter) -> Any:
+    """The annotations in the type of `source` where that holds labels, else batch by batch."""
     if isinstance(source, pa.RecordBatch):
         return augmenter(source)
-    batches = (augmenter(batch) for batch in memory_batches(source))
+    batches = (augmenter(batch) for batch in reader.batches())
     if isinstance(source, pa.Table):
         return pa.Table.from_batches(batches, augmenter.schema)
     if hasattr(source, "columns"):
         return pa.Table.from_batches(batches, augmenter.schema).to_pandas()
     return batches
-
-
-def memory_batches(source: Any) -> Iterator[pa.RecordBatch]:
-    """Any in-memory source as batches of at most `BATCH_ROWS` rows."""
-    if isinstance(source, pa.RecordBatch):
-        source = [source]
-    elif isinstance(source, pa.Table):
-        source = source.to_batches()
-    elif hasattr(source, "columns") and hasattr(source, "index"):  # a DataFrame, without importing pandas to ask
-        source = pa.Table.from_pandas(source, preserve_index=False).to_batches()
-    for batch in source:
-        if not isinstance(batch, pa.RecordBatch):
-            raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")
-        for start in range(0, batch.num_rows, BATCH_ROWS):
-            yield batch.slice(start, BATCH_ROWS)
-
-
-def _batch_tasks(batches: Iterable[pa.RecordBatch], categories: int) -> Iterator[BatchTask]:
-    """Group batches into parts of `PART_ROWS`, cut anew so that parts do not depend on how the input was cut."""
-    index = first = 0
-    kept: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        while rows + batch.num_rows >= PART_ROWS:
-            kept.append(batch.slice(0, PART_ROWS - rows))
-            batch = batch.slice(PART_ROWS - rows)
-            yield BatchTask(index, first, _rechunked(kept), categories)
-            index, first, kept, rows = index + 1, first + PART_ROWS, [], 0
-        if batch.num_rows:
-            kept.append(batch)
-            rows += batch.num_rows
-    if kept or index == 0:
-        yield BatchTask(index, first, _rechunked(kept), categories)
-
-
-def _rechunked(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    if not batches:
-        return []
-    found: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
-    return found
-
-
-def _checked(batch: pa.RecordBatch, first: int, categories: int, report: Report) -> pa.RecordBatch:
-    """The batch without the rows whose labels or confidences are out of range; those go to the report."""
-    given = GivenLabels.of(batch)
-    start, stop = given.offsets[0], given.offsets[-1]
-    labels, confidences = given.labels[start:stop], given.confidences[start:stop]
-    wrong_label = (labels < 0) | (labels >= categories)
-    wrong = wrong_label | ~((confidences >= 0) & (confidences <= 1))
-    if not wrong.any():
-        return batch
-    row_of = np.repeat(np.arange(batch.num_rows), np.diff(given.offsets))
-    bad_rows, entries = np.unique(row_of[wrong], return_index=True)
-    for row, entry in zip(bad_rows.tolist(), np.flatnonzero(wrong)[entries].tolist(), strict=True):
-        reason = (
-            f"found the label {labels[entry]}, expected an index from 0 to {categories - 1}"
-            if wrong_label[entry]
-            else f"found the confidence {confidences[entry]:g}, expected 0 to 1"
-        )
-        report.bad_row(BadRow("(memory)", first + row + 1, reason, str(batch.column("image")[row].as_py()).encode()))
-    keep = np.ones(batch.num_rows, bool)
-    keep[bad_rows] = False
-    return batch.filter(pa.array(keep))

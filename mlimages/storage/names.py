@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
+from mlimages.storage.arrow import readonly
 
 _BITS = 6
 _PARTITIONS = 1 << _BITS

@@ -15,11 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.labels.schema import Origin
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CSR, Hierarchy
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 
 if TYPE_CHECKING:
     import pandas as pd

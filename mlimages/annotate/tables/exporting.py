@@ -18,11 +18,11 @@ import pyarrow.csv as pacsv
 
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import Origin
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import LabelError, MlimagesError
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 from mlimages.storage.files import replacing
 from mlimages.storage.names import text_of
 

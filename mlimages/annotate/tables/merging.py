@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import GivenLabels, list_column
-from mlimages.annotate.propagation.augment import readonly
+from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CSR
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import list_column, readonly
 from mlimages.storage.batches import rebatched
 from mlimages.storage.names import FirstRows
 

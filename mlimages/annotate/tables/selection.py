@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import GivenLabels, list_column
+from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
+from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import rebatched
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import list_column
 from mlimages.annotate.tables.predictions import PredictionWriter, prediction_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.picture import PictureError, decode
@@ -22,6 +21,7 @@ from mlimages.job.workers import in_order
 from mlimages.models.data.decode import opaque
 from mlimages.models.data.sources import NameList, Pictures
 from mlimages.models.inference.teacher import Teacher
+from mlimages.storage.arrow import list_column
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import Part
 
