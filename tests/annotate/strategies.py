@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 import mlimages
 from mlimages import AnnotationTable, Hierarchy, Propagation
+from mlimages.annotate.sources.memory import MemorySource
+from mlimages.storage.batches import PART_ROWS
 
 CONFIDENCES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
 REACHES = st.sampled_from(["all", "parent", "none"])
@@ -70,10 +72,13 @@ def table_of(
     hierarchy: Hierarchy,
     out: Path,
     propagation: Propagation | str = "default",
+    *,
+    part_rows: int = PART_ROWS,
 ) -> AnnotationTable:
     """An annotation table on disk of given labels by image."""
     batch = batch_of(list(rows.values())).set_column(0, "image", pa.array(list(rows), pa.string()))
-    table = mlimages.annotate(batch, hierarchy, out=out, propagation=propagation)
+    source = MemorySource(batch, hierarchy, part_rows=part_rows)
+    table = mlimages.annotate(source, hierarchy, out=out, propagation=propagation)
     assert isinstance(table, AnnotationTable)
     return table
 

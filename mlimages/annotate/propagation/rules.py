@@ -1,8 +1,8 @@
 """Rules: a category that is in an image brings another that is likely to be there too.
 
-A rules CSV has a header and a row for each rule. Only ``source`` and ``target`` are needed, keys of categories; ``p`` is the
-probability of the target where the source is, above 0 to 1, and 1 where the column is missing or the cell empty. All
-other columns document the rule, and may be edited, removed or added freely.
+A rules CSV has a header and a row for each rule. Only ``source`` and ``target`` are needed, keys of categories; ``p``
+is the probability of the target where the source is, above 0 to 1, and 1 where the column is missing or the cell empty.
+All other columns document the rule, and may be edited, removed or added freely.
 
 ================  =========================================================================================
 source, target    keys: an image that carries the source gets the target
@@ -161,8 +161,8 @@ def read_rules(path: str | os.PathLike[str], hierarchy: Hierarchy) -> pd.DataFra
     Returns
     -------
     pandas.DataFrame
-        As :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` returns it, in the order
-        of the file; a number that the file does not have is NaN, and p is 1.
+        As :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` returns it, in the
+        order of the file; a number that the file does not have is NaN, and p is 1.
 
     Raises
     ------

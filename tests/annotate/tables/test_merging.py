@@ -93,12 +93,10 @@ def test_merging_is_annotating_all_given_labels_together(data: st.DataObject) ->
 def test_bytes_are_the_same_for_any_workers_and_any_files_of_joining_rows(
     monkeypatch: pytest.MonkeyPatch, zoo: Hierarchy, tmp_path: Path
 ) -> None:
-    from mlimages.annotate import pipeline
-
-    monkeypatch.setattr(pipeline, "PART_ROWS", 16)
     label = [PUPPY, CAT, ROSE, WATER, STUFF, DOG, PLANT]
-    first = table_of({f"{i}": [(label[i % 7], 1.0)] for i in range(100)}, zoo, tmp_path / "1")
-    second = table_of({f"{i * 3 % 200}": [(label[i % 5], 0.5)] for i in range(200)}, zoo, tmp_path / "2")
+    first = table_of({f"{i}": [(label[i % 7], 1.0)] for i in range(100)}, zoo, tmp_path / "1", part_rows=16)
+    rows = {f"{i * 3 % 200}": [(label[i % 5], 0.5)] for i in range(200)}
+    second = table_of(rows, zoo, tmp_path / "2", part_rows=16)
     assert len(first.manifest.parts) == 7
     one = merge([first, second], tmp_path / "one", workers=1)
     monkeypatch.setattr(merging, "_BUCKET_ROWS", 10)

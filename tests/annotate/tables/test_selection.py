@@ -109,10 +109,7 @@ def test_the_bytes_do_not_depend_on_the_workers_and_a_finished_job_resumes(zoo: 
 def test_small_batches_are_joined_and_parts_of_a_selection_shared(
     monkeypatch: pytest.MonkeyPatch, zoo: Hierarchy, tmp_path: Path
 ) -> None:
-    from mlimages.annotate import pipeline
-
-    monkeypatch.setattr(pipeline, "PART_ROWS", 8)
-    table = table_of({f"{i:02d}": [(PUPPY, 1.0)] for i in range(40)}, zoo, tmp_path / "t")
+    table = table_of({f"{i:02d}": [(PUPPY, 1.0)] for i in range(40)}, zoo, tmp_path / "t", part_rows=8)
     assert [part.rows for part in table.manifest.parts] == [8, 8, 8, 8, 8]
     monkeypatch.setattr(derive, "PART_ROWS", 12)
     monkeypatch.setattr(derive, "BATCH_ROWS", 5)

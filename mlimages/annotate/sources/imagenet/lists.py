@@ -94,7 +94,7 @@ class ImageNet(UnitSource):
         classes: str | os.PathLike[str] | None = None,
         unit_bytes: int | None = None,
     ) -> None:
-        self.state = {}
+        self.state = {} if unmapped == "drop" else {"unmapped": unmapped}
         self._unit_bytes = unit_bytes
         self._lists: list[Path] = expand_paths(paths)
         self._targets = synset_targets(hierarchy, unmapped)

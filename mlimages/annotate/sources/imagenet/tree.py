@@ -85,6 +85,8 @@ class ImageNetTree(UnitSource):
             "images": sum(images for _, images in self._folders),
             "listing_xxh3_128": listing.hexdigest(),
         }
+        if unmapped != "drop":
+            self.state["unmapped"] = unmapped
 
     def units(self) -> list[Unit]:
         """Runs of whole folders; `start` and `stop` count images."""
