@@ -89,7 +89,7 @@ class ImageList(UnitSource):
         confidences = np.empty(lines.tabs, np.float32)
         span = lines.text.data, lines.start, lines.stop
         rows, labels, name_bytes, wrong = kernels.parse(
-            *span, self._categories, self._keys, buffers, confidences, lines.bad
+            *span, self._categories, tuple(self._keys), buffers, confidences, lines.bad
         )
         lines.report_bad(wrong, report, self._reasons)
         return buffers.batch(rows, name_bytes=name_bytes, labels=labels, confidences=confidences)

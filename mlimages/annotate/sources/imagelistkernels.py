@@ -21,14 +21,13 @@ from mlimages.annotate.sources.lineskernels import (
     note,
     parse_number,
 )
-from mlimages.annotate.sources.mapping import KeyTable
 from mlimages.annotate.sources.source import RowBuffers
 from mlimages.storage.nameskernels import find_key
 
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_KEYS = nb.types.NamedTuple([_BYTES, _INDPTR, _INDICES], KeyTable)
+_KEYS = nb.types.Tuple((_BYTES, _INDPTR, _INDICES))
 _ROWS = nb.types.NamedTuple([nb.uint8[::1], nb.int32[::1], nb.int32[::1], nb.int32[::1]], RowBuffers)
 
 # what can be wrong with a line
@@ -76,7 +75,10 @@ def end_of_name(data, start, stop):  # type: ignore[no-untyped-def]
     nogil=True,
 )
 def parse(data, start, stop, categories, keys, out, confidences, bad):  # type: ignore[no-untyped-def]
-    """Parse the lines of ``data[start:stop]``; labels are indices below `categories`, or one of the `keys`.
+    """Parse the lines of ``data[start:stop]``; labels are indices below `categories`, or `keys`.
+
+    `keys` is a KeyTable as a plain tuple: its arrays are writable once they were pickled, and only in plain tuples does
+    Numba take these as read-only.
 
     A bad line is noted in `bad` and leaves no trace in the buffers `out` and `confidences`. The parse ends where `bad`
     is full.

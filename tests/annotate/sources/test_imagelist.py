@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,14 @@ def test_a_bad_line_is_named_or_kept_aside(tmp_path: Path, line: bytes, reason: 
     with pytest.raises(FormatError, match=r"list\.txt:2: found") as caught:
         read(data, tmp_path, on_error="raise")
     assert caught.value.line == 2
+
+
+def test_a_reader_that_was_pickled_reads_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"a\tn02084071:0.5\nb\t3d\n")
+    there = pickle.loads(pickle.dumps(ImageList(path, KEYED)))
+    (batch,) = there.read(there.units()[0], Report("raise"))
+    assert batch.column("labels").to_pylist() == [[0], [3]]
 
 
 def test_lines_are_numbered_across_units_and_batches(tmp_path: Path) -> None:

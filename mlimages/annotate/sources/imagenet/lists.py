@@ -147,7 +147,7 @@ class ImageNet(UnitSource):
         without = np.empty(lines.total, np.int64)
         span = text.data, lines.start, lines.stop
         rows, labels, name_bytes, lost_rows, mapped, wrong = kernels.parse(
-            *span, form, number, self._targets, classes, buffers, without, lines.bad
+            *span, form, number, tuple(self._targets), classes, buffers, without, lines.bad
         )
         lines.report_bad(wrong, report, lambda found: _reasons(found, len(classes)))
         synsets, images = np.unique(without[:lost_rows], return_counts=True)

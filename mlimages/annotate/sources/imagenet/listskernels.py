@@ -9,7 +9,6 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.annotate.sources.imagenet.synsets import SynsetTargets
 from mlimages.annotate.sources.lines import LONGEST_NAME
 from mlimages.annotate.sources.lineskernels import LINE_FEED, RETURN, TAB, copy, is_utf8, note
 from mlimages.annotate.sources.source import RowBuffers
@@ -17,7 +16,7 @@ from mlimages.annotate.sources.source import RowBuffers
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_TARGETS = nb.types.NamedTuple([_INDICES, _INDPTR, _INDICES, _BYTES], SynsetTargets)
+_TARGETS = nb.types.Tuple((_INDICES, _INDPTR, _INDICES, _BYTES))
 _ROWS = nb.types.NamedTuple([nb.uint8[::1], nb.int32[::1], nb.int32[::1], nb.int32[::1]], RowBuffers)
 
 # how a line says what the image is, see mlimages.annotate.sources.imagenet.lists
@@ -103,7 +102,7 @@ def whole_number(data, start, stop):  # type: ignore[no-untyped-def]
 def parse(data, start, stop, form, first_number, targets, classes, out, lost, bad):  # type: ignore[no-untyped-def]
     """Parse the lines of ``data[start:stop]``, which are of a form such as IDS.
 
-    `first_number` is the number of the first line, from 1, `targets` holds the categories of the known synsets, and
+    `first_number` is the number of the first line, from 1, `targets` is a SynsetTargets as a plain tuple, and
     `classes` the offset of the synset of every class. The synset of every image that has no category is noted in
     `lost`; bad lines are noted in `bad`, and the parse ends where that is full.
 

@@ -153,7 +153,7 @@ class Partition:
             records = np.empty((lines.total, 3), np.uint64)
             removed, offsets = np.empty(lines.size, np.uint8), np.empty(lines.total + 1, np.int32)
             rows, gone, gone_bytes, zeros, wrong = kernels.parse(
-                text.data, lines.start, lines.stop, columns, self.table, records, removed, offsets, lines.bad
+                text.data, lines.start, lines.stop, columns, tuple(self.table), records, removed, offsets, lines.bad
             )
             lines.report_bad(wrong, report, lambda found: _reasons(found, columns))
             notes.rows += rows + gone + zeros

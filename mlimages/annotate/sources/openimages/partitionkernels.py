@@ -14,14 +14,13 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.sources.lineskernels import LINE_FEED, RETURN, copy, is_utf8, note, parse_number
-from mlimages.annotate.sources.mapping import LabelTable
 from mlimages.storage.nameskernels import find_key
 
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
 _RECORDS = nb.types.Array(nb.uint64, 2, "C", readonly=True)
-_LABELS = nb.types.NamedTuple([_BYTES, _INDPTR, _INDICES, _INDICES], LabelTable)
+_LABELS = nb.types.Tuple((_BYTES, _INDPTR, _INDICES, _INDICES))
 
 #: Bytes of the longest image id.
 LONGEST_ID = 16
@@ -90,8 +89,8 @@ def mix(high, low):  # type: ignore[no-untyped-def]
 def parse(data, start, stop, columns, known, records, removed, removed_offsets, bad):  # type: ignore[no-untyped-def]
     """Parse the lines of ``data[start:stop]``, each with `columns` columns of which the first four count.
 
-    Labels that are not among the `known` ones are copied to `removed`. Bad lines are noted in `bad`, and the parse ends
-    where that is full.
+    Labels that are not among the `known` ones, a LabelTable as a plain tuple, are copied to `removed`. Bad lines are
+    noted in `bad`, and the parse ends where that is full.
 
     Returns the records, the removed labels, their bytes, the machine labels of confidence 0, which say nothing, and the
     bad lines.

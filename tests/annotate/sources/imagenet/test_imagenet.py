@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,12 @@ def test_a_bad_line_is_named(animals: Hierarchy, tmp_path: Path, text: str | byt
     path = write(tmp_path / "list.txt", text)
     with pytest.raises(FormatError, match=rf"list\.txt:( |){message}"):
         read(path, animals)
+
+
+def test_a_reader_that_was_pickled_reads_the_same(animals: Hierarchy, tmp_path: Path) -> None:
+    there = pickle.loads(pickle.dumps(ImageNet(write(tmp_path / "list.txt", "x n02084071\n"), animals)))
+    (batch,) = there.read(there.units()[0], Report("raise"))
+    assert batch.column("image").to_pylist() == ["x"]
 
 
 def test_bad_lines_are_quarantined_and_the_rest_is_kept(animals: Hierarchy, tmp_path: Path) -> None:
