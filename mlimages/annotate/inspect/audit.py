@@ -15,14 +15,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import GivenLabels
-from mlimages.annotate.pipeline import memory_batches
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.imagelist import ImageList
+from mlimages.annotate.sources.memory import memory_batches
 from mlimages.annotate.sources.source import BadRow, Report
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 from mlimages.storage.manifest import MANIFEST
 from mlimages.storage.names import FirstRows
 

@@ -1,19 +1,15 @@
-"""Arrow columns of lists as numpy arrays."""
+"""The columns of labels in a batch as numpy arrays."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.errors import LabelError
-from mlimages.storage.arrow import as_list, list_offsets
-from mlimages.storage.arrow import readonly as readonly
-
-if TYPE_CHECKING:
-    pass
+from mlimages.storage.arrow import as_list, list_offsets, readonly
 
 
 class ScoredLabels(NamedTuple):
@@ -88,17 +84,27 @@ def entries_of(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDA
     return readonly(values)
 
 
-class Expanded(NamedTuple):
-    """Rows of labels with all that a table says of them."""
+class LabelArrays(NamedTuple):
+    """The label columns of a table as arrays; row i is ``[offsets[i], offsets[i + 1])`` of the others."""
 
     offsets: NDArray[np.int32]  # [rows + 1]
     labels: NDArray[np.int16] | NDArray[np.int32]
     confidences: NDArray[np.float32]
     origins: NDArray[np.uint8]
 
+    @classmethod
+    def empty(cls, rows: int, entries: int, kind: np.dtype[Any]) -> LabelArrays:
+        """Uninitialized room for so many rows and entries, with labels of the type `kind`."""
+        return cls(
+            np.empty(rows + 1, np.int32),
+            np.empty(entries, kind),
+            np.empty(entries, np.float32),
+            np.empty(entries, np.uint8),
+        )
+
 
 class GivenLabels(NamedTuple):
-    """The columns of a batch as arrays; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
+    """The columns of a batch of given labels; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
 
     image: pa.StringArray
     offsets: NDArray[np.int32]
