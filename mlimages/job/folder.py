@@ -59,7 +59,8 @@ def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> I
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise JobError(
-            f"{error.filename or folder}: {os.strerror(error.errno).lower()}: free some, then {again}; finished parts are kept"
+            f"{error.filename or folder}: {os.strerror(error.errno).lower()}: free some, then {again}; "
+            "finished parts are kept"
         ) from error
 
 
