@@ -219,7 +219,7 @@ def _local(place: DownloadFolder, state: _State) -> Engine:
 
 
 def _ray(place: DownloadFolder, state: _State, workers: int | None) -> Engine:
-    """The engine of a cluster: the bounds on requests are shared out, so that they hold for all its workers together."""
+    """The engine of a cluster: the bounds on requests are shared out, and hold for all its workers together."""
     from mlimages.job.ray import run_on_ray, started
 
     def interrupt(name: str) -> None:
