@@ -7,8 +7,8 @@ by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,12 +58,15 @@ class Columns:
     categories : int or None
         Labels are 0 to ``categories - 1``; None where the range of labels is not to be checked.
     greatest : mapping of str to float
-        The greatest entry of other list columns; a column that is not named may hold whatever its type can.
+        The greatest entry of other columns of numbers or lists; one that is not named may hold whatever its type can.
+    nullable : collection of str
+        Columns that may hold nulls, and are cast only.
     """
 
     schema: pa.Schema
     categories: int | None
     greatest: Mapping[str, float] = field(default_factory=lambda: GREATEST)
+    nullable: Collection[str] = ()
 
     def select(self, names: Sequence[str] | None) -> Columns:
         """Only some of the columns, in this order; ``image.path`` is a field of a struct.
@@ -87,7 +90,7 @@ class Columns:
                     inside = [*fields[outer].type, *(each for each in inside if each not in list(fields[outer].type))]
                 known = pa.field(outer, pa.struct(inside))
             fields[outer] = known
-        return Columns(pa.schema(list(fields.values())), self.categories, self.greatest)
+        return replace(self, schema=pa.schema(list(fields.values())))
 
     @property
     def leaves(self) -> list[str]:
@@ -159,14 +162,19 @@ class Columns:
             column = batch.column(each.name)
             if len(column) != batch.num_rows:
                 raise Damage(f"found {len(column)} rows in the column {each.name} and {batch.num_rows} in others")
-            if pa.types.is_list(each.type):
+            wrong: Iterable[_Finding] = ()
+            if each.name in self.nullable:
+                made = _cast(column, each)
+            elif pa.types.is_list(each.type):
                 plain = _plain_list(column, each)
                 made, wrong = _entries(plain, each, self._greatest(each.name))
                 lists.append((each.name, plain))
             elif pa.types.is_struct(each.type):
                 made, wrong = _struct(column, each)
-            else:
+            elif pa.types.is_string(each.type):
                 made, wrong = _text(column, each.name)
+            else:
+                made, wrong = _numbers(column, each, self._greatest(each.name))
             cast.append(made)
             findings += wrong
         for name, column in lists[1:]:
@@ -305,7 +313,39 @@ def _unequal(first: str, ours: pa.ListArray, second: str, theirs: pa.ListArray) 
         )
 
 
-# Names and bytes ------------------------------------------------------------------------------------------------------
+# Other columns ------------------------------------------------------------------------------------------------------
+
+
+def _numbers(column: pa.Array, wanted: pa.Field, greatest: float | None) -> tuple[pa.Array, list[_Finding]]:
+    """A column of numbers in its type, its nulls and what is out of range."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise _wrong_type(wanted.name, column.type, wanted.type)
+    one_each = pa.ListArray.from_arrays(pa.array(np.arange(len(column) + 1, dtype=np.int32)), column)
+    lists, findings = _entries(one_each, pa.field(wanted.name, pa.list_(wanted.type)), greatest)
+    return lists.values, findings
+
+
+def _cast(column: pa.Array, wanted: pa.Field) -> pa.Array:
+    """A column that may hold nulls in its type."""
+    try:
+        if column.type == wanted.type:
+            return column
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if _family(column.type) in (_family(wanted.type), "null"):
+            return column.cast(wanted.type)
+    except pa.ArrowException as error:
+        raise Damage(f"cannot read {column.type} in the column {wanted.name} as {wanted.type} ({error})") from None
+    raise _wrong_type(wanted.name, column.type, wanted.type)
+
+
+def _family(kind: pa.DataType) -> str:
+    """Types between which a cast keeps what is meant."""
+    if pa.types.is_integer(kind):
+        return "integer"
+    return str(kind).removeprefix("large_").removesuffix("_view").partition("[")[0].replace("fixed_size_", "")
 
 
 def _struct(column: pa.Array, wanted: pa.Field) -> tuple[pa.Array, list[_Finding]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlimages.errors import TableError, first_line
+from mlimages.errors import FormatError, TableError, first_line
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.checks import Columns, Damage
 from mlimages.storage.manifest import METADATA_KEY, Manifest, Part
@@ -85,10 +85,10 @@ class PartReader:
         self.group_rows: list[int] = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         for found in (metadata.num_rows, sum(self.group_rows)):
             if found != part.rows or min(self.group_rows, default=0) < 0:
-                raise self._bad(f"found {found} rows, expected {part.rows} as the manifest says")
+                raise self.error(f"found {found} rows, expected {part.rows} as the manifest says")
         made_with = _fingerprint(metadata.metadata)
         if fingerprint is not None and made_with not in (None, fingerprint):
-            raise self._bad(
+            raise self.error(
                 f"found a part made with the hierarchy {str(made_with)[:12]}..., expected {fingerprint[:12]}... as the "
                 "manifest says"
             )
@@ -156,7 +156,7 @@ class PartReader:
                 found = self.file.schema_arrow
             wanted.check_names(found)
         except Damage as damage:
-            raise self._bad(damage.reason) from None
+            raise self.error(damage.reason) from None
         return wanted
 
     def _raw_batches(
@@ -175,25 +175,25 @@ class PartReader:
             )
         at = 0
         while True:
-            with reading(self.path, f"after row {first + at}: "):
+            with reading(self.path, f"what follows row {first + at} is "):
                 batch = next(found, None)
             if batch is None:
                 break
             yield first + at, batch
             at += batch.num_rows
         if at != expected:
-            raise self._bad(f"found {at} rows, expected {expected} as its footer says")
+            raise self.error(f"found {at} rows, expected {expected} as its footer says")
 
     def _read(self, columns: Sequence[str] | None, groups: Sequence[int]) -> pa.Table:
         wanted = self._select(columns)
         if not sum(self.group_rows[i] for i in groups):
             return wanted.schema.empty_table()
-        where = f"row group {groups[0]}: " if len(groups) == 1 else ""
-        with reading(self.path, where):
+        group = f"row group {groups[0]} is " if len(groups) == 1 else ""
+        with reading(self.path, group):
             table = self.file.read_row_groups(list(groups), columns=wanted.leaves)
         expected = sum(self.group_rows[i] for i in groups)
         if table.num_rows != expected:
-            raise self._bad(f"{where}found {table.num_rows} rows, expected {expected} as its footer says")
+            raise self.error(f"{group}damaged: found {table.num_rows} rows, expected {expected} as its footer says")
         at, batches = int(sum(self.group_rows[: groups[0]])), []
         for batch in table.to_batches():
             try:
@@ -203,8 +203,10 @@ class PartReader:
             at += batch.num_rows
         return pa.Table.from_batches(batches, wanted.schema)
 
-    def _bad(self, reason: str) -> TableError:
-        return BadRow(self.path, None, None, reason).error()
+    def error(self, reason: str, row: int | None = None) -> TableError:
+        """What ends whoever reads the part: the reason, and where."""
+        image = None if row is None else self._stored_name(row)
+        return BadRow(self.path, row, image, reason).error()
 
     def _bad_row(self, damage: Damage, first: int, batch: pa.RecordBatch) -> BadRow:
         """A damaged row of a batch that begins at row `first`."""
@@ -259,6 +261,44 @@ def open_mapped_part(folder: Path, manifest: Manifest, number: int, columns: Col
     return PartReader(file, path, manifest.parts[number], columns, _stated_fingerprint(manifest)), view
 
 
+def read_file(path: Path, columns: Columns, *, advice: str) -> pa.Table:
+    """Read a Parquet file that is no part of a table, checked alike.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    columns : Columns
+        What it shall hold.
+    advice : str
+        What to do about another file, for the message.
+
+    Raises
+    ------
+    FormatError
+        Where it is none, or holds something else.
+    FileNotFoundError
+        Where there is none.
+    """
+    at = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            columns.check_names(file.schema_arrow)
+            table = file.read(columns=columns.leaves)
+        batches = []
+        for batch in table.to_batches():
+            batches.append(columns.check(batch))
+            at += batch.num_rows
+    except Damage as damage:
+        where = "" if damage.row is None else f"row {at + damage.row}: "
+        raise FormatError(f"{where}{damage.reason}; {advice}", path=path) from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise FormatError(f"damaged ({first_line(error)}); {advice}", path=path) from None
+    return pa.Table.from_batches(batches, columns.schema).combine_chunks()
+
+
 @contextmanager
 def reading(path: Path, where: str = "") -> Iterator[None]:
     """Say of a Parquet file that cannot be read what is wrong with it, as a TableError."""
@@ -294,12 +334,11 @@ def _name(rows: pa.RecordBatch | pa.Table, row: int) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def problem_of(reader: AbstractContextManager[PartReader], *, rows: int = BATCH_ROWS) -> str | None:
-    """What is wrong first with a part that is to be opened, after all of it was read; None where nothing is."""
+def problem_of(read: Callable[[], Iterable[object]]) -> str | None:
+    """What is wrong first with a part, by calling what opens it and yields its content; None where nothing is."""
     try:
-        with reader as part:
-            for _ in part.batches(rows=rows):
-                pass
+        for _ in read():
+            pass
     except TableError as error:
         return str(error).removesuffix(f"; {_ADVICE}")
     return None
