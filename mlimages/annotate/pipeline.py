@@ -20,6 +20,7 @@ from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 from mlimages.job.job import SCRATCH, Progress, Report
 from mlimages.kernels import load_kernels
+from mlimages.storage.checks import validate
 from mlimages.storage.files import replacing
 
 
@@ -159,6 +160,7 @@ def _keep(names: tuple[str, ...], folder: Path) -> None:
 def _in_memory(source: Any, reader: Source, augmenter: Augmenter) -> Any:
     """The annotations in the type of `source` where that holds labels, else batch by batch."""
     if isinstance(source, pa.RecordBatch):
+        validate(source)
         return augmenter(source)
     batches = (augmenter(batch) for batch in reader.batches())
     if isinstance(source, pa.Table):

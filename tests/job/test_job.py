@@ -20,7 +20,7 @@ from mlimages.annotate.sources.memory import MemorySource
 from mlimages.errors import FormatError, JobError, LabelError, MlimagesError, TableError
 from mlimages.job import job
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 
 
 @pytest.fixture

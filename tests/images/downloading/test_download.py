@@ -15,7 +15,8 @@ from hostile import HostileServer, hostile_server
 
 from mlimages.errors import FormatError, JobError, MlimagesError
 from mlimages.images import DownloadOptions, DownloadProgress, download
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.manifest import 
+from mlimages.storage.verify import verify_parts
 
 ROOT = Path(__file__).parents[3]
 LOOPBACK = ("127.0.0.1/32",)
