@@ -18,7 +18,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Specimens:
 
 @pytest.fixture(scope="session")
 def matrix_of(request: pytest.FixtureRequest, specimens: Specimens) -> Iterator[Callable[[str], Matrix]]:
-    """The outcomes of a suite; those of the chosen tests are all begun at once, but where other processes share them."""
+    """The outcomes of a suite; those of the chosen tests are begun at once, but where other processes share them."""
     made: dict[str, Matrix] = {}
 
     def of(suite: str) -> Matrix:
@@ -26,7 +26,8 @@ def matrix_of(request: pytest.FixtureRequest, specimens: Specimens) -> Iterator[
             chosen = [
                 item.callspec.params["case"]
                 for item in request.session.items
-                if suite in getattr(item, "fixturenames", ()) and "case" in getattr(item, "callspec", NoCase).params
+                if (suite in getattr(item, "fixturenames", ()) or (suite == "networks" and "network" in item.name))
+                and "case" in getattr(item, "callspec", NoCase).params
             ]
             alone = "workerinput" not in vars(request.config)
             made[suite] = Matrix(suite, specimens.folder, dict.fromkeys(chosen) if alone else ())

@@ -161,7 +161,9 @@ for _name in ("image", "labels", "confidences", "origins"):
     add(f"no column {_name}", lambda _, folder, name=_name: write_part(folder, read_part(folder).drop_columns(name)))
 add(
     "column renamed",
-    lambda _, folder: write_part(folder, read_part(folder).rename_columns(["image", "label", "confidences", "origins"])),
+    lambda _, folder: write_part(
+        folder, read_part(folder).rename_columns(["image", "label", "confidences", "origins"])
+    ),
 )
 add(
     "column twice",

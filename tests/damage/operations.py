@@ -1,7 +1,7 @@
 """What is done with a table: every command and every public function that takes one, a line or a function each.
 
-An operation takes the specimens, the table and a folder for what it writes; it returns plain values that are equal where
-results are.
+An operation takes the specimens, the table and a folder for what it writes; it returns plain values that are equal
+where results are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,10 +20,14 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import typer.main
 
 from tests.damage.specimen import Specimens
 
 Operation = Callable[[Specimens, Path, Path], Any]
+
+
+_COMMANDS = cache(typer.main.get_command)
 
 
 class CommandError(Exception):
@@ -50,6 +55,7 @@ def command(*arguments: Any, statuses: Iterable[int] = (0,)) -> str:
         redirect_stdout(out),
         redirect_stderr(err),
         patch.object(sys, "excepthook", sys.excepthook),  # typer sets one
+        patch("typer.main.get_command", _COMMANDS),  # which typer makes anew at each call, for longer than ours run
     ):
         try:
             main()
@@ -163,15 +169,15 @@ making(
 )
 printing("mlimages cooccur evaluate", "cooccur", "evaluate", "RULES", "TABLE", "--json")
 printing("mlimages cooccur evaluate annotations", "cooccur", "evaluate", "RULES", "TABLE", "--annotations", "RULED")
-making("mlimages pack", "pack", "TABLE", "--images", "IMAGES", "--out", "OUT")
+making("mlimages pack", "pack", "TABLE", "--images", "IMAGES", "--out", "OUT", "--workers", "1")
 making(
     "mlimages tfrecord export",
-    *("tfrecord", "export", "TABLE", "--images", "IMAGES", "--keep-format", "--out", "OUT"),
+    *("tfrecord", "export", "TABLE", "--images", "IMAGES", "--keep-format", "--out", "OUT", "--workers", "1"),
     read=lambda out: records_of(out),
 )
 making(
     "mlimages duplicates",
-    *("duplicates", "IMAGES", "--exact", "--labels", "TABLE", "--out", "GROUPS", "--merge", "OUT"),
+    *("duplicates", "IMAGES", "--exact", "--labels", "TABLE", "--out", "GROUPS", "--merge", "OUT", "--workers", "1"),
 )
 
 
@@ -341,7 +347,7 @@ def pack(made: Specimens, table: Path, out: Path) -> Any:
 
     return [
         [row.name, len(row.image), row.labels.tolist(), row.confidences.tolist(), row.origins.tolist()]
-        for row in function(table, made.images, out / "made").rows()
+        for row in function(table, made.images, out / "made", workers=1).rows()
     ]
 
 

@@ -1,4 +1,4 @@
-"""The same table, written otherwise: by other programmes, with other types, in other pages; a line or a function each."""
+"""The same table, written otherwise: by other programmes, with other types, in other pages."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ class Specimens:
 
 
 def make_specimens(folder: Path) -> Specimens:
-    """Write an annotation table (`table`), one to merge with it (`second`), one of another hierarchy (`other`), one made
-    with rules (`ruled`), `images`, `packed` images, `predictions`, co-occurrence `counts` and `npz`, `rules`, and
+    """Write an annotation table (`table`), one to merge with it (`second`), one of another hierarchy (`other`) and one
+    made with rules (`ruled`); `images`, `packed` images, `predictions`, co-occurrence `counts` and `npz`, `rules`, and
     the groups of `duplicates`.
     """
     from mlimages import annotate
@@ -90,8 +90,8 @@ def make_specimens(folder: Path) -> Specimens:
     counted.save(made.npz)
     write_rules(counted.rules(min_probability=0.1), made.rules)
     annotate(lists, hierarchy, out=made.ruled, rules=made.rules)
-    pack(made.table, made.images, made.packed, row_group_mib=1)
-    find_duplicates(made.images, made.duplicates)
+    pack(made.table, made.images, made.packed, row_group_mib=1, workers=1)
+    find_duplicates(made.images, made.duplicates, workers=1)
     return made
 
 

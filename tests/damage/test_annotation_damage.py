@@ -28,7 +28,7 @@ def test_undamaged_table_holds_what_is_written_down(annotations: Matrix) -> None
     values = {name: each.get("value") for name, each in annotations.outcomes().items()}
     assert values["to_table"][0] == {
         "image": "00.png",
-        "labels": [1, 0, 2, 9, 3],
+        "labels": [1, 0, 2, 3, 9],
         "confidences": [1.0] * 5,
         "origins": [0, 1, 1, 1, 1],
     }
@@ -90,7 +90,11 @@ def test_one_bad_value_is_told_with_its_image_and_remedy(annotations: Matrix, ca
 
 @pytest.mark.parametrize(
     "case",
-    [name for name, damage in DAMAGES.items() if damage.row and name.startswith(("label", "conf")) and "null" not in name],
+    [
+        name
+        for name, damage in DAMAGES.items()
+        if damage.row and name.startswith(("label", "conf")) and "null" not in name
+    ],
 )
 def test_audit_lists_a_bad_value(annotations: Matrix, case: str) -> None:
     outcome = annotations.outcomes(case)["audit labels"]
