@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 #: What commands print besides an error: where kernels are not in the cache yet.
 _CHATTER = ("compiling kernels", "compiled the kernels")
@@ -59,6 +61,11 @@ class Worker:
                 cwd=ROOT,
                 env=environment,
             )
+
+    def end(self) -> None:
+        """End the process for good."""
+        self.close()
+        self._work.cleanup()
 
     def close(self) -> int:
         """End the process; return its status."""
@@ -118,7 +125,7 @@ class Matrix:
         """End the processes."""
         self._pool.shutdown(cancel_futures=True)
         for worker in self._all:
-            worker.close()
+            worker.end()
 
 
 def fault(outcome: dict[str, Any], baseline: dict[str, Any], named: Iterable[str]) -> str | None:
@@ -151,6 +158,7 @@ def _difference(found: Any, expected: Any) -> str:
     return f"...{a[max(0, at - 40) : at + 60]}... instead of ...{b[max(0, at - 40) : at + 60]}..."
 
 
-def report(faults: dict[str, str]) -> str:
-    """The faults of a case, a line each."""
-    return "\n" + "\n".join(f"  {name}: {what}" for name, what in faults.items())
+def tell(faults: dict[str, str]) -> None:
+    """Fail a test by the faults of its case, a line each."""
+    if faults:
+        pytest.fail("\n".join(f"{name}: {' '.join(what.split())}" for name, what in faults.items()), pytrace=False)
