@@ -41,12 +41,15 @@ class Damage:
         Whether one value of one row is wrong, so that an error can name the image, and an audit lists it.
     harmless : bool
         Whether commands may leave it unnoticed, as it changes nothing that they read.
+    minor : bool
+        Whether it is much like another, so that a few operations do.
     """
 
     apply: Callable[[Specimens, Path], Any]
     named: tuple[str, ...]
     row: bool = False
     harmless: bool = False
+    minor: bool = False
 
 
 DAMAGES: dict[str, Damage] = {}
@@ -60,9 +63,13 @@ def add(name: str, apply: Callable[[Specimens, Path], Any], *named: str, row: bo
 # Values of a row ------------------------------------------------------------------------------------------------------
 
 
-def value(name: str, column: str, new: Any) -> None:
+def value(name: str, column: str, new: Any, *, minor: bool = False) -> None:
     """The first value of a list becomes another."""
-    add(name, lambda _, folder: change_rows(folder, lambda rows: rows[column][ROW].__setitem__(0, new)), row=True)
+
+    def change(rows: dict[str, list[Any]]) -> None:
+        rows[column][ROW][0] = new
+
+    add(name, lambda _, folder: change_rows(folder, change), row=True, minor=minor)
 
 
 def cell(name: str, column: str, new: Callable[[Any], Any]) -> None:
@@ -75,17 +82,17 @@ def cell(name: str, column: str, new: Callable[[Any], Any]) -> None:
 
 
 value("label too large", "labels", 30000)
-value("label one too large", "labels", 10)
-value("label of 32000", "labels", 32000)
+value("label one too large", "labels", 10, minor=True)
+value("label of 32000", "labels", 32000, minor=True)
 value("label negative", "labels", -5)
-value("label minus one", "labels", -1)
+value("label minus one", "labels", -1, minor=True)
 value("confidence NaN", "confidences", float("nan"))
 value("confidence negative", "confidences", -2.5)
 value("confidence above one", "confidences", 2.5)
-value("confidence infinite", "confidences", float("inf"))
-value("confidence minus infinite", "confidences", float("-inf"))
+value("confidence infinite", "confidences", float("inf"), minor=True)
+value("confidence minus infinite", "confidences", float("-inf"), minor=True)
 value("origin 99", "origins", 99)
-value("origin 5", "origins", 5)
+value("origin 5", "origins", 5, minor=True)
 value("label null", "labels", None)
 value("confidence null", "confidences", None)
 value("origin null", "origins", None)
@@ -251,9 +258,9 @@ def manifest_bytes(name: str, change: Callable[[bytes], bytes]) -> None:
     add(name, lambda _, folder: change_bytes(folder / MANIFEST, change), MANIFEST)
 
 
-def stated(name: str, new: Callable[[dict[str, Any]], Any], *named: str, harmless: bool = False) -> None:
+def stated(name: str, new: Callable[[dict[str, Any]], Any], *named: str, **more: bool) -> None:
     """What the manifest says becomes something else."""
-    add(name, lambda _, folder: change_manifest(folder, new), MANIFEST, *named, harmless=harmless)
+    add(name, lambda _, folder: change_manifest(folder, new), MANIFEST, *named, **{"minor": True, **more})
 
 
 def deep(data: bytes) -> bytes:

@@ -81,7 +81,8 @@ class Worker:
 
 
 class Matrix:
-    """The outcomes of a suite: a module with SUBJECT (what of the specimens is changed), CASES and OPERATIONS.
+    """The outcomes of a suite: a module with SUBJECT (what of the specimens is changed), CASES, OPERATIONS,
+    and FEW where some cases are minor.
 
     Parameters
     ----------
@@ -117,7 +118,8 @@ class Matrix:
     def _run(self, case: str) -> dict[str, dict[str, Any]]:
         worker = self._workers.get()
         try:
-            return {name: worker.ask(case, name) for name in self.suite.OPERATIONS}
+            minor = case and getattr(self.suite.CASES[case], "minor", False)
+            return {name: worker.ask(case, name) for name in (self.suite.FEW if minor else self.suite.OPERATIONS)}
         finally:
             self._workers.put(worker)
 

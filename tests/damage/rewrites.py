@@ -19,14 +19,15 @@ class Rewrite:
     """What is done to a copy of the table; the manifest is left as it was."""
 
     apply: Callable[[Specimens, Path], Any]
+    minor: bool = False  # much like another, so that a few operations do
 
 
 REWRITES: dict[str, Rewrite] = {}
 
 
-def add(name: str, apply: Callable[[Path], Any]) -> None:
+def add(name: str, apply: Callable[[Path], Any], *, minor: bool = False) -> None:
     """Add a rewrite to the list."""
-    REWRITES[name] = Rewrite(lambda _, folder: apply(folder))
+    REWRITES[name] = Rewrite(lambda _, folder: apply(folder), minor)
 
 
 def pandas_(folder: Path) -> None:
@@ -131,7 +132,7 @@ add(
 
 def stored(name: str, **options: Any) -> None:
     """Other pages of the same columns."""
-    add(name, lambda folder: write_part(folder, read_part(folder), **options))
+    add(name, lambda folder: write_part(folder, read_part(folder), **options), minor=True)
 
 
 stored("one row group", row_group_size=1000)

@@ -19,21 +19,6 @@ def annotations(matrix_of: Callable[[str], Matrix]) -> Matrix:
     return matrix_of("annotations")
 
 
-def test_undamaged_table_gives_results(annotations: Matrix) -> None:
-    outcomes = annotations.outcomes()
-    assert {name: each for name, each in outcomes.items() if each["kind"] != "result"} == {}
-
-
-def test_undamaged_table_holds_what_is_written_down(annotations: Matrix) -> None:
-    values = {name: each.get("value") for name, each in annotations.outcomes().items()}
-    assert values["to_table"][0] == {
-        "image": "00.png",
-        "labels": [1, 0, 2, 3, 9],
-        "confidences": [1.0] * 5,
-        "origins": [0, 1, 1, 1, 1],
-    }
-
-
 @pytest.mark.parametrize("case", DAMAGES)
 def test_damage_is_told_or_not_read(annotations: Matrix, case: str) -> None:
     damage, baseline = DAMAGES[case], annotations.outcomes()
