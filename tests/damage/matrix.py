@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: What commands print besides an error: where kernels are not in the cache yet.
-_CHATTER = ("compiling kernels", "compiled the kernels")
+CHATTER = ("compiling kernels", "compiled the kernels")
 
 
 class Worker:
@@ -141,7 +141,7 @@ def fault(outcome: dict[str, Any], baseline: dict[str, Any], named: Iterable[str
         return f"{kind}: {outcome['err']}"
     message = outcome["err"]
     if kind == "status":
-        lines = [line for line in message.splitlines() if not line.startswith(_CHATTER)]
+        lines = [line for line in message.splitlines() if not line.startswith(CHATTER)]
         if outcome["status"] != 1 or len(lines) != 1 or not lines[0].startswith("mlimages: error: "):
             return f"status {outcome['status']}, and on standard error: {message[:300]!r}"
         message = lines[0]

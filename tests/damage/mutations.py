@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.damage import countsfiles, npzfiles, packed, predictions, rulesfiles
+from tests.damage.matrix import CHATTER
 from tests.damage.operations import OPERATIONS, Operation
 from tests.damage.specimen import PART, Specimens
 from tests.damage.worker import outcome_of
@@ -165,15 +166,12 @@ def faults_of(outcomes: dict[str, dict[str, Any]]) -> dict[str, str]:
     bad = {}
     for name, each in outcomes.items():
         message = each.get("err", "").strip()
-        lines = message.splitlines()
+        lines = [line for line in message.splitlines() if not line.startswith(CHATTER)]
         told = each["kind"] == "error" or (
-            each["kind"] == "status"
-            and each["status"] == 1
-            and lines[-1:]
-            and lines[-1].startswith("mlimages: error: ")
+            each["kind"] == "status" and each["status"] == 1 and "".join(lines).startswith("mlimages: error: ")
         )
         if each["kind"] != "result" and not (told and len(lines) == 1):
-            bad[name] = f"{each['kind']}: {message[:300]}"
+            bad[name] = f"{each['kind']}: {' '.join(message.split())[:300]}"
     return bad
 
 
