@@ -245,7 +245,8 @@ def verify(
     as_json: _Json = False,
 ) -> None:
     """Check the parts of tables against the hashes in their manifests; exit 1 where any differs."""
-    from mlimages.storage.manifest import Manifest, verify_parts
+    from mlimages.storage.manifest import Manifest
+    from mlimages.storage.verify import verify_parts
 
     results: list[dict[str, Any]] = []
     for table in tables:

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlimages.errors import MlimagesError
 from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.part import PartReader
 from mlimages.storage.table import ImageTable
 
 
@@ -48,20 +48,19 @@ class StoredRows:
         first = 0
         for number, part in enumerate(self.table.manifest.parts):
             if first < stop and start < first + part.rows:
-                with self.table.open_part(number) as file:
-                    yield from self._read_part(file, max(0, start - first), min(part.rows, stop - first))
+                with self.table.open_part(number) as reader:
+                    yield from self._read_part(reader, max(0, start - first), min(part.rows, stop - first))
             first += part.rows
 
-    def _read_part(self, file: pq.ParquetFile, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    def _read_part(self, reader: PartReader, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        sizes = reader.group_rows
         ends = np.cumsum(sizes)
         groups = [i for i, (end, size) in enumerate(zip(ends, sizes, strict=True)) if end - size < stop and start < end]
         if not groups:
             return
         at = int(ends[groups[0]] - sizes[groups[0]])
         # whoever counts has a thread for each core: more of them, one a column, would only take turns with these
-        options = {"columns": list(self.columns), "use_threads": False}
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, **options):
+        for batch in reader.batches(self.columns, groups=groups, use_threads=False):
             kept = batch.slice(max(0, start - at), max(0, min(batch.num_rows, stop - at) - max(0, start - at)))
             at += batch.num_rows
             if kept.num_rows:

@@ -19,7 +19,7 @@ from mlimages.annotate.sources import source
 from mlimages.errors import FormatError, JobError, LabelError, MlimagesError, TableError
 from mlimages.job import job
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class AnnotationTable(ImageTable):
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
-        return table_schema(self.manifest.metadata["categories"])
+        return table_schema(self.categories)
 
     @cached_property
     def rules(self) -> Rules | None:
@@ -82,7 +82,7 @@ class AnnotationTable(ImageTable):
         read = self.take(rows, columns=["labels", "confidences"])
         labels = read.column("labels").combine_chunks()
         lengths = pc.list_value_length(labels).to_numpy()
-        result = np.full((len(lengths), self.manifest.metadata["categories"]), unknown, np.float32)
+        result = np.full((len(lengths), self.categories), unknown, np.float32)
         at = np.repeat(np.arange(len(lengths)), lengths)
         result[at, labels.flatten().to_numpy()] = read.column("confidences").combine_chunks().flatten().to_numpy()
         return result
@@ -109,7 +109,7 @@ class AnnotationTable(ImageTable):
 
     def category_counts(self) -> NDArray[np.int64]:
         """Images in which each category is present (confidence above 0), int64 [n]."""
-        n = self.manifest.metadata["categories"]
+        n = self.categories
         counts = np.zeros(n, np.int64)
         for batch in self.batches(columns=["labels", "confidences"]):
             labels, confidences = (batch.column(i).flatten().to_numpy() for i in range(2))

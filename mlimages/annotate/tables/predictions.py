@@ -64,7 +64,7 @@ class PredictionTable(ImageTable):
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
-        return prediction_schema(self.manifest.metadata["categories"])
+        return prediction_schema(self.categories)
 
     @cached_property
     def outputs(self) -> NDArray[np.int32]:

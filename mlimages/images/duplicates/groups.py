@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlimages.errors import MlimagesError
+from mlimages.images.duplicates.fingerprints import SCHEMA as FINGERPRINTS_SCHEMA
 from mlimages.images.duplicates.fingerprints import fingerprint_images
 from mlimages.images.duplicates.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups
 from mlimages.job.job import Progress
+from mlimages.storage.checks import Columns
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import Manifest
+from mlimages.storage.part import open_part
 
 #: Bits in which the perceptual hashes of near duplicates may differ. Among 17 million unrelated hashes of random bits
 #: some five pairs are that near by chance.
@@ -38,6 +41,9 @@ SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
     ]
 )
+
+_STORED = Columns(FINGERPRINTS_SCHEMA, None, nullable=set(FINGERPRINTS_SCHEMA.names) - {"image"})
+_BATCH_ROWS = 65_536
 
 # A hash marks the frequencies above the median, half of the 64. Of a picture without structure (one colour, a plain
 # gradient) most are zero, nothing is above, and unrelated pictures have the same hash.
@@ -160,9 +166,9 @@ class _Fingerprints:
 
 
 def _batches(folder: Path, manifest: Manifest, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    for part in manifest.parts:
-        with pq.ParquetFile(folder / part.file) as file:
-            yield from file.iter_batches(columns=columns)
+    for number in range(len(manifest.parts)):
+        with open_part(folder, manifest, number, _STORED) as part:
+            yield from part.batches(columns, rows=_BATCH_ROWS)
 
 
 def _group(prints: _Fingerprints, threshold: int | None) -> NDArray[np.int64]:

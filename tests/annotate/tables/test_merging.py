@@ -14,7 +14,7 @@ from mlimages import AnnotationTable, Hierarchy, MlimagesError, Propagation
 from mlimages.annotate import Origin, merge
 from mlimages.annotate.tables import merging
 from mlimages.errors import JobError, TableError
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 from tests.annotate.strategies import batch_of, hierarchies, labels_by_image, rows_in, rows_of, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)

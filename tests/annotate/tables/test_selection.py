@@ -13,7 +13,7 @@ from mlimages import Hierarchy, MlimagesError, Propagation
 from mlimages.annotate import Origin, filter, subset
 from mlimages.annotate.tables import derive
 from mlimages.errors import FormatError, JobError, TableError, UnknownCategoryError
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 from tests.annotate.strategies import hierarchies, labels_by_image, rows_of, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)

@@ -9,7 +9,7 @@ from mlimages.errors import MlimagesError
 from mlimages.images import download
 from mlimages.images.downloading.urls import read_urls
 from mlimages.images.packed.reading import read
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 from tests.images.downloading.test_download import MIXED, options, start, state, wait_for, write_list
 
 

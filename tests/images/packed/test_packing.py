@@ -23,7 +23,8 @@ from mlimages.images.packed.packing import image_path, pack
 from mlimages.images.packed.reading import read
 from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
 from mlimages.job.shardjob import plan
-from mlimages.storage.manifest import Manifest, verify_parts
+from mlimages.storage.manifest import Manifest
+from mlimages.storage.verify import verify_parts
 from tests.images.pictures import Dataset
 
 SMALL = {"row_group_mib": 1, "shard_mib": 1}
