@@ -43,6 +43,8 @@ class Damage:
         Whether commands may leave it unnoticed, as it changes nothing that they read.
     minor : bool
         Whether it is much like another, so that a few operations do.
+    between : bool
+        Whether each column is good, and only does not go with the others.
     """
 
     apply: Callable[[Specimens, Path], Any]
@@ -50,6 +52,7 @@ class Damage:
     row: bool = False
     harmless: bool = False
     minor: bool = False
+    between: bool = False
 
 
 DAMAGES: dict[str, Damage] = {}
@@ -72,13 +75,13 @@ def value(name: str, column: str, new: Any, *, minor: bool = False) -> None:
     add(name, lambda _, folder: change_rows(folder, change), row=True, minor=minor)
 
 
-def cell(name: str, column: str, new: Callable[[Any], Any]) -> None:
+def cell(name: str, column: str, new: Callable[[Any], Any], *, between: bool = False) -> None:
     """A cell becomes another."""
 
     def change(rows: dict[str, list[Any]]) -> None:
         rows[column][ROW] = new(rows[column][ROW])
 
-    add(name, lambda _, folder: change_rows(folder, change))
+    add(name, lambda _, folder: change_rows(folder, change), between=between)
 
 
 value("label too large", "labels", 30000)
@@ -96,11 +99,11 @@ value("origin 5", "origins", 5, minor=True)
 value("label null", "labels", None)
 value("confidence null", "confidences", None)
 value("origin null", "origins", None)
-cell("confidences shorter", "confidences", lambda cells: cells[:-1])
-cell("confidences longer", "confidences", lambda cells: [*cells, 0.5])
-cell("confidences empty", "confidences", lambda _: [])
-cell("origins shorter", "origins", lambda cells: cells[:-1])
-cell("labels longer", "labels", lambda cells: [*cells, 4])
+cell("confidences shorter", "confidences", lambda cells: cells[:-1], between=True)
+cell("confidences longer", "confidences", lambda cells: [*cells, 0.5], between=True)
+cell("confidences empty", "confidences", lambda _: [], between=True)
+cell("origins shorter", "origins", lambda cells: cells[:-1], between=True)
+cell("labels longer", "labels", lambda cells: [*cells, 4], between=True)
 cell("list of labels null", "labels", lambda _: None)
 cell("list of confidences null", "confidences", lambda _: None)
 cell("list of origins null", "origins", lambda _: None)
@@ -138,8 +141,8 @@ def not_utf8(_: Specimens, folder: Path) -> None:
     change_column(folder, "image", change)
 
 
-add("confidence in the wrong row", shift)
-add("row group of cut lists", cut_lists)
+add("confidence in the wrong row", shift, between=True)
+add("row group of cut lists", cut_lists, between=True)
 add("name not UTF-8", not_utf8)
 
 
