@@ -13,7 +13,6 @@ from tests.damage.matrix import Matrix, fault, tell
 from tests.damage.rewrites import REWRITES
 from tests.damage.specimen import IMAGE, PART
 
-
 #: What reads one column of lists.
 ALONE = {"batches of labels", "batches of confidences", "batches of origins", "to_table labels"}
 
