@@ -44,7 +44,7 @@ def command(*arguments: Any, statuses: Iterable[int] = (0,)) -> str:
     Raises
     ------
     CommandError
-        Where its status is none of `statuses`; any other exception is what its user sees as a traceback.
+        Where its status is none of `statuses`, or it failed and printed nothing; any other exception is what its user sees as a traceback.
     """
     from mlimages.cli import main
 
@@ -61,7 +61,7 @@ def command(*arguments: Any, statuses: Iterable[int] = (0,)) -> str:
             main()
         except SystemExit as stop:
             status = stop.code or 0
-    if status not in tuple(statuses):
+    if status not in tuple(statuses) or (status and not out.getvalue()):
         raise CommandError(status, out.getvalue(), err.getvalue())
     return out.getvalue()
 
