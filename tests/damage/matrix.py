@@ -118,7 +118,7 @@ class Matrix:
     def _run(self, case: str) -> dict[str, dict[str, Any]]:
         worker = self._workers.get()
         try:
-            minor = case and getattr(self.suite.CASES[case], "minor", False)
+            minor = case and self.suite.CASES[case].minor and hasattr(self.suite, "FEW")
             return {name: worker.ask(case, name) for name in (self.suite.FEW if minor else self.suite.OPERATIONS)}
         finally:
             self._workers.put(worker)

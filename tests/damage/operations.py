@@ -44,7 +44,8 @@ def command(*arguments: Any, statuses: Iterable[int] = (0,)) -> str:
     Raises
     ------
     CommandError
-        Where its status is none of `statuses`, or it failed and printed nothing; any other exception is what its user sees as a traceback.
+        Where its status is none of `statuses`, or it failed and printed nothing; any other exception is what its user
+        sees as a traceback.
     """
     from mlimages.cli import main
 
