@@ -297,6 +297,12 @@ for _field, _values in {
             lambda content, field=_field, value=_value: content["parts"][1].__setitem__(field, value),
             PART,
         )
+#: Where what is wrong is that two do not go together, the other is named as well.
+_ALSO_NAMED = {
+    "hierarchy_fingerprint": ("part-00000.parquet",),
+    "propagation": ("/table is", "/table: its propagation"),
+    "content": ("/table: holds",),
+}
 for _field, _values in {
     "categories": {"one fewer": 9, "one more": 11, "a string": "10", "negative": -10, "null": None, "a fraction": 10.5},
     "format_version": {"newer": 99, "a string": "1", "null": None, "negative": -1},
@@ -313,6 +319,7 @@ for _field, _values in {
             f"manifest with {_field} {_name}" if _field != "rows" else f"manifest with rows in all {_name}",
             lambda content, field=_field, value=_value: content.__setitem__(field, value),
             CATEGORIES,
+            *_ALSO_NAMED.get(_field, ()),
             harmless=_field in ("propagation", "counts", "inputs", "options"),
         )
 for _field in ("format_version", "categories", "hierarchy_fingerprint", "parts"):
