@@ -30,6 +30,7 @@ from mlimages.job.job import Engine, Job, Made, Progress, Task
 from mlimages.job.local import run_in_threads
 from mlimages.kernels import load_kernels
 from mlimages.storage.batches import BATCH_ROWS, PART_ROWS
+from mlimages.storage.checks import validate
 
 Format = Literal["list", "imagenet", "open-images"]
 
@@ -293,6 +294,7 @@ def _after_partition(source: OpenImages, engine: Engine, progress: Callable[[Pro
 
 def _in_memory(source: Any, augmenter: Augmenter) -> Any:
     if isinstance(source, pa.RecordBatch):
+        validate(source)
         return augmenter(source)
     batches = (augmenter(batch) for batch in memory_batches(source))
     if isinstance(source, pa.Table):
@@ -313,6 +315,7 @@ def memory_batches(source: Any) -> Iterator[pa.RecordBatch]:
     for batch in source:
         if not isinstance(batch, pa.RecordBatch):
             raise MlimagesError(f"found a {type(batch).__name__} among the batches, expected pyarrow RecordBatches")
+        validate(batch)
         for start in range(0, batch.num_rows, BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
 

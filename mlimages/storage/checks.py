@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlimages.errors import LabelError, first_line
+
 #: Greatest entry of the list columns whose range does not depend on the categories; the least is always 0.
 GREATEST: Mapping[str, float] = {"confidences": 1.0, "scores": 1.0, "origins": 4}
 _NOUNS = {"labels": "label", "confidences": "confidence", "scores": "score", "origins": "origin"}
@@ -124,7 +126,7 @@ class Columns:
         try:
             cast, findings = self._look(batch)
         except pa.ArrowException as error:
-            raise Damage(f"damaged ({_first_line(error)})") from None
+            raise Damage(f"damaged ({first_line(error)})") from None
         if findings:
             first = min(findings, key=lambda each: int(each.rows[0]))
             raise Damage(first.reason(0), int(first.rows[0]))
@@ -185,6 +187,38 @@ class Columns:
         if name == "labels":
             return None if self.categories is None else self.categories - 1
         return self.greatest.get(name)
+
+
+def check_memory(
+    batch: pa.RecordBatch, names: Sequence[str], *, labels: pa.DataType, greatest: Mapping[str, float] = GREATEST
+) -> pa.RecordBatch:
+    """Check a batch that a user made; it must have the first two of these columns, and may have the others.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        The batch.
+    names : sequence of str
+        Columns of an annotation or prediction table; others are left out of what is returned.
+    labels : pyarrow.DataType
+        The type that labels shall have; their range is not checked, as the categories are not known here.
+    greatest : mapping of str to float
+        As that of :class:`Columns`.
+
+    Raises
+    ------
+    LabelError
+        For the first row that is not as it should be, and for a column that is missing or of another type.
+    """
+    kinds = {"image": pa.string(), "labels": pa.list_(labels), "origins": pa.list_(pa.uint8())}
+    present = [name for i, name in enumerate(names) if i < 2 or name in batch.schema.names]
+    schema = pa.schema([(name, kinds.get(name, pa.list_(pa.float32()))) for name in present])
+    try:
+        return Columns(schema, None, greatest).check(batch)
+    except Damage as damage:
+        if damage.row is None:
+            raise LabelError(damage.reason) from None
+        raise LabelError(f"row {damage.row} ({batch.column('image')[damage.row].as_py()!r}): {damage.reason}") from None
 
 
 # Lists ----------------------------------------------------------------------------------------------------------------
@@ -449,15 +483,15 @@ def numbers_of(values: pa.Array) -> NDArray[Any]:
 
 
 def validate(batch: pa.RecordBatch) -> None:
-    """Raise a Damage where Arrow itself finds a batch malformed: offsets of lists that fall, or lie outside."""
+    """Raise a LabelError where Arrow itself finds a batch of a user malformed: offsets of lists that fall, say."""
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise Damage(f"not valid Arrow data ({_first_line(error)})") from None
+        raise LabelError(f"found a batch that is not valid Arrow data ({first_line(error)})") from None
 
 
 def _wrong_type(name: str, found: pa.DataType, wanted: pa.DataType) -> Damage:
-    return Damage(f"found {_text_of_type(found)} in the column {name}, expected {wanted}")
+    return Damage(f"column {name} has the type {_text_of_type(found)}, expected {wanted}")
 
 
 def _text_of_type(kind: pa.DataType) -> str:
@@ -467,7 +501,3 @@ def _text_of_type(kind: pa.DataType) -> str:
 
 def _shown(value: Any) -> str:
     return str(value).removesuffix(".0")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

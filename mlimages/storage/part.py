@@ -175,7 +175,7 @@ class PartReader:
             )
         at = 0
         while True:
-            with reading(self.path, f"what follows row {first + at} is "):
+            with reading(self.path, f"damaged after row {first + at}"):
                 batch = next(found, None)
             if batch is None:
                 break
@@ -188,12 +188,12 @@ class PartReader:
         wanted = self._select(columns)
         if not sum(self.group_rows[i] for i in groups):
             return wanted.schema.empty_table()
-        group = f"row group {groups[0]} is " if len(groups) == 1 else ""
-        with reading(self.path, group):
+        damaged = f"row group {groups[0]} is damaged" if len(groups) == 1 else "damaged"
+        with reading(self.path, damaged):
             table = self.file.read_row_groups(list(groups), columns=wanted.leaves)
         expected = sum(self.group_rows[i] for i in groups)
         if table.num_rows != expected:
-            raise self.error(f"{group}damaged: found {table.num_rows} rows, expected {expected} as its footer says")
+            raise self.error(f"{damaged}: found {table.num_rows} rows, expected {expected} as its footer says")
         at, batches = int(sum(self.group_rows[: groups[0]])), []
         for batch in table.to_batches():
             try:
@@ -300,7 +300,7 @@ def read_file(path: Path, columns: Columns, *, advice: str) -> pa.Table:
 
 
 @contextmanager
-def reading(path: Path, where: str = "") -> Iterator[None]:
+def reading(path: Path, damaged: str = "damaged") -> Iterator[None]:
     """Say of a Parquet file that cannot be read what is wrong with it, as a TableError."""
     try:
         yield
@@ -309,7 +309,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the file's
             raise
-        raise TableError(f"{path}: {where}damaged ({first_line(error)}); {_ADVICE}") from None
+        raise TableError(f"{path}: {damaged} ({first_line(error)}); mlimages verify checks all parts") from None
 
 
 def _stated_fingerprint(manifest: Manifest) -> str | None:
@@ -340,5 +340,5 @@ def problem_of(read: Callable[[], Iterable[object]]) -> str | None:
         for _ in read():
             pass
     except TableError as error:
-        return str(error).removesuffix(f"; {_ADVICE}")
+        return str(error).partition("; mlimages verify")[0]
     return None

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mlimages.errors import MlimagesError
 from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.checks import check_memory, validate
 from mlimages.storage.part import PartReader
 from mlimages.storage.table import ImageTable
 
@@ -69,17 +70,34 @@ class StoredRows:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRows:
-    """Rows of a table in memory."""
+    """Rows of a table in memory, checked when they are read.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    columns : sequence of str
+        Which of it to read.
+    """
 
     table: pa.Table
+    columns: Sequence[str]
 
     def __len__(self) -> int:
         rows: int = self.table.num_rows
         return rows
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, without a copy."""
-        yield from self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS)
+        """The rows ``[start, stop)``, without a copy where their types are those of a table.
+
+        Raises
+        ------
+        LabelError
+            For rows that no table could hold.
+        """
+        for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
+            validate(batch)
+            yield check_memory(batch, self.columns, labels=pa.int32())
 
 
 def rows_of(source: Any, columns: Sequence[str]) -> Rows:
@@ -94,4 +112,4 @@ def rows_of(source: Any, columns: Sequence[str]) -> Rows:
         raise MlimagesError(
             f"found a {type(source).__name__}, expected a table's path, a DataFrame, a pyarrow Table or RecordBatch"
         )
-    return MemoryRows(source.select([name for name in source.column_names if name in columns]))
+    return MemoryRows(source.select([name for name in source.column_names if name in columns]), columns)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +22,7 @@ from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.categories import read_categories, stated_categories
 from mlimages.storage.checks import Columns
 from mlimages.storage.manifest import CATEGORIES, MANIFEST, Manifest, check_keys
-from mlimages.storage.part import PartReader, open_part, problem_of
+from mlimages.storage.part import BadRow, PartReader, open_part, problem_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,6 +139,35 @@ class ImageTable(ABC):
         """
         with self.open_part(part) as reader:
             yield from reader.batches(columns or None, rows=rows)
+
+    def sifted_batches(
+        self, bad: list[BadRow], *, columns: Sequence[str] | None = None, unchecked: Collection[str] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """All images in order but for those whose rows, or parts, are not as they should be.
+
+        Parameters
+        ----------
+        bad : list of BadRow
+            Takes what is left out, before the batch comes that it stood in.
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        unchecked : collection of str
+            List columns whose range the caller looks at; labels come as int32 then.
+        """
+        wanted = self.columns
+        if "labels" in unchecked:
+            place = wanted.schema.get_field_index("labels")
+            schema = wanted.schema.set(place, pa.field("labels", pa.list_(pa.int32())))
+            wanted = replace(wanted, schema=schema, categories=None)
+        greatest = {name: most for name, most in wanted.greatest.items() if name not in unchecked}
+        wanted = replace(wanted, greatest=greatest)
+        for number, part in enumerate(self.manifest.parts):
+            try:
+                with open_part(self.folder, self.manifest, number, wanted) as reader:
+                    yield from reader.sifted(columns, bad)
+            except TableError as error:
+                path = self.folder / part.file
+                bad.append(BadRow(path, None, None, str(error).partition("; mlimages verify")[0][len(f"{path}: ") :]))
 
     def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
         """The whole table in memory.

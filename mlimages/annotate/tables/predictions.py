@@ -27,6 +27,8 @@ from mlimages.storage.manifest import (
     Input,
     Manifest,
     Part,
+    check_keys,
+    check_type,
     encode_metadata,
     part_path,
 )
@@ -60,6 +62,15 @@ class PredictionTable(ImageTable):
     """A prediction table on disk; open one with :meth:`open`, write one with :func:`write_predictions`."""
 
     CONTENT = PREDICTIONS
+
+    def check_metadata(self) -> None:
+        """Raise a FormatError where the manifest lacks what a prediction table says of itself."""
+        super().check_metadata()
+        path = self.folder / MANIFEST
+        expected = {"outputs": list, "threshold": int | float, "top": int | None, "teacher": dict}
+        check_keys(self.manifest.metadata, expected, path)
+        for i, key in enumerate(self.manifest.metadata["outputs"]):
+            check_type(key, str, f"outputs[{i}]", path)
 
     @property
     def schema(self) -> pa.Schema:

@@ -52,7 +52,7 @@ def is_packed(folder: str | os.PathLike[str]) -> bool:
     try:
         content = json.loads((Path(folder) / MANIFEST).read_bytes())
         return bool(content["content"] == PACKED)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
