@@ -242,7 +242,9 @@ def schema_and_rules(made: Specimens, table: Path, out: Path) -> Any:
 
 def _batches(**options: Any) -> Operation:
     def run(made: Specimens, table: Path, out: Path) -> Any:
-        return [plain(pa.Table.from_batches([each])) for each in opened(table).batches(rows=5, **options)]
+        batches = list(opened(table).batches(rows=5, **options))
+        assert all(each.num_rows <= 5 for each in batches)
+        return [row for each in batches for row in plain(pa.Table.from_batches([each]))]
 
     return run
 
