@@ -65,7 +65,7 @@ def test_lists_hold_what_is_written_down(values: dict[str, Any]) -> None:
     assert values["mlimages export list"] == LIST
     assert values["export"] == [24, LIST]
     assert values["mlimages export keys"].splitlines()[12] == "12.png\tdog:1\tanimal:1\tpet:1\tthing:1\tcat:0"
-    assert values["mlimages export csv"].splitlines()[-1] == '23.png,stuff,"Stuff, a stuff",0.5,ancestor'
+    assert values["mlimages export csv"].splitlines()[-1] == '"23.png","stuff","Stuff, a stuff",0.5,"ancestor"'
 
 
 def test_rows_are_what_is_written_down(values: dict[str, Any]) -> None:
