@@ -43,7 +43,7 @@ def _fault(name: str, outcome: dict[str, Any], baseline: dict[str, Any], damage:
     if "verify" in name and outcome["kind"] == "result":
         return _verify_fault(name, outcome, baseline, damage)
     if "audit" in name and outcome["kind"] == "result" and outcome != baseline:
-        return _audit_fault(outcome, baseline)
+        return _audit_fault(outcome, baseline, damage)
     return told
 
 
@@ -56,16 +56,16 @@ def _verify_fault(name: str, outcome: dict[str, Any], baseline: dict[str, Any], 
     return f"problems found: {problems}" if problems or must_tell else None
 
 
-def _audit_fault(outcome: dict[str, Any], baseline: dict[str, Any]) -> str | None:
-    """An audit lists bad rows, and ends well."""
+def _audit_fault(outcome: dict[str, Any], baseline: dict[str, Any], damage: Damage) -> str | None:
+    """An audit lists bad rows by their images, and what has no rows that can be read by its file."""
     found, clean = json.loads(outcome["value"]), json.loads(baseline["value"])
     more = sum(each["rows"] for each in found["summary"].values()) - sum(
         each["rows"] for each in clean["summary"].values()
     )
     if more <= 0:
         return "another result, and no problem more"
-    images = {each["image"] for each in found["examples"]}
-    return None if any(str(image) >= "09.png" for image in images) else f"examples of {images}"
+    told = [f"{each['image']} {each['detail']}" for each in found["examples"]]
+    return None if any(name in each for each in told for name in (IMAGE, *damage.named)) else f"examples: {told}"
 
 
 @pytest.mark.parametrize("case", [name for name, damage in DAMAGES.items() if damage.row])
