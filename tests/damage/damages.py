@@ -75,13 +75,13 @@ def value(name: str, column: str, new: Any, *, minor: bool = False) -> None:
     add(name, lambda _, folder: change_rows(folder, change), row=True, minor=minor)
 
 
-def cell(name: str, column: str, new: Callable[[Any], Any], *, between: bool = False) -> None:
+def cell(name: str, column: str, new: Callable[[Any], Any], **more: bool) -> None:
     """A cell becomes another."""
 
     def change(rows: dict[str, list[Any]]) -> None:
         rows[column][ROW] = new(rows[column][ROW])
 
-    add(name, lambda _, folder: change_rows(folder, change), between=between)
+    add(name, lambda _, folder: change_rows(folder, change), **more)
 
 
 value("label too large", "labels", 30000)
@@ -100,8 +100,8 @@ value("label null", "labels", None)
 value("confidence null", "confidences", None)
 value("origin null", "origins", None)
 cell("confidences shorter", "confidences", lambda cells: cells[:-1], between=True)
-cell("confidences longer", "confidences", lambda cells: [*cells, 0.5], between=True)
-cell("confidences empty", "confidences", lambda _: [], between=True)
+cell("confidences longer", "confidences", lambda cells: [*cells, 0.5], between=True, minor=True)
+cell("confidences empty", "confidences", lambda _: [], between=True, minor=True)
 cell("origins shorter", "origins", lambda cells: cells[:-1], between=True)
 cell("labels longer", "labels", lambda cells: [*cells, 4], between=True)
 cell("list of labels null", "labels", lambda _: None)
@@ -155,7 +155,8 @@ def column(name: str, of: str, kind: pa.DataType, new: Callable[[Any], Any] = la
     def change(cells: pa.Array) -> pa.Array:
         return pa.array([new(each) for each in cells.to_pylist()], kind)
 
-    add(name, lambda _, folder: change_column(folder, of, change))
+    full = kind == pa.list_(pa.string())  # of the many types that are refused
+    add(name, lambda _, folder: change_column(folder, of, change), minor=not full)
 
 
 def other_entry(new: Any) -> Callable[[Any], Any]:
@@ -197,9 +198,9 @@ column("labels are all null", "labels", pa.null(), lambda _: None)
 # Files ----------------------------------------------------------------------------------------------------------------
 
 
-def part(name: str, change: Callable[[bytes], bytes]) -> None:
+def part(name: str, change: Callable[[bytes], bytes], *, minor: bool = False) -> None:
     """The bytes of the part become others."""
-    add(name, lambda _, folder: change_bytes(folder / PART, change))
+    add(name, lambda _, folder: change_bytes(folder / PART, change), minor=minor)
 
 
 def zero(data: bytes, start: int, length: int) -> bytes:
@@ -207,13 +208,13 @@ def zero(data: bytes, start: int, length: int) -> bytes:
 
 
 part("part truncated", lambda data: data[: len(data) // 2])
-part("part without its last byte", lambda data: data[:-1])
+part("part without its last byte", lambda data: data[:-1], minor=True)
 part("part garbage", lambda data: bytes(range(256)) * 4)
 part("part empty", lambda _: b"")
-part("part all zero", lambda data: bytes(len(data)))
+part("part all zero", lambda data: bytes(len(data)), minor=True)
 part("part with zeroed pages", lambda data: zero(data, 4, 200))
-part("part with a zeroed footer", lambda data: zero(data, len(data) - 300, 280))
-part("part is only a footer", lambda data: b"PAR1" + data[-int.from_bytes(data[-8:-4], "little") - 8 :])
+part("part with a zeroed footer", lambda data: zero(data, len(data) - 300, 280), minor=True)
+part("part is only a footer", lambda data: b"PAR1" + data[-int.from_bytes(data[-8:-4], "little") - 8 :], minor=True)
 
 
 def is_folder(_: Specimens, folder: Path) -> None:
@@ -256,9 +257,9 @@ add(
 # The manifest ---------------------------------------------------------------------------------------------------------
 
 
-def manifest_bytes(name: str, change: Callable[[bytes], bytes]) -> None:
+def manifest_bytes(name: str, change: Callable[[bytes], bytes], *, minor: bool = True) -> None:
     """The bytes of the manifest become others."""
-    add(name, lambda _, folder: change_bytes(folder / MANIFEST, change), MANIFEST)
+    add(name, lambda _, folder: change_bytes(folder / MANIFEST, change), MANIFEST, minor=minor)
 
 
 def stated(name: str, new: Callable[[dict[str, Any]], Any], *named: str, **more: bool) -> None:
@@ -270,12 +271,12 @@ def deep(data: bytes) -> bytes:
     return data.replace(b'"options": {', b'"options": {"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b", ", 1)
 
 
-manifest_bytes("manifest not JSON", lambda _: b"not JSON {")
+manifest_bytes("manifest not JSON", lambda _: b"not JSON {", minor=False)
 manifest_bytes("manifest truncated", lambda data: data[: len(data) // 2])
 manifest_bytes("manifest empty", lambda _: b"")
 manifest_bytes("manifest not UTF-8", lambda data: b"\xff\xfe\x00" + data)
 manifest_bytes("manifest a list", lambda data: b"[" + data + b"]")
-manifest_bytes("manifest nested too deep", deep)
+manifest_bytes("manifest nested too deep", deep, minor=False)
 for _name, _value in {
     "a number": 7,
     "null": None,

@@ -103,7 +103,7 @@ add("DuckDB with wide types", duckdb_wide)
 
 def retyped(name: str, column: str, kind: pa.DataType) -> None:
     """A column of another type that holds the same."""
-    add(name, lambda folder: change_column(folder, column, lambda cells: pa.array(cells.to_pylist(), kind)))
+    add(name, lambda folder: change_column(folder, column, lambda cells: pa.array(cells.to_pylist(), kind)), minor=True)
 
 
 retyped("large names", "image", pa.large_string())
