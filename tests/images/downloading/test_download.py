@@ -15,7 +15,6 @@ from hostile import HostileServer, hostile_server
 
 from mlimages.errors import FormatError, JobError, MlimagesError
 from mlimages.images import DownloadOptions, DownloadProgress, download
-from mlimages.storage.manifest import 
 from mlimages.storage.verify import verify_parts
 
 ROOT = Path(__file__).parents[3]
