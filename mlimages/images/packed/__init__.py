@@ -1,1 +1,1 @@
-"""TODO mlimages/images/packed."""
+"""Packed images: encoded images beside their labels in Parquet shards, written and read."""
