@@ -31,7 +31,10 @@ def test_a_file_of_the_columns_is_read_whatever_wrote_it(tmp_path: Path) -> None
     [
         ({"group": [0, 10], "image": ["a", "b"]}, "row 1: found the entry of group 10, expected 0 to 9; write it anew"),
         ({"group": [-1], "image": ["a"]}, "row 0: found the entry of group -1, expected 0 to 9; write it anew"),
-        ({"group": [1], "image": [None]}, "column image has the type null|found a null in the column image"),
+        (
+            {"group": [1], "image": [None]},
+            "row 0: found a null in the column image, expected a value in every row; write",
+        ),
         ({"group": ["1"], "image": ["a"]}, "column group has the type string, expected int64; write it anew"),
         ({"image": ["a"]}, "found the columns image, expected group among them; write it anew"),
         (None, r"damaged \(.*\); write it anew"),
