@@ -1,1 +1,1 @@
-"""TODO mlimages/storage."""
+"""Tables on disk: folders of Parquet parts with a manifest, and the one place that opens and checks them."""

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from mlimages.errors import FormatError, TableError, first_line
 from mlimages.storage.batches import BATCH_ROWS
-from mlimages.storage.checks import Columns, Damage
+from mlimages.storage.checks import Columns
+from mlimages.storage.column import Damage
 from mlimages.storage.manifest import METADATA_KEY, Manifest, Part
 
 _ADVICE = "mlimages verify --content checks all parts"

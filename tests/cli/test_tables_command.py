@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
 from mlimages import AnnotationTable, Hierarchy, MlimagesError
+from mlimages.annotate.tables.predictions import write_predictions
 from mlimages.cli import app
+from mlimages.images.packed.writing import Row, write_shards
 from tests.annotate.strategies import labels_by_image, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)
@@ -157,6 +162,36 @@ def test_verify_finds_a_changed_part(table: AnnotationTable) -> None:
     assert "the content was changed" in result.stdout
     found = json.loads(run("verify", table.folder, "--json").stdout)
     assert (found[0]["parts"], len(found[0]["problems"])) == (1, 1)
+
+
+def test_verify_content_lists_the_first_bad_row_of_each_part(table: AnnotationTable) -> None:
+    assert succeed("verify", "--content", table.folder) == f"{table.folder}: 1 parts, as the manifest says\n"
+    path = table.folder / "part-00000.parquet"
+    part = pq.read_table(path)
+    lists = part.column("confidences").combine_chunks()
+    wrong = pa.ListArray.from_arrays(lists.offsets, pa.array(np.full(len(lists.values), 2.5, np.float32)))
+    pq.write_table(part.set_column(2, "confidences", wrong), path)
+    result = run("verify", table.folder, "--content")
+    assert result.exit_code == 1
+    first = part.column("image")[0].as_py()
+    assert f"{path}: row 0 ({first!r}): found the confidence 2.5, expected 0 to 1\n" in result.stdout
+    path.unlink()
+    found = json.loads(run("verify", table.folder, "--content", "--json").stdout)
+    assert found[0]["problems"] == [f"{path}: missing"]
+
+
+def test_verify_content_reads_packed_images_and_predictions_too(zoo: Hierarchy, tmp_path: Path) -> None:
+    rows = [Row("a.jpg", b"bytes", np.array([3]), np.ones(1, np.float32), np.zeros(1, np.uint8))]
+    write_shards(rows, tmp_path / "packed", hierarchy=zoo)
+    scores = pa.record_batch({"image": ["a.jpg"], "labels": [[3]], "scores": [[0.5]]})
+    write_predictions([scores], tmp_path / "predictions", zoo, outputs=range(10))
+    for name in ("packed", "predictions"):
+        assert succeed("verify", "--content", tmp_path / name).endswith("as the manifest says\n")
+        path = tmp_path / name / "part-00000.parquet"
+        part = pq.read_table(path)
+        pq.write_table(part.set_column(1, "labels", pa.array([[10]], pa.list_(pa.int16()))), path)
+        result = run("verify", "--content", tmp_path / name)
+        assert f"{path}: row 0 ('a.jpg'): found the label 10, expected 0 to 9\n" in result.stdout
 
 
 def test_the_installed_command_prints_an_error_on_one_line(table: AnnotationTable) -> None:

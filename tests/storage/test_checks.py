@@ -11,7 +11,8 @@ import pytest
 from mlimages.annotate.labels.schema import Origin, table_schema
 from mlimages.errors import LabelError
 from mlimages.images.packed.writing import packed_schema
-from mlimages.storage.checks import GREATEST, Columns, Damage, check_memory, validate
+from mlimages.storage.checks import GREATEST, Columns, check_memory, validate
+from mlimages.storage.column import Damage
 
 SCHEMA = table_schema(3)
 COLUMNS = Columns(SCHEMA, 3)

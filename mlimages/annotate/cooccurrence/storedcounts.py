@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mlimages.errors import FormatError, MlimagesError, TableError, first_line
 from mlimages.hierarchy import Hierarchy
-from mlimages.storage.checks import Columns, Damage
+from mlimages.storage.checks import Columns
+from mlimages.storage.column import Damage
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import METADATA_KEY
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mlimages.storage.arrow import list_offsets
 from mlimages.storage.arrow import readonly as readonly
-from mlimages.storage.checks import GREATEST, check_memory, numbers_of
+from mlimages.storage.checks import GREATEST, check_memory
+from mlimages.storage.column import numbers_of
 
 _ORIGINS = {"origins": GREATEST["origins"]}
 

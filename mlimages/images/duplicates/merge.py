@@ -325,4 +325,4 @@ def _as_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[Row]:
 
 def _sizes(manifest: Manifest) -> dict[str, int]:
     size = manifest.options.get("row_group_mib")
-    return {} if size is None else {"row_group_mib": size}
+    return {"row_group_mib": size} if type(size) is int and size > 0 else {}

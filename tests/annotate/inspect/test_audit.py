@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,3 +171,29 @@ def test_what_cannot_be_audited_is_refused(zoo: Hierarchy, tmp_path: Path) -> No
         audit_labels(tmp_path, zoo)
     with pytest.raises(MlimagesError, match="examples=-1"):
         audit_labels(table, examples=-1)
+
+
+def test_an_audit_of_a_damaged_table_lists_bad_rows_and_goes_on(zoo: Hierarchy, tmp_path: Path) -> None:
+    rows = {f"{i}.jpg": [(WATER, 1.0)] for i in range(4)}
+    table = table_of(rows, zoo, tmp_path / "t")
+    path = table.folder / "part-00000.parquet"
+    part = pq.read_table(path)
+    labels = [[WATER, STUFF], None, [WATER, 30_000], [WATER]]
+    confidences = [[1, 1], [1, 1], [1, 1], [1, 1]]
+    part = part.set_column(1, "labels", pa.array(labels, pa.list_(pa.int16())))
+    pq.write_table(part.set_column(2, "confidences", pa.array(confidences, pa.list_(pa.float32()))), path)
+    audit = audit_labels(table)
+    assert audit.rows == 4
+    assert audit.table.values.tolist() == [
+        ["2.jpg", "unknown category", "30000", "label 30000, expected 0 to 9"],
+        ["2.jpg", "not closed", "water", "lacks stuff"],
+        ["1.jpg", "unreadable row", "", f"{path}: row 1 ('1.jpg'): found a null in the column labels, expected a list"],
+        [
+            "3.jpg",
+            "unreadable row",
+            "",
+            f"{path}: row 3 ('3.jpg'): found 2 confidences for 1 labels, expected as many",
+        ],
+    ]
+    path.write_bytes(b"nothing")
+    assert audit_labels(table).summary["unreadable row"] == {"rows": 1, "labels": 0}
