@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlimages import annotate
     from mlimages.annotate.inspect.audit import audit_labels
-    from mlimages.annotate.inspect.explain import explain
+    from mlimages.annotate.inspect.explanation import explain
     from mlimages.annotate.inspect.statistics import statistics
     from mlimages.annotate.propagation.augment import Propagation
     from mlimages.annotate.tables.annotations import AnnotationTable
@@ -27,7 +27,7 @@ _HOME = {  # public name: the module that holds it
     "MlimagesError": "mlimages.errors",
     "Propagation": "mlimages.annotate.propagation.augment",
     "audit_labels": "mlimages.annotate.inspect.audit",
-    "explain": "mlimages.annotate.inspect.explain",
+    "explain": "mlimages.annotate.inspect.explanation",
     "load_hierarchy": "mlimages.hierarchy",
     "statistics": "mlimages.annotate.inspect.statistics",
 }

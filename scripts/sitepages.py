@@ -51,7 +51,7 @@ API = {
             "mlimages.annotate.pipeline:annotate",
             "mlimages.annotate",
             "mlimages.annotate.propagation.recover:recover_given",
-            "mlimages.annotate.cooccurrence.judging:RuleJudgement",
+            "mlimages.annotate.inspect.judgement:RuleJudgement",
             "mlimages.annotate.inspect.statistics:TableStatistics",
             "mlimages.annotate.inspect.audit:LabelAudit",
         ],

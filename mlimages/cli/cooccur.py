@@ -133,7 +133,7 @@ def evaluate(
     tell_of_compiling()
     from mlimages.annotate import AnnotationTable
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
-    from mlimages.annotate.cooccurrence.judging import evaluate_rules
+    from mlimages.annotate.inspect.judgement import evaluate_rules
     from mlimages.cli.output import print_json
 
     table = AnnotationTable.open(truth)

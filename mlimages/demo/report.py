@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlimages import __version__
 from mlimages.annotate import Origin
-from mlimages.annotate.inspect.explain import Explanation
+from mlimages.annotate.inspect.explanation import Explanation
 from mlimages.demo.chart import line_chart
 from mlimages.demo.results import Results
 from mlimages.demo.scenes import Scene

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlimages import AnnotationTable
-from mlimages.annotate.inspect.explain import Explanation
+from mlimages.annotate.inspect.explanation import Explanation
 from mlimages.annotate.inspect.statistics import TableStatistics
 from mlimages.demo.judging import Judgement
 from mlimages.demo.placement import Placement

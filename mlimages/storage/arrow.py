@@ -23,11 +23,22 @@ def same_images(a: pa.StringArray, b: pa.StringArray) -> bool:
     return np.array_equal(offsets_a - offsets_a[0], offsets_b - offsets_b[0])
 
 
-def text_of(images: pa.StringArray) -> tuple[Any, Any]:
-    """The bytes of all names, uint8, and where each begins among them, int32 [rows + 1]."""
-    offsets, text = _text(images)
-    data = np.frombuffer(text, np.uint8) if text.size else np.empty(0, np.uint8)
-    return data, offsets - offsets[0]
+def text_of(strings: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The buffers of a text array: string i is ``data[offsets[i]:offsets[i + 1]]``.
+
+    Returns
+    -------
+    data : uint8 array
+        The bytes of all strings, read-only, without a copy; the first string need not begin at 0.
+    offsets : int32 array [m + 1]
+        Where each begins, read-only.
+    """
+    offsets: NDArray[np.int32] = np.zeros(1, np.int32)
+    if len(strings):
+        offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    buffer = strings.buffers()[2]
+    data = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.empty(0, np.uint8)
+    return readonly(data), readonly(offsets)
 
 
 def _text(images: pa.StringArray) -> tuple[Any, pa.Buffer]:
@@ -58,6 +69,13 @@ def list_offsets(lists: pa.ListArray) -> NDArray[np.int32]:
     if not len(lists):
         return readonly(np.zeros(1, np.int32))
     return np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1]
+
+
+def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.ListArray:
+    """An Arrow column of lists over numpy arrays, without a copy."""
+    return pa.ListArray.from_buffers(
+        kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=[pa.array(values, kind.value_type)]
+    )
 
 
 def readonly(array: NDArray[Any]) -> NDArray[Any]:

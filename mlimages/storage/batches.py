@@ -14,19 +14,19 @@ BATCH_ROWS = 131_072
 PART_ROWS = 8 * BATCH_ROWS
 
 
-def rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of `BATCH_ROWS`: small ones would make small row groups, which read slowly."""
+def rebatched(batches: Iterable[pa.RecordBatch], *, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of `size` rows: small ones would make small row groups, which read slowly."""
     kept: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
         if batch.num_rows:
             kept.append(batch)
             rows += batch.num_rows
-        if rows >= BATCH_ROWS:
+        if rows >= size:
             whole = _joined(kept)
-            for start in range(0, rows - rows % BATCH_ROWS, BATCH_ROWS):
-                yield whole.slice(start, BATCH_ROWS)
-            kept, rows = [whole.slice(rows - rows % BATCH_ROWS)], rows % BATCH_ROWS
+            for start in range(0, rows - rows % size, size):
+                yield whole.slice(start, size)
+            kept, rows = [whole.slice(rows - rows % size)], rows % size
     if rows:
         yield _joined(kept)
 

@@ -1,8 +1,7 @@
-"""Which rows name the same image: found out of core, for any number of rows.
+"""Images found by their names: the one place where names are compared.
 
-The 64-bit hashes of the names are spilled into partitions on disk, so that equal ones meet in one small file. Where
-hashes repeat, and only there, the names themselves are spilled in the same way and compared: a collision of hashes
-never makes two images one.
+Two ways, for two questions. :class:`FirstRows` tells which rows of one long list name the same image, out of core and
+exactly. :class:`NameIndex` finds names among others in memory, by a hash of 128 bits.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
+from mlimages.storage.arrow import readonly, text_of
 
 _BITS = 6
 _PARTITIONS = 1 << _BITS
@@ -26,19 +25,73 @@ _NAMES = pa.schema([pa.field("image", pa.string()), pa.field("row", pa.int64())]
 _BLOCK = 1 << 20
 
 
-class FirstRows:
-    """For every row, the first row that names the same image.
+def hash_names(names: pa.StringArray) -> NDArray[np.uint64]:
+    """Two independent 64-bit hashes of every name, uint64 [m, 2]; not for keeping, they may change with the version."""
+    from mlimages.storage import nameskernels
 
-    Rows are numbered in the order in which :meth:`add` gets them. Use it as a context: files are open until its end.
+    hashes = np.empty((len(names), 2), np.uint64)
+    nameskernels.hash_names(*text_of(names), hashes)
+    return hashes
+
+
+class NameIndex:
+    """Rows by the hashes of their names, in memory; of equal names the first row.
+
+    Names are not kept and so not compared themselves: two of 10 million names that differ have the same hashes with a
+    probability below 1e-24.
+
+    Parameters
+    ----------
+    hashes : uint64 array [m, 2 or more]
+        What :func:`hash_names` says of every row, in the first two columns.
+
+    Attributes
+    ----------
+    repeated : int
+        The first row whose name an earlier row has; -1 where all names differ.
+
+    Examples
+    --------
+    >>> index = NameIndex(hash_names(pa.array(["a.jpg", "b.jpg"])))
+    >>> index.find(hash_names(pa.array(["b.jpg", "c.jpg", "a.jpg"]))).tolist()
+    [1, -1, 0]
+    """
+
+    def __init__(self, hashes: NDArray[np.uint64]) -> None:
+        from mlimages.storage import nameskernels
+
+        self._hashes = readonly(hashes)
+        self._slots = np.full(1 << (2 * len(hashes)).bit_length(), -1, np.int32)
+        self.repeated = int(nameskernels.fill_index(self._hashes, self._slots))
+
+    def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The row of each name, whose hashes stand in the first two columns; -1 where it has none: int32 [k]."""
+        from mlimages.storage import nameskernels
+
+        found = np.empty(len(hashes), np.int32)
+        nameskernels.find_in_index(readonly(hashes), self._hashes, readonly(self._slots), found)
+        return found
+
+
+class FirstRows:
+    """For every row, the first row that names the same image: exact, and for any number of rows.
+
+    The 64-bit hashes of the names are spilled into partitions on disk, so that equal ones meet in one small file. Where
+    hashes repeat, and only there, the names themselves are spilled in the same way and compared: a collision of hashes
+    never makes two images one. Rows are numbered in the order in which :meth:`add` gets them. Use it as a context:
+    files are open until its end.
 
     Parameters
     ----------
     folder : pathlib.Path
-        An empty folder for what is spilled: 16 bytes a row, and the names of what repeats.
+        An empty folder for the temporary files: 16 bytes a row, and the names of what repeats.
+    hashed : callable, optional
+        Makes the hashes of names, uint64 [m, 2], of which the first counts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hashed: Callable[[pa.StringArray], NDArray[np.uint64]] = hash_names) -> None:
         self._folder = folder
+        self._hashed = hashed
         self._rows = 0
         self._stack = ExitStack()
         self._paths = [folder / f"hashes-{i:02d}" for i in range(_PARTITIONS)]
@@ -54,7 +107,7 @@ class FirstRows:
 
     def add(self, names: pa.StringArray) -> None:
         """Take the names of the next rows."""
-        hashes = hash_names(names)
+        hashes = self._hashed(names)[:, 0]
         order, bounds = _by_partition(hashes)
         records = np.empty(len(hashes), _RECORD)
         records["hash"] = hashes[order]
@@ -120,7 +173,7 @@ class FirstRows:
                 kept = np.flatnonzero(candidates[at : at + len(array)])
                 if len(kept):
                     chosen = array.take(pa.array(kept))
-                    order, bounds = _by_partition(hash_names(chosen))
+                    order, bounds = _by_partition(self._hashed(chosen)[:, 0])
                     batch = pa.record_batch([chosen, pa.array(at + kept)], schema=_NAMES).take(pa.array(order))
                     for i in np.flatnonzero(np.diff(bounds)).tolist():
                         writers[i].write_batch(batch.slice(bounds[i], bounds[i + 1] - bounds[i]))
@@ -136,25 +189,6 @@ def _note_first(first: NDArray[np.int64], table: pa.Table) -> bool:
     first_of[codes[::-1]] = rows[::-1]
     first[rows] = first_of[codes]
     return len(first_of) < len(rows)
-
-
-def hash_names(names: pa.StringArray) -> NDArray[np.uint64]:
-    """64-bit hashes of names, uint64 [m]; not for keeping, they may change with the version."""
-    from mlimages.storage import nameskernels as namekernels
-
-    hashes = np.empty(len(names), np.uint64)
-    namekernels.hash_names(*text_of(names), hashes)
-    return hashes
-
-
-def text_of(strings: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """The buffers of an Arrow text array, uint8 and int32 [m + 1]: string i is ``data[offsets[i]:offsets[i + 1]]``."""
-    offsets: NDArray[np.int32] = np.zeros(1, np.int32)
-    if len(strings):
-        offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    buffer = strings.buffers()[2]
-    data = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.empty(0, np.uint8)
-    return readonly(data), readonly(offsets)
 
 
 def _by_partition(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,21 +1,82 @@
-"""Compiled work on the names of images: hashes of Arrow text."""
+"""Compiled work on the names of images: hashes of Arrow text, and a hash table over such hashes."""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
-from mlimages.annotate.sources.imagelistkernels import hash_key
-
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_HASHES = nb.types.Array(nb.uint64, 2, "C", readonly=True)
+_SLOTS = nb.types.Array(nb.int32, 1, "C", readonly=True)
 
-#: 2**64 divided by the golden ratio: multiplying by it spreads all bits of a hash into the upper ones (Knuth).
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+#: Odd 64-bit constants of the two hashes of a name: those of splitmix64 and of murmur3's finalizer.
+_P1, _P2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+
+#: The bits of a hash that choose its slot begin here: the lower ones are much alike within a bucket of rows.
+_SLOT_SHIFT = np.uint64(20)
 
 
-@nb.njit([nb.void(_BYTES, _OFFSETS, nb.uint64[::1])], cache=True, nogil=True)
+@nb.njit(nb.uint64(nb.uint64), cache=True, nogil=True)
+def _mixed(h):  # type: ignore[no-untyped-def]
+    """Murmur3's 64-bit finalizer: every bit of the input reaches every bit of the output."""
+    h = (h ^ (h >> np.uint64(33))) * _M1
+    h = (h ^ (h >> np.uint64(33))) * _M2
+    return h ^ (h >> np.uint64(33))
+
+
+@nb.njit(nb.void(_BYTES, _OFFSETS, nb.uint64[:, ::1]), cache=True, nogil=True)
 def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
-    """The 64-bit hash of every name; name i is ``data[offsets[i]:offsets[i + 1]]``."""
-    for i in range(len(offsets) - 1):
-        out[i] = hash_key(data, offsets[i], offsets[i + 1]) * _GOLDEN
+    """Write two independent 64-bit hashes of every name; name i is ``data[offsets[i]:offsets[i + 1]]``."""
+    for row in range(len(offsets) - 1):
+        start, stop = offsets[row], offsets[row + 1]
+        first = np.uint64(stop - start) * _P1
+        second = np.uint64(stop - start) + _P2
+        for at in range(start, stop, 8):
+            word = np.uint64(0)
+            for byte in range(min(8, stop - at)):
+                word |= np.uint64(data[at + byte]) << np.uint64(8 * byte)
+            first = _mixed(first ^ word)
+            second = (second ^ (word * _P1)) * _P2
+            second ^= second >> np.uint64(29)
+        out[row, 0] = first
+        out[row, 1] = _mixed(second)
+
+
+@nb.njit(nb.int64(_HASHES, nb.int32[::1]), cache=True, nogil=True)
+def fill_index(hashes, slots):  # type: ignore[no-untyped-def]
+    """Enter the rows of `hashes`, of equal ones the first, into an open-addressing table.
+
+    `slots` is -1 everywhere, its length a power of two above the number of rows. Returns the first row whose hashes
+    stand in an earlier one, -1 where there is none.
+    """
+    mask = np.uint64(len(slots) - 1)
+    repeated = -1
+    for row in range(len(hashes)):
+        at = (hashes[row, 0] >> _SLOT_SHIFT) & mask
+        while slots[at] >= 0:
+            other = slots[at]
+            if hashes[other, 0] == hashes[row, 0] and hashes[other, 1] == hashes[row, 1]:
+                if repeated < 0:
+                    repeated = row
+                break
+            at = (at + np.uint64(1)) & mask
+        else:
+            slots[at] = row
+    return repeated
+
+
+@nb.njit(nb.void(_HASHES, _HASHES, _SLOTS, nb.int32[::1]), cache=True, nogil=True)
+def find_in_index(wanted, hashes, slots, found):  # type: ignore[no-untyped-def]
+    """Write for each row of `wanted` the row of `hashes`, entered in `slots`, that has the same two; -1 for none."""
+    mask = np.uint64(len(slots) - 1)
+    for row in range(len(wanted)):
+        found[row] = -1
+        at = (wanted[row, 0] >> _SLOT_SHIFT) & mask
+        while slots[at] >= 0:
+            other = slots[at]
+            if hashes[other, 0] == wanted[row, 0] and hashes[other, 1] == wanted[row, 1]:
+                found[row] = other
+                break
+            at = (at + np.uint64(1)) & mask

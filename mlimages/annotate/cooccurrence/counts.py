@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from mlimages.annotate.cooccurrence.paircounter import PairCounts
-from mlimages.annotate.cooccurrence.paircounting import Side, count_pairs
+from mlimages.annotate.cooccurrence.counting import Side, count_pairs
+from mlimages.annotate.cooccurrence.paircounter import DEFAULT_SIZES, CountingSizes
+from mlimages.annotate.cooccurrence.storedcounts import StoredCounts, read_counts, write_counts
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.annotate.tables.predictions import PredictionTable
@@ -79,6 +81,7 @@ class Cooccurrence:
         targets: Categories | None = None,
         origins: Iterable[Origin] | None = None,
         workers: int | None = None,
+        sizes: CountingSizes = DEFAULT_SIZES,
         progress: Callable[[int, int], None] | None = None,
     ) -> Cooccurrence:
         """Count over two tables, joined by image.
@@ -106,6 +109,8 @@ class Cooccurrence:
             Count only labels of these; by default all.
         workers : int, optional
             Threads; as many as there are cores by default. The result does not depend on it.
+        sizes : CountingSizes
+            How much is counted at a time. The result does not depend on it.
         progress : callable, optional
             Called with the rows compared and those to compare.
 
@@ -144,29 +149,15 @@ class Cooccurrence:
                 (predictions, "the predictions", predicted, target_axis),
             )
         )
-        counted = count_pairs((sides[0], sides[1]), workers=workers, progress=progress)
-        return cls._of(hierarchy, source_axis, target_axis, counted.counts, teacher_threshold, counted.unmatched)
-
-    @classmethod
-    def _of(
-        cls,
-        hierarchy: Hierarchy,
-        sources: NDArray[np.int32],
-        targets: NDArray[np.int32],
-        counted: PairCounts,
-        threshold: float,
-        unmatched: tuple[int, int],
-    ) -> Cooccurrence:
+        counted = count_pairs((sides[0], sides[1]), workers=workers, sizes=sizes, progress=progress)
+        pairs = counted.counts
         return cls(
             hierarchy,
-            sources,
-            targets,
-            counted.counts,
-            counted.images,
-            counted.target_images,
-            counted.rows,
-            float(threshold),
-            unmatched,
+            source_axis,
+            target_axis,
+            *(pairs.counts, pairs.images, pairs.target_images, pairs.rows),
+            float(teacher_threshold),
+            counted.unmatched,
         )
 
     @classmethod
@@ -203,11 +194,14 @@ class Cooccurrence:
                 raise MlimagesError(f"cannot add counts: {what} is {ours} in one and {theirs} in the other")
         if not (np.array_equal(self.sources, other.sources) and np.array_equal(self.targets, other.targets)):
             raise MlimagesError("cannot add counts: sources or targets are other categories or in another order")
-        both = PairCounts(self.counts, self.images, self.target_images, self.total) + PairCounts(
-            other.counts, other.images, other.target_images, other.total
+        return replace(
+            self,
+            counts=self.counts + other.counts,
+            images=self.images + other.images,
+            target_images=self.target_images + other.target_images,
+            total=self.total + other.total,
+            unmatched=(self.unmatched[0] + other.unmatched[0], self.unmatched[1] + other.unmatched[1]),
         )
-        unmatched = (self.unmatched[0] + other.unmatched[0], self.unmatched[1] + other.unmatched[1])
-        return self._of(self.hierarchy, self.sources, self.targets, both, self.teacher_threshold, unmatched)
 
     def __eq__(self, other: object) -> bool:
         """Same categories, axes, counts and threshold."""
@@ -227,17 +221,37 @@ class Cooccurrence:
     __hash__ = None  # type: ignore[assignment]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one file; see :func:`mlimages.annotate.cooccurrence.countsfile.save`."""
-        from mlimages.annotate.cooccurrence.countsfile import save
+        """Write the counts into one file.
 
-        save(self, path)
+        Parameters
+        ----------
+        path : path-like
+            A name that ends in ``.npz`` gives a file that ``scipy.sparse.load_npz`` reads, its rows and columns those
+            of the axes; any other a Parquet file of the columns source, target (category indices) and count. Both
+            hold, as metadata, the keys and fingerprints of both axes and all other numbers.
+        """
+        values = (getattr(self, name) for name in StoredCounts._fields)
+        write_counts(StoredCounts(*values), Path(path), self.hierarchy)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, hierarchy: Hierarchy) -> Cooccurrence:
-        """Read what :meth:`save` wrote; see :func:`mlimages.annotate.cooccurrence.countsfile.load`."""
-        from mlimages.annotate.cooccurrence.countsfile import load
+        """Read counts that :meth:`save` wrote.
 
-        return load(path, hierarchy=hierarchy)
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        hierarchy : Hierarchy
+            The categories, the same as the counts were made with.
+
+        Raises
+        ------
+        FormatError
+            For a file that is none of these, or of a newer version.
+        TableError
+            For another hierarchy.
+        """
+        return cls(hierarchy, *read_counts(Path(path), hierarchy))
 
     # What the counts say ------------------------------------------------------------------------------------------
 

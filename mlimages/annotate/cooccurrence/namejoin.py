@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
 from mlimages.annotate.cooccurrence.paircounter import PairCounter, Reduced
-from mlimages.storage.arrow import readonly, text_of
+from mlimages.storage.arrow import readonly
+from mlimages.storage.names import NameIndex, hash_names
 
 #: Rows of a file, about; more where there would be too many files.
 _BUCKET_ROWS = 1 << 18
@@ -62,9 +63,7 @@ class NameJoin:
     def add(self, table: int, images: pa.StringArray, reduced: Reduced, first_row: int) -> None:
         """Take rows of table 0 (the sources) or 1 (the targets), the first of which has the given number there."""
         rows = len(images)
-        text, offsets = text_of(images)
-        hashes = np.empty((rows, 2), np.uint64)
-        kernels.hash_names(readonly(text), readonly(np.ascontiguousarray(offsets)), hashes)
+        hashes = hash_names(images)
         row_starts, entry_starts = np.empty(self.buckets + 1, np.int64), np.empty(self.buckets + 1, np.int64)
         heads = np.empty((rows, 4), np.uint64)
         positions = np.empty(int(reduced.offsets[-1]), np.int32)
@@ -89,16 +88,15 @@ class NameJoin:
             Where a name that has a partner stands twice in one of the tables.
         """
         (heads, sources), (others, targets) = (self._read(table, bucket) for table in (0, 1))
-        table = np.empty(1 << (2 * len(others)).bit_length(), np.int32)
-        match = np.empty(len(heads), np.int32)
-        wrong, row = kernels.match_names(readonly(heads), readonly(others), table, match)
-        if wrong >= 0:
-            # threads wrote the rows in any order: look again in that of the tables, to always name the same one
-            heads, others = (each[np.argsort(each[:, 2])] for each in (heads, others))
-            wrong, row = kernels.match_names(readonly(heads), readonly(others), table, match)
-            raise Twice(int(wrong), int((heads, others)[wrong][row, 2]))
+        index = NameIndex(others)
+        match = index.find(heads)
+        partners = match[match >= 0]
+        if index.repeated >= 0:
+            raise Twice(1, _first_repeated(others))
+        if len(partners) and np.bincount(partners).max() > 1:
+            raise Twice(0, _first_repeated(heads[match >= 0]))
         counter.add(sources, targets, match)
-        return int(np.count_nonzero(match >= 0))
+        return len(partners)
 
     def _read(self, table: int, bucket: int) -> tuple[NDArray[np.uint64], Reduced]:
         path = self._paths[table][bucket]
@@ -112,3 +110,12 @@ class NameJoin:
         offsets = np.zeros(len(heads) + 1, np.int32)
         np.cumsum(heads[:, 3].astype(np.int32), out=offsets[1:])
         return heads, Reduced(offsets, positions)
+
+
+def _first_repeated(heads: NDArray[np.uint64]) -> int:
+    """Number of the first row that has the name of an earlier one, in the order of the table.
+
+    Threads wrote the rows in any order: this names the same one always.
+    """
+    heads = heads[np.argsort(heads[:, 2])]
+    return int(heads[NameIndex(heads).repeated, 2])

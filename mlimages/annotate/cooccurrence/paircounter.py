@@ -16,16 +16,35 @@ from numpy.typing import NDArray
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
 from mlimages.storage.arrow import readonly
 
-#: What the dense matrices of all threads together may take, 6 bytes a cell.
-DENSE_BYTES = 384 << 20
-#: Pairs that are listed before they are sorted.
-_RUN_PAIRS = 4 << 20
 #: A cell of 16 bits that counted so many carries; it counts no more than the images of its source, or of its target.
 CARRIES_AT = 1 << 16
 #: Lines of a dense matrix that a thread turns into sparse ones at a time.
 _BAND = 1024
 
 Run = tuple[NDArray[np.uint64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CountingSizes:
+    """How much is counted at a time; what is counted does not depend on it.
+
+    Parameters
+    ----------
+    unit_rows : int
+        Rows that a thread takes at a time.
+    dense_bytes : int
+        What the dense matrices of all threads together may take, at 6 bytes a cell; pairs of more categories are
+        sorted instead.
+    run_pairs : int
+        Pairs that are listed before they are sorted.
+    """
+
+    unit_rows: int = 1 << 18
+    dense_bytes: int = 384 << 20
+    run_pairs: int = 4 << 20
+
+
+DEFAULT_SIZES = CountingSizes()
 
 
 class Reduced(NamedTuple):
@@ -70,12 +89,12 @@ class PairCounter(Protocol):
         """Count rows; `match` names each row's partner, -1 for none; empty where the rows stand side by side."""
 
 
-def counters(sources: int, targets: int, threads: int) -> list[PairCounter]:
-    """A counter for each thread; fewer where only so many matrices fit."""
+def counters(sources: int, targets: int, threads: int, sizes: CountingSizes = DEFAULT_SIZES) -> list[PairCounter]:
+    """A counter for each thread; fewer where only so many dense matrices fit."""
     size = sources * targets * 6
-    if size > DENSE_BYTES:
-        return [RunCounter(sources, targets) for _ in range(threads)]
-    return [DenseCounter(sources, targets) for _ in range(max(1, min(threads, DENSE_BYTES // max(1, size))))]
+    if size > sizes.dense_bytes:
+        return [RunCounter(sources, targets, sizes.run_pairs) for _ in range(threads)]
+    return [DenseCounter(sources, targets) for _ in range(max(1, min(threads, sizes.dense_bytes // max(1, size))))]
 
 
 class DenseCounter:
@@ -152,9 +171,9 @@ class DenseCounter:
 class RunCounter:
     """Lists pairs, sorts them, and merges sorted runs of similar length, so that each pair is merged seldom."""
 
-    def __init__(self, sources: int, targets: int) -> None:
+    def __init__(self, sources: int, targets: int, run_pairs: int) -> None:
         self._shape = sources, targets
-        self._pairs = np.empty(_RUN_PAIRS, np.uint64)
+        self._pairs = np.empty(run_pairs, np.uint64)
         self._runs: list[Run] = []
         self._images = np.zeros(sources, np.int64)
         self._target_images = np.zeros(targets, np.int64)

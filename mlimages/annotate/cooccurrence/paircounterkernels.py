@@ -22,10 +22,6 @@ _OUT = nb.int32[::1]
 #: Pairs that are listed at a time: few enough for the first cache.
 _LISTED = 4096
 
-#: Odd 64-bit constants of the two lanes that a name is hashed in; those of splitmix64 and murmur3's finalizer.
-_P1, _P2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-_M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-
 
 @nb.njit(
     [
@@ -256,32 +252,6 @@ def take_nonzero(low, high, columns, data, start):  # type: ignore[no-untyped-de
             end += np.uint64(1)
 
 
-@nb.njit(nb.uint64(nb.uint64), cache=True, nogil=True)
-def _mixed(h):  # type: ignore[no-untyped-def]
-    """Murmur3's 64-bit finalizer: every bit of the input reaches every bit of the output."""
-    h = (h ^ (h >> np.uint64(33))) * _M1
-    h = (h ^ (h >> np.uint64(33))) * _M2
-    return h ^ (h >> np.uint64(33))
-
-
-@nb.njit(nb.void(_BYTES, _OFFSETS, nb.uint64[:, ::1]), cache=True, nogil=True)
-def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
-    """Write two independent 64-bit hashes of every name; name i is ``data[offsets[i]:offsets[i + 1]]``."""
-    for row in range(len(offsets) - 1):
-        start, stop = offsets[row], offsets[row + 1]
-        first = np.uint64(stop - start) * _P1
-        second = np.uint64(stop - start) + _P2
-        for at in range(start, stop, 8):
-            word = np.uint64(0)
-            for byte in range(min(8, stop - at)):
-                word |= np.uint64(data[at + byte]) << np.uint64(8 * byte)
-            first = _mixed(first ^ word)
-            second = (second ^ (word * _P1)) * _P2
-            second ^= second >> np.uint64(29)
-        out[row, 0] = first
-        out[row, 1] = _mixed(second)
-
-
 @nb.njit(
     nb.void(nb.uint64[:, ::1], nb.int64, _OFFSETS, _INDICES, nb.int64[::1], nb.int64[::1], nb.uint64[:, ::1], _OUT),
     cache=True,
@@ -314,43 +284,3 @@ def partition(hashes, first_row, offsets, positions, row_starts, entry_starts, o
         for i in range(offsets[row], offsets[row + 1]):
             out_positions[next_entry[bucket]] = positions[i]
             next_entry[bucket] += 1
-
-
-@nb.njit(
-    nb.types.UniTuple(nb.int64, 2)(
-        *(nb.types.Array(nb.uint64, 2, "C", readonly=True),) * 2,
-        *(nb.int32[::1], nb.int32[::1]),
-    ),
-    cache=True,
-    nogil=True,
-)
-def match_names(heads, others, table, match):  # type: ignore[no-untyped-def]
-    """Find for every row of `heads` the one of `others` that has the same hashes, -1 where there is none.
-
-    `table` is room for a hash table: a power of two, more than there are others. Returns -1 and -1, or for a name that
-    stands twice 0 (among the heads) or 1 (among the others) and its row there.
-    """
-    mask = np.uint64(len(table) - 1)
-    table[:] = -1
-    for row in range(len(others)):
-        at = (others[row, 0] >> np.uint64(20)) & mask  # the lower bits are much alike within a bucket
-        while table[at] >= 0:
-            other = table[at]
-            if others[other, 0] == others[row, 0] and others[other, 1] == others[row, 1]:
-                return 1, row
-            at = (at + np.uint64(1)) & mask
-        table[at] = row
-    used = np.zeros(len(others), np.uint8)
-    for row in range(len(heads)):
-        match[row] = -1
-        at = (heads[row, 0] >> np.uint64(20)) & mask
-        while table[at] >= 0:
-            other = table[at]
-            if others[other, 0] == heads[row, 0] and others[other, 1] == heads[row, 1]:
-                if used[other]:
-                    return 0, row
-                used[other] = 1
-                match[row] = other
-                break
-            at = (at + np.uint64(1)) & mask
-    return -1, -1

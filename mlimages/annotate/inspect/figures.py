@@ -1,64 +1,78 @@
-"""The two published figures of a table: images per class, and labels per image."""
+"""The figures of a table and of judged rules, drawn from plain arrays.
+
+Images per category and labels per image are the two that were published of ML-Images; both are drawn by matplotlib and,
+for a page, by plotly.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.errors import import_extra
+from mlimages.errors import MlimagesError, import_extra
 from mlimages.storage.files import replacing
 
 if TYPE_CHECKING:
-    from mlimages.annotate.inspect.statistics import TableStatistics
+    import pandas as pd
 
-_BLUE, _ORANGE, _GREY, _INK = "#3b6ea8", "#d1662a", "#d9d9d9", "#333333"
+_BLUE, _ORANGE, _GREEN = "#3b6ea8", "#d1662a", "#4a8c5a"
+_GREY, _DARK_GREY, _INK = "#d9d9d9", "#999999", "#333333"
 #: Bars of the histogram, at most; the last takes all images with as many labels or more.
 _MOST_BARS = 60
-_SIZE = (8.0, 4.5)  # inches
 _DPI = 150
 
 
-def plot_images_per_class(statistics: TableStatistics) -> Any:
-    """A matplotlib figure: categories by their number of images, most first, on a logarithmic scale."""
-    counts = _sorted_counts(statistics)
+def plot_images_per_category(images: NDArray[np.int64], *, trainable_over: int) -> Any:
+    """A matplotlib figure: categories by their number of images, most first, on a logarithmic scale.
+
+    Parameters
+    ----------
+    images : int64 array [n]
+        Images of each category.
+    trainable_over : int
+        Images above which a category is trainable: a line, if above 0.
+    """
+    counts = _sorted_counts(images)
     figure, axes = _axes("Images per category")
     ranks = np.arange(1, len(counts) + 1)
     axes.fill_between(ranks, counts, 0.8, step="mid", color=_BLUE, alpha=0.2, linewidth=0)
     axes.step(ranks, counts, where="mid", color=_BLUE, linewidth=1.6)
     axes.set_yscale("log")
     axes.set_xlim(0.5, max(len(counts), 1) + 0.5)
-    axes.set_ylim(0.8, max(int(counts.max(initial=1)), statistics.trainable_over) * 2)
+    axes.set_ylim(0.8, max(int(counts.max(initial=1)), trainable_over) * 2)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel(f"{len(counts):,} categories, by number of images")
     axes.set_ylabel("images")
-    if statistics.trainable_over > 0:
-        axes.axhline(statistics.trainable_over, color=_ORANGE, linewidth=1, linestyle="--")
+    if trainable_over > 0:
+        axes.axhline(trainable_over, color=_ORANGE, linewidth=1, linestyle="--")
         axes.annotate(
-            f"{statistics.trainable:,} categories over {statistics.trainable_over:,} images",
-            (1, statistics.trainable_over),
+            _trainable(counts, trainable_over),
+            (1, trainable_over),
             xycoords=("axes fraction", "data"),
             xytext=(-6, 5),
             textcoords="offset points",
             ha="right",
             color=_ORANGE,
         )
-    _subtitle(axes, f"mean {statistics.mean_images_per_category:,.0f} images per category")
+    _subtitle(axes, _mean_images(counts))
     return figure
 
 
-def plot_labels_per_image(statistics: TableStatistics) -> Any:
-    """A matplotlib figure: how many images have how many labels."""
-    bars, last = _bars(statistics)
+def plot_labels_per_image(histogram: NDArray[np.int64]) -> Any:
+    """A matplotlib figure: how many images have how many labels; `histogram` [m] counts those with 0, 1, 2, ..."""
+    bars, last = _bars(histogram)
+    mean = _mean_labels(histogram)
     figure, axes = _axes("Labels per image")
     axes.bar(np.arange(len(bars)), bars, width=0.85, color=_BLUE)
-    axes.axvline(statistics.mean_labels_per_image, color=_ORANGE, linewidth=1, linestyle="--")
+    axes.axvline(mean, color=_ORANGE, linewidth=1, linestyle="--")
     axes.annotate(
-        f"mean {statistics.mean_labels_per_image:,.2f}",
-        (statistics.mean_labels_per_image, 1),
+        f"mean {mean:,.2f}",
+        (mean, 1),
         xycoords=("data", "axes fraction"),
         xytext=(6, -12),
         textcoords="offset points",
@@ -70,44 +84,42 @@ def plot_labels_per_image(statistics: TableStatistics) -> Any:
     axes.set_xlim(-0.6, len(bars) - 0.4)
     axes.set_xlabel(f"present labels{last}")
     axes.set_ylabel("images")
-    _subtitle(axes, f"{statistics.images:,} images, {statistics.labels:,} labels")
+    _subtitle(axes, _images_and_labels(histogram))
     return figure
 
 
-def plotly_images_per_class(statistics: TableStatistics) -> Any:
-    """The same as a plotly figure; hovering names the category."""
+def plotly_images_per_category(images: NDArray[np.int64], names: Sequence[str], *, trainable_over: int) -> Any:
+    """The same as a plotly figure; hovering shows the names of categories, `names` [n]."""
     plotly = import_extra("plotly.graph_objects", extra="plot")
-    counts = _sorted_counts(statistics)
-    order = np.argsort(-statistics.images_per_category, kind="stable")[: len(counts)]
-    named = [f"{each.name} ({each.key})" for each in (statistics.hierarchy[int(index)] for index in order)]
+    counts = _sorted_counts(images)
+    order = np.argsort(-images, kind="stable")[: len(counts)]
     trace = plotly.Scatter(
         x=np.arange(1, len(counts) + 1),
         y=counts,
-        text=named,
+        text=[names[index] for index in order.tolist()],
         mode="lines",
         line={"color": _BLUE, "shape": "hvh"},
         fill="tozeroy",
         hovertemplate="%{text}<br>%{y:,} images<br>rank %{x:,}<extra></extra>",
     )
     figure = plotly.Figure(trace)
-    if statistics.trainable_over > 0:
-        note = f"{statistics.trainable:,} categories over {statistics.trainable_over:,} images"
+    if trainable_over > 0:
         figure.add_hline(
-            y=statistics.trainable_over,
+            y=trainable_over,
             line={"color": _ORANGE, "dash": "dash", "width": 1},
-            annotation={"text": note, "font": {"color": _ORANGE}},
+            annotation={"text": _trainable(counts, trainable_over), "font": {"color": _ORANGE}},
             annotation_position="top right",
         )
     figure.update_yaxes(type="log", title="images", dtick=1, tickformat=",")
     figure.update_xaxes(title=f"{len(counts):,} categories, by number of images", tickformat=",")
-    subtitle = f"mean {statistics.mean_images_per_category:,.0f} images per category"
-    return figure.update_layout(**_layout("Images per category", subtitle))
+    return figure.update_layout(**_layout("Images per category", _mean_images(counts)))
 
 
-def plotly_labels_per_image(statistics: TableStatistics) -> Any:
+def plotly_labels_per_image(histogram: NDArray[np.int64]) -> Any:
     """The same as a plotly figure."""
     plotly = import_extra("plotly.graph_objects", extra="plot")
-    bars, last = _bars(statistics)
+    bars, last = _bars(histogram)
+    mean = _mean_labels(histogram)
     trace = plotly.Bar(
         x=np.arange(len(bars)),
         y=bars,
@@ -116,58 +128,114 @@ def plotly_labels_per_image(statistics: TableStatistics) -> Any:
     )
     figure = plotly.Figure(trace)
     figure.add_vline(
-        x=statistics.mean_labels_per_image,
+        x=mean,
         line={"color": _ORANGE, "dash": "dash", "width": 1},
-        annotation={"text": f"mean {statistics.mean_labels_per_image:,.2f}", "font": {"color": _ORANGE}},
+        annotation={"text": f"mean {mean:,.2f}", "font": {"color": _ORANGE}},
     )
     figure.update_xaxes(title=f"present labels{last}")
     figure.update_yaxes(title="images", tickformat=",")
-    return figure.update_layout(
-        **_layout("Labels per image", f"{statistics.images:,} images, {statistics.labels:,} labels")
-    )
+    return figure.update_layout(**_layout("Labels per image", _images_and_labels(histogram)))
 
 
-def save_figures(statistics: TableStatistics, folder: Path, *, html: bool = False) -> list[Path]:
-    """Write ``images_per_class`` and ``labels_per_image`` as PNG, and with `html` as pages too; return the files.
+def plot_judgement(curve: pd.DataFrame, published: pd.Series, *, images: int) -> Any:
+    """A matplotlib figure: precision, recall and f1 by threshold on the left, precision over recall on the right.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        A row for each threshold: ``threshold``, ``precision``, ``recall``, ``f1``.
+    published : pandas.Series
+        The row of the published threshold, 0.5, with ``right`` too.
+    images : int
+        Images that were judged.
+    """
+    figure = _figure((10.0, 4.2))
+    left, right = figure.subplots(1, 2)
+    for name, color in (("precision", _BLUE), ("recall", _ORANGE), ("f1", _GREEN)):
+        left.step(curve["threshold"], curve[name], where="post", color=color, label=name)
+    left.axvline(0.5, color=_DARK_GREY, linewidth=1, linestyle="--")
+    left.set_xlabel("rules with p above")
+    left.set_xlim(0, 1)
+    left.legend(frameon=False)
+    right.plot(curve["recall"], curve["precision"], color=_BLUE)
+    if published["right"] > 0:
+        at = published["recall"], published["precision"]
+        right.plot(*at, "o", color=_ORANGE)
+        right.annotate("p > 0.5", at, xytext=(6, 6), textcoords="offset points")
+    right.set_xlabel("recall")
+    right.set_ylabel("precision")
+    right.set_xlim(0, 1.02)
+    for axes in (left, right):
+        axes.set_ylim(0, 1.02)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"What rules add to {images:,} images", fontsize=11)
+    return figure
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure: one of matplotlib in the format that the name ends in, one of plotly as a page; return the file.
 
     Raises
     ------
-    MissingExtraError
-        Where matplotlib, or for the pages plotly, is not installed.
+    MlimagesError
+        For a format that matplotlib does not write.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ("images_per_class", "labels_per_image")
-    written = []
-    for name, draw in zip(names, (plot_images_per_class, plot_labels_per_image), strict=True):
-        written.append(folder / f"{name}.png")
-        with replacing(written[-1]) as file:
-            draw(statistics).savefig(file, format="png", dpi=_DPI, metadata={"Software": "mlimages"})
-    if html:
-        for name, draw in zip(names, (plotly_images_per_class, plotly_labels_per_image), strict=True):
-            written.append(folder / f"{name}.html")
-            with replacing(written[-1]) as file:
-                file.write(draw(statistics).to_html(include_plotlyjs=True).encode())
-    return written
+    if hasattr(figure, "to_html"):
+        content = figure.to_html(include_plotlyjs=True).encode()
+        with replacing(path) as file:
+            file.write(content)
+        return path
+    kind = path.suffix.removeprefix(".").lower()
+    known = figure.canvas.get_supported_filetypes()
+    if kind not in known:
+        raise MlimagesError(f"{path}: expected a name that ends in one of {', '.join(sorted(known))}")
+    with replacing(path) as file:
+        figure.savefig(file, format=kind, dpi=_DPI, metadata={"Software": "mlimages"} if kind == "png" else None)
+    return path
 
 
-def _sorted_counts(statistics: TableStatistics) -> NDArray[np.int64]:
+def _sorted_counts(images: NDArray[np.int64]) -> NDArray[np.int64]:
     """Images of the categories that are present, most first."""
-    counts = np.sort(statistics.images_per_category)[::-1]
+    counts = np.sort(images)[::-1]
     return counts[counts > 0]
 
 
-def _bars(statistics: TableStatistics) -> tuple[NDArray[np.int64], str]:
+def _mean_images(counts: NDArray[np.int64]) -> str:
+    return f"mean {counts.mean() if len(counts) else 0:,.0f} images per category"
+
+
+def _trainable(counts: NDArray[np.int64], over: int) -> str:
+    return f"{np.count_nonzero(counts > over):,} categories over {over:,} images"
+
+
+def _labels(histogram: NDArray[np.int64]) -> int:
+    return int(histogram @ np.arange(len(histogram)))
+
+
+def _mean_labels(histogram: NDArray[np.int64]) -> float:
+    return _labels(histogram) / max(1, int(histogram.sum()))
+
+
+def _images_and_labels(histogram: NDArray[np.int64]) -> str:
+    return f"{histogram.sum():,} images, {_labels(histogram):,} labels"
+
+
+def _bars(histogram: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
     """Heights of the bars, and what to say of the last where it stands for several."""
-    histogram = statistics.histogram
     if len(histogram) <= _MOST_BARS + 1:
         return histogram, ""
     bars = np.append(histogram[:_MOST_BARS], histogram[_MOST_BARS:].sum())
     return bars, f" (the last bar: {_MOST_BARS} to {len(histogram) - 1})"
 
 
+def _figure(size: tuple[float, float]) -> Any:
+    """An empty figure of so many inches, without the state that pyplot keeps."""
+    return import_extra("matplotlib.figure", extra="plot").Figure(figsize=size, layout="constrained")
+
+
 def _axes(title: str) -> tuple[Any, Any]:
-    """An empty figure, without the state that pyplot keeps, and its axes."""
-    figure = import_extra("matplotlib.figure", extra="plot").Figure(figsize=_SIZE, layout="constrained")
+    """An empty figure and its axes."""
+    figure = _figure((8.0, 4.5))
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontweight="bold", color=_INK, pad=22)
     axes.spines[["top", "right"]].set_visible(False)

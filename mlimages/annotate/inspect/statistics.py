@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mlimages.annotate.inspect import figures
 from mlimages.annotate.labels.schema import Origin
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CSR, Hierarchy
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,23 +155,33 @@ class TableStatistics:
 
     def figure_images_per_class(self, *, backend: Backend = "matplotlib") -> Any:
         """Images of each category, most first, on a logarithmic scale: a matplotlib or plotly figure."""
-        from mlimages.annotate.inspect import figures
-
-        draw = {"matplotlib": figures.plot_images_per_class, "plotly": figures.plotly_images_per_class}
-        return draw[_checked(backend)](self)
+        if _checked(backend) == "matplotlib":
+            return figures.plot_images_per_category(self.images_per_category, trainable_over=self.trainable_over)
+        names = [f"{each.name} ({each.key})" for each in self.hierarchy]
+        return figures.plotly_images_per_category(self.images_per_category, names, trainable_over=self.trainable_over)
 
     def figure_labels_per_image(self, *, backend: Backend = "matplotlib") -> Any:
         """How many images have how many labels: a matplotlib or plotly figure."""
-        from mlimages.annotate.inspect import figures
-
         draw = {"matplotlib": figures.plot_labels_per_image, "plotly": figures.plotly_labels_per_image}
-        return draw[_checked(backend)](self)
+        return draw[_checked(backend)](self.histogram)
 
     def save_figures(self, folder: str | os.PathLike[str], *, html: bool = False) -> list[Path]:
-        """Write both figures as PNG, and with `html` as plotly pages too; return the files."""
-        from mlimages.annotate.inspect import figures
+        """Write ``images_per_class`` and ``labels_per_image`` as PNG, with `html` as plotly pages too; return the files.
 
-        return figures.save_figures(self, Path(folder), html=html)
+        Raises
+        ------
+        MissingExtraError
+            Where matplotlib, or for the pages plotly, is not installed.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = {"images_per_class": self.figure_images_per_class, "labels_per_image": self.figure_labels_per_image}
+        kinds: list[tuple[Backend, str]] = [("matplotlib", "png"), ("plotly", "html")]
+        return [
+            figures.save_figure(draw(backend=backend), folder / f"{name}.{ending}")
+            for backend, ending in kinds[: 1 + html]
+            for name, draw in drawn.items()
+        ]
 
     def __repr__(self) -> str:
         lines = [
@@ -233,7 +244,7 @@ def statistics(
 
 
 def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
-    from mlimages.annotate.inspect import statisticskernels as countkernels
+    from mlimages.annotate.inspect import statisticskernels as kernels
 
     n = len(parents)
     counts = _Counts.zero(n)
@@ -244,7 +255,7 @@ def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
                 f"{table.folder / table.manifest.parts[part].file}: holds labels or origins that are none: mlimages "
                 "verify tells whether it was changed"
             )
-        countkernels.count(
+        kernels.count(
             readonly(offsets),
             readonly(labels),
             readonly(confidences),

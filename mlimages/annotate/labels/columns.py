@@ -124,10 +124,3 @@ class GivenLabels(NamedTuple):
             confidences,
             origins if origins is not None else readonly(np.empty(0, np.uint8)),
         )
-
-
-def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.ListArray:
-    """An Arrow column of lists over numpy arrays, without a copy."""
-    return pa.ListArray.from_buffers(
-        kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=[pa.array(values, kind.value_type)]
-    )

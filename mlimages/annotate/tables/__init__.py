@@ -1,1 +1,1 @@
-"""TODO mlimages/annotate/tables."""
+"""Tables on disk as values: opening, merging, filtering, splitting and exporting them."""

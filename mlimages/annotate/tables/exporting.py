@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,13 @@ import pyarrow.csv as pacsv
 
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import Origin
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import LabelError, MlimagesError
+from mlimages.job.local import in_order
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly, text_of
 from mlimages.storage.files import replacing
-from mlimages.storage.names import text_of
 
 ExportFormat = Literal["list", "csv", "croissant"]
 
@@ -112,10 +110,9 @@ def export(
     left_out = 0
     with _compressing(path) as file:
         file.write(formatter.header)
+        batches = table.batches(columns=formatter.columns, rows=formatter.rows)
         workers = workers or len(os.sched_getaffinity(0))
-        for text, rows, empty in _in_order(
-            formatter.format, table.batches(columns=formatter.columns, rows=formatter.rows), workers
-        ):
+        for text, rows, empty in in_order(formatter.format, batches, workers=workers, threads=True):
             file.write(text)
             written += rows - empty
             left_out += empty
@@ -208,15 +205,3 @@ def _compressing(path: Path) -> Iterator[IO[Any]]:
         else:
             with pa.CompressedOutputStream(pa.PythonFile(file), compression) as stream:
                 yield stream
-
-
-def _in_order(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """The results for all items in their order; at most two for every worker are under way or waiting."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

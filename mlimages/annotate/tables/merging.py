@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import GivenLabels, list_column
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive
+from mlimages.annotate.tables.union import unite
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CSR
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 from mlimages.storage.batches import rebatched
 from mlimages.storage.names import FirstRows
 
@@ -79,9 +79,9 @@ def merge(
     """
     opened = [as_table(table) for table in tables]
     _check(opened)
-    load_kernels("mlimages.annotate.tables.mergingkernels", "mlimages.storage.nameskernels")
+    load_kernels("mlimages.annotate.tables.unionkernels", "mlimages.storage.nameskernels")
     with tempfile.TemporaryDirectory(prefix="mlimages-merge-") as folder:
-        tasks = _tasks(opened, Path(folder))
+        tasks = merging_tasks(opened, Path(folder))
         return derive(
             opened, out, tasks, operation="merge", options={}, workers=workers, resume=resume, progress=progress
         )
@@ -214,19 +214,22 @@ class _PartTask:
             joining, targets = window.joining(at, at + batch.num_rows)
             if len(targets):
                 more_of = np.searchsorted(targets, np.append(rows[own], at + batch.num_rows)).astype(np.int64)
-                kept, beaten = _unite(kept, joining, readonly(more_of), joins.closure, keep_largest=keep_largest)
+                kept, beaten = unite(kept, joining, readonly(more_of), joins.closure, keep_largest=keep_largest)
                 report.counts["absences_beaten"] += beaten
             yield kept
             at += batch.num_rows
 
 
-def _tasks(tables: list[AnnotationTable], folder: Path) -> list[_PartTask]:
-    """A task a part; the rows that join others are spilled into the folder."""
+def merging_tasks(tables: list[AnnotationTable], folder: Path, *, bucket_rows: int = _BUCKET_ROWS) -> list[_PartTask]:
+    """A task for each part of the tables; the rows that join others are spilled into the folder.
+
+    One file of these rows stands for at least `bucket_rows` rows of the result.
+    """
     with FirstRows(folder) as names:
         for batch in _images(tables):
             names.add(batch)
         first = names.find(lambda: _images(tables))
-    joins = None if first is None else _spill(tables, first, folder)
+    joins = None if first is None else _spill(tables, first, folder, bucket_rows)
     tasks: list[_PartTask] = []
     start = 0
     for table in tables:
@@ -242,9 +245,9 @@ def _images(tables: list[AnnotationTable]) -> Iterator[pa.StringArray]:
             yield batch.column("image")
 
 
-def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path) -> _Joins:
+def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path, bucket_rows: int) -> _Joins:
     """Write every row that joins another into the file for that one, with its number."""
-    rows = max(_BUCKET_ROWS, -(-len(first) // _MOST_BUCKETS))
+    rows = max(bucket_rows, -(-len(first) // _MOST_BUCKETS))
     schema = tables[0].schema.append(pa.field("first", pa.int64()))
     joins = _Joins(first, folder, rows, tables[0].hierarchy.closure, schema)
     with ExitStack() as stack:
@@ -264,34 +267,3 @@ def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path
                     columns = [*batch.take(pa.array(joining[chosen])).columns, pa.array(target[chosen])]
                     writers[bucket].write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     return joins
-
-
-def _unite(
-    batch: pa.RecordBatch, more: pa.RecordBatch, more_of: NDArray[np.int64], closure: CSR, *, keep_largest: bool
-) -> tuple[pa.RecordBatch, int]:
-    """Row i of the batch joined by rows ``more_of[i]`` to ``more_of[i + 1]`` of `more`; and the absences beaten."""
-    from mlimages.annotate.tables import mergingkernels as mergekernels
-
-    ours, theirs = GivenLabels.of(batch), GivenLabels.of(more)
-    bound = int(ours.offsets[-1] - ours.offsets[0])
-    bound += int(theirs.offsets[more_of[-1]] - theirs.offsets[more_of[0]])
-    offsets = np.empty(batch.num_rows + 1, np.int32)
-    labels, confidences = np.empty(bound, np.int32), np.empty(bound, np.float32)
-    origins = np.empty(bound, np.uint8)
-    conflicts = mergekernels.unite(
-        *ours[1:],
-        *theirs[1:],
-        more_of,
-        readonly(closure.indptr),
-        readonly(closure.indices),
-        keep_largest,
-        offsets,
-        labels,
-        confidences,
-        origins,
-    )
-    end = int(offsets[-1])
-    columns = [ours.image]
-    for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
-        columns.append(list_column(batch.schema.field(name).type, offsets, values[:end]))
-    return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]), int(conflicts)

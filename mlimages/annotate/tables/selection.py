@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import GivenLabels, list_column
+from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
+from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import rebatched
+from mlimages.storage.names import NameIndex, hash_names
 
 if TYPE_CHECKING:
     from mlimages.hierarchy import CategoryLike
@@ -150,12 +151,12 @@ def subset(
     wanted = pa.array(sorted(names), pa.string())
     keep = np.zeros(len(table), bool)
     found = np.zeros(len(wanted), bool)
+    index = NameIndex(hash_names(wanted))
     at = 0
     for batch in table.batches(columns=["image"]):
-        index = pc.index_in(batch.column("image"), wanted)
-        here = index.is_valid().to_numpy(zero_copy_only=False)
-        keep[at : at + len(here)] = here
-        found[index.drop_null().to_numpy()] = True
+        here = index.find(hash_names(batch.column("image")))
+        keep[at : at + len(here)] = here >= 0
+        found[here[here >= 0]] = True
         at += len(here)
     if not found.any():
         shown = f", such as {wanted[0].as_py()!r}" if len(wanted) else ""

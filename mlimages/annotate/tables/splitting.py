@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import label_type
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import MlimagesError
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 
 if TYPE_CHECKING:
     from mlimages.job.job import Progress

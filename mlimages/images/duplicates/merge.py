@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlimages.annotate.labels.schema import table_schema
 from mlimages.annotate.parquet.writer import TableWriter
 from mlimages.annotate.tables.annotations import AnnotationTable
+from mlimages.annotate.tables.union import unite
 from mlimages.errors import FormatError, TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.duplicates.groups import GROUPS
@@ -25,9 +27,11 @@ from mlimages.images.packed.shards import ShardMaker, ShardTask
 from mlimages.images.packed.writing import PACKED, Row, packed_schema, write_categories, write_shard
 from mlimages.job.job import Job
 from mlimages.job.task import Made, StopSignal, until_stopped
+from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
+from mlimages.storage.names import NameIndex, hash_names
 
 DROPPED = "dropped.parquet"
 
@@ -38,7 +42,6 @@ DROPPED_SCHEMA = pa.schema(
 
 _LISTS = ("labels", "confidences", "origins")
 _PACKED_ROWS = 256  # a batch with the bytes of images: some 30 MB
-_LABEL_ROWS = 1 << 20  # a batch without: each looks all grouped names up anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def merge_duplicates(
     source = _Source.open(Path(table), hierarchy)
     path = Path(groups) / GROUPS if Path(groups).is_dir() else Path(groups)
     found = _collect(source, _read_groups(path))
-    merge = _Merge.of(found, source.hierarchy.depth(longest=True))
+    merge = _Merge.of(found, source.hierarchy)
     folder = Path(out)
     tasks = source.tasks()
     options = {"merged": os.fspath(table), "groups": os.fspath(path)}
@@ -160,7 +163,7 @@ class _Source:
         name = "image" if self.packed is None else "image.path"
         for part in self.manifest.parts:
             with pq.ParquetFile(self.folder / part.file) as file:
-                for batch in file.iter_batches(batch_size=_LABEL_ROWS, columns=[name, *_LISTS]):
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[name, *_LISTS]):
                     yield _names(batch), batch
 
     def write(self, path: Path, batches: Iterator[pa.RecordBatch]) -> Part:
@@ -179,16 +182,20 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The rows of a table that are in a group, and all their labels."""
+    """The m rows of a table that are in a group, in the order of the table."""
 
-    row: NDArray[np.int64]
-    group: NDArray[np.int64]
-    pixels: NDArray[np.int64]
-    names: pa.Array
-    member: NDArray[np.int64]  # of each label, which of the rows has it
-    labels: NDArray[np.int64]
-    confidences: NDArray[np.float32]
-    origins: NDArray[np.uint8]
+    row: NDArray[np.int64]  # [m], their numbers
+    group: NDArray[np.int64]  # [m]
+    pixels: NDArray[np.int64]  # [m]
+    labelled: pa.RecordBatch  # image, labels, confidences, origins
+
+    def deepest(self, depth: NDArray[Any]) -> NDArray[np.int64]:
+        """Depth of the most specific present label of each row, -1 where there is none: int64 [m]."""
+        labels, confidences = (self.labelled.column(name).flatten().to_numpy() for name in _LISTS[:2])
+        deepest = np.full(len(self.row), -1, np.int64)
+        at = np.repeat(np.arange(len(self.row)), _lengths(self.labelled))
+        np.maximum.at(deepest, at, np.where(confidences > 0, depth[labels], -1))
+        return deepest
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +209,21 @@ class _Merge:
     dropped_member: NDArray[np.int64]
 
     @classmethod
-    def of(cls, found: _Found, depth: NDArray[Any]) -> _Merge:
+    def of(cls, found: _Found, hierarchy: Hierarchy) -> _Merge:
+        depth = hierarchy.depth(longest=True)
         size = np.bincount(found.group) if len(found.group) else np.zeros(0, np.int64)
-        several = size[found.group] > 1
-        deepest = np.full(len(found.row), -1, np.int64)
-        np.maximum.at(deepest, found.member, np.where(found.confidences > 0, depth[found.labels], -1))
-        order = np.lexsort((found.row, -deepest, -found.pixels, found.group))
-        order = order[several[order]]
+        order = np.lexsort((found.row, -found.deepest(depth), -found.pixels, found.group))
+        order = order[size[found.group[order]] > 1]
         first = np.diff(found.group[order], prepend=-1) != 0
-        kept, dropped = np.sort(order[first]), np.sort(order[~first])  # found rows are in the order of the table
-        lists = _union(found, found.group[kept], depth)
-        return cls(found.row[kept], kept, lists, found.row[dropped], dropped)
+        joining = order[~first]  # by group, best first
+        kept, dropped = np.sort(order[first]), np.sort(joining)
+        place = np.full(len(size), -1, np.int64)
+        place[found.group[kept]] = np.arange(len(kept))
+        joining = joining[np.argsort(place[found.group[joining]], kind="stable")]
+        more_of = np.searchsorted(place[found.group[joining]], np.arange(len(kept) + 1))
+        own, more = (found.labelled.take(pa.array(rows)) for rows in (kept, joining))
+        united, _ = unite(own, more, more_of, hierarchy.closure, keep_largest=True)
+        return cls(found.row[kept], kept, _most_specific_first(united, depth), found.row[dropped], dropped)
 
     def batches(self, batches: Iterator[pa.RecordBatch], start: int) -> Iterator[pa.RecordBatch]:
         """The batches of a part, which begins at row `start`, merged."""
@@ -247,57 +258,50 @@ def _read_groups(path: Path) -> pa.Table:
 
 def _collect(source: _Source, groups: pa.Table) -> _Found:
     """The rows of the table that are in a group."""
-    names = pa.concat_arrays([pa.array([], pa.string()), *groups.column("image").chunks])
+    index = NameIndex(hash_names(pa.concat_arrays([pa.array([], pa.string()), *groups.column("image").chunks])))
     group = groups.column("group").to_numpy()
     pixels = groups.column("width").to_numpy().astype(np.int64) * groups.column("height").to_numpy()
-    rows, members, kept_names = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [pa.array([], pa.string())]
-    lists: list[list[NDArray[Any]]] = [[], [], []]
-    lengths = [np.empty(0, np.int64)]
+    schema = table_schema(source.manifest.metadata["categories"])
+    rows, members = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+    labelled = [pa.RecordBatch.from_pylist([], schema)]
     at = 0
     for name, batch in source.label_batches():
-        found = pc.index_in(name, value_set=names)
-        here = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
+        found = index.find(hash_names(name))
+        here = np.flatnonzero(found >= 0)
         rows.append(at + here)
-        members.append(found.drop_null().to_numpy().astype(np.int64))
-        chosen = batch.take(pa.array(here))
-        kept_names.append(name.take(pa.array(here)))
-        lengths.append(pc.list_value_length(chosen.column("labels")).to_numpy().astype(np.int64))
-        for values, column in zip(lists, _LISTS, strict=True):
-            values.append(chosen.column(column).flatten().to_numpy())
+        members.append(found[here])
+        columns = [name, *(batch.column(each) for each in _LISTS)]
+        chosen = pa.RecordBatch.from_arrays(columns, names=schema.names).take(pa.array(here))
+        labelled.append(chosen.cast(schema))
         at += batch.num_rows
     member = np.concatenate(members)
-    length = np.concatenate(lengths)
-    kinds = (np.int64, np.float32, np.uint8)
-    flat = [np.concatenate([np.empty(0, kind), *each]).astype(kind) for kind, each in zip(kinds, lists, strict=True)]
-    return _Found(
-        np.concatenate(rows), group[member], pixels[member], pa.concat_arrays(kept_names),
-        np.repeat(np.arange(len(member)), length), *flat,
-    )  # fmt: skip
+    return _Found(np.concatenate(rows), group[member], pixels[member], pa.concat_batches(labelled))
 
 
-def _union(found: _Found, groups: NDArray[np.int64], depth: NDArray[Any]) -> list[pa.ListArray]:
-    """The labels of these groups together, most specific first: labels, confidences, origins, a list for each."""
-    place = np.full(int(found.group.max(initial=-1)) + 1, -1, np.int64)
-    place[groups] = np.arange(len(groups))
-    of_label = place[found.group[found.member]]
-    labels, confidences, origins = found.labels, found.confidences, found.origins
-    # of equal confidences the lower origin counts: given before derived
-    order = np.lexsort((origins, -confidences, labels, of_label))
-    order = order[of_label[order] >= 0]
-    again = (np.diff(of_label[order], prepend=-1) == 0) & (np.diff(labels[order], prepend=-1) == 0)
-    order = order[~again]
-    order = order[np.lexsort((labels[order], -confidences[order], -depth[labels[order]], of_label[order]))]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(of_label[order], minlength=len(groups)))]).astype(np.int32)
+def _most_specific_first(batch: pa.RecordBatch, depth: NDArray[Any]) -> list[pa.ListArray]:
+    """Labels, confidences and origins, in each row by depth, then confidence (greatest first), then category."""
+    labels, confidences, origins = (batch.column(name).flatten().to_numpy() for name in _LISTS)
+    lengths = _lengths(batch)
+    order = np.lexsort((labels, -confidences, -depth[labels], np.repeat(np.arange(batch.num_rows), lengths)))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return [
-        pa.ListArray.from_arrays(pa.array(offsets), pa.array(each[order])) for each in (labels, confidences, origins)
+        list_column(batch.column(name).type, offsets, values[order])
+        for name, values in zip(_LISTS, (labels, confidences, origins), strict=True)
     ]
+
+
+def _lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Labels of each row, int64 [rows]."""
+    lengths: NDArray[np.int64] = pc.list_value_length(batch.column("labels")).to_numpy().astype(np.int64)
+    return lengths
 
 
 def _dropped_table(found: _Found, merge: _Merge) -> pa.Table:
     kept_of_group = np.empty(int(found.group.max(initial=-1)) + 1, np.int64)
     kept_of_group[found.group[merge.kept_member]] = merge.kept_member
     group = found.group[merge.dropped_member]
-    columns = [found.names.take(pa.array(merge.dropped_member)), found.names.take(pa.array(kept_of_group[group]))]
+    names = found.labelled.column("image")
+    columns = [names.take(pa.array(merge.dropped_member)), names.take(pa.array(kept_of_group[group]))]
     return pa.Table.from_arrays([*columns, pa.array(group)], schema=DROPPED_SCHEMA)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,21 +11,20 @@ from numpy.typing import NDArray
 from mlimages.errors import TableError
 from mlimages.images.packed.reading import PackedImages
 from mlimages.images.picture import PictureError
-from mlimages.storage.arrow import readonly, text_of
-from mlimages.storage.nameskernels import hash_names
+from mlimages.storage.names import NameIndex, hash_names
 
 
 class PackedByName:
     """The packed images of the rows of a table, in the order of that table; picklable.
 
-    Names are compared by a hash of 64 bits: two of 10 million collide with a probability below 1e-5.
+    Names are found by a :class:`~mlimages.storage.names.NameIndex`, so by a hash of 128 bits.
 
     Parameters
     ----------
     packed : PackedImages
         Where they are, in any order and among others.
     names : iterable of pyarrow.StringArray
-        The names of the table's rows; 8 bytes of each are kept.
+        The names of the table's rows; 4 bytes of each are kept.
 
     Raises
     ------
@@ -38,12 +36,9 @@ class PackedByName:
         self.packed = packed
         there = _hashes(batch.column(0).field("path") for batch in packed.batches(columns=["image.path"], rows=1 << 16))
         wanted = _hashes(names)
-        order = np.argsort(there, kind="stable")
-        at = order[np.searchsorted(there, wanted, sorter=order).clip(max=len(order) - 1)] if len(order) else order
-        found = there[at] == wanted if len(order) else np.zeros(len(wanted), bool)
-        if not found.any():
+        self._rows = NameIndex(there).find(wanted)
+        if not (self._rows >= 0).any():
             raise TableError(f"{packed.folder}: holds none of the {len(wanted):,} images of the table, by their names")
-        self._rows = np.where(found, at, -1)
 
     def image(self, row: int, name: str) -> bytes:
         """The bytes of the image of a row of the table.
@@ -59,11 +54,6 @@ class PackedByName:
         return self.packed.image(at)
 
 
-def _hashes(columns: Iterable[Any]) -> NDArray[np.uint64]:
-    """A hash of every name, uint64 [n]."""
-    hashed = [np.empty(0, np.uint64)]
-    for column in columns:
-        text, offsets = text_of(column)
-        hashed.append(np.empty(len(column), np.uint64))
-        hash_names(readonly(text), readonly(np.ascontiguousarray(offsets)), hashed[-1])
-    return np.concatenate(hashed)
+def _hashes(columns: Iterable[pa.StringArray]) -> NDArray[np.uint64]:
+    """Hashes of every name, uint64 [n, 2]."""
+    return np.concatenate([np.empty((0, 2), np.uint64), *(hash_names(column) for column in columns)])

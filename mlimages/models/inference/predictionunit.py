@@ -15,7 +15,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import list_column
 from mlimages.annotate.tables.predictions import PredictionWriter, prediction_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.picture import PictureError, decode
@@ -25,6 +24,7 @@ from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.models.data.decode import opaque
 from mlimages.models.data.sources import NameList, Pictures
 from mlimages.models.inference.teacher import Teacher
+from mlimages.storage.arrow import list_column
 from mlimages.storage.files import replacing
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from mlimages import Hierarchy, MlimagesError
 from mlimages.annotate.cooccurrence import counts as cooccurrence
-from mlimages.annotate.cooccurrence import paircounter, paircounting
 from mlimages.annotate.cooccurrence.counts import Cooccurrence, wilson_lower
+from mlimages.annotate.cooccurrence.paircounter import CountingSizes
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.predictions import PredictionTable, write_predictions
 from mlimages.errors import FormatError, LabelError, TableError
@@ -91,18 +91,14 @@ def test_counts_are_those_of_a_brute_force_in_any_order_and_size(
     tables: tuple[Hierarchy, Rows, Rows], threshold: float, dense: bool, unit: int, workers: int
 ) -> None:
     hierarchy, annotated, predicted = tables
-    with (
-        patch.object(paircounting, "_UNIT_ROWS", unit),
-        patch.object(paircounter, "DENSE_BYTES", 1 << 20 if dense else 0),
-        patch.object(paircounter, "_RUN_PAIRS", 2),
-    ):
-        counted = Cooccurrence.count(
-            annotations_of(annotated),
-            predictions_of(predicted),
-            hierarchy=hierarchy,
-            teacher_threshold=threshold,
-            workers=workers,
-        )
+    counted = Cooccurrence.count(
+        annotations_of(annotated),
+        predictions_of(predicted),
+        hierarchy=hierarchy,
+        teacher_threshold=threshold,
+        workers=workers,
+        sizes=CountingSizes(unit_rows=unit, dense_bytes=1 << 20 if dense else 0, run_pairs=2),
+    )
     assert pairs_in(counted) == brute_force(annotated, predicted, threshold)
     shared = set(annotated) & set(predicted)
     assert counted.total == len(shared)
@@ -118,21 +114,21 @@ def test_any_split_merged_in_any_order_gives_the_same(
     tables: tuple[Hierarchy, Rows, Rows], chance: random.Random, dense: bool
 ) -> None:
     hierarchy, annotated, predicted = tables
-    with patch.object(paircounter, "DENSE_BYTES", 1 << 20 if dense else 0):
 
-        def count(images: list[str]) -> Cooccurrence:
-            return Cooccurrence.count(
-                annotations_of({name: row for name, row in annotated.items() if name in images}),
-                predictions_of({name: row for name, row in predicted.items() if name in images}),
-                hierarchy=hierarchy,
-                teacher_threshold=0.5,
-            )
+    def count(images: list[str]) -> Cooccurrence:
+        return Cooccurrence.count(
+            annotations_of({name: row for name, row in annotated.items() if name in images}),
+            predictions_of({name: row for name, row in predicted.items() if name in images}),
+            hierarchy=hierarchy,
+            teacher_threshold=0.5,
+            sizes=CountingSizes(dense_bytes=1 << 20 if dense else 0),
+        )
 
-        images = list(dict.fromkeys([*annotated, *predicted]))
-        whole = count(images)
-        chance.shuffle(images)
-        cuts = sorted({0, *(chance.randint(0, len(images)) for _ in range(3)), len(images)})
-        parts = [count(images[start:stop]) for start, stop in pairwise(cuts)] or [count([])]
+    images = list(dict.fromkeys([*annotated, *predicted]))
+    whole = count(images)
+    chance.shuffle(images)
+    cuts = sorted({0, *(chance.randint(0, len(images)) for _ in range(3)), len(images)})
+    parts = [count(images[start:stop]) for start, stop in pairwise(cuts)] or [count([])]
     chance.shuffle(parts)
     assert reduce(add, parts) == whole
 
@@ -210,8 +206,7 @@ def test_axes_and_origins_restrict_what_is_counted(zoo: Hierarchy, tmp_path: Pat
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_counts_stay_exact_where_cells_carry(zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
-    monkeypatch.setattr(paircounting, "_UNIT_ROWS", 1 << 16)
+def test_counts_stay_exact_where_cells_carry(zoo: Hierarchy, workers: int) -> None:
     rows = 3 << 16  # on all of them a rose, on one more than 2**16 also water, on exactly 2**16 a dog
     water, dog = np.arange(rows) <= 1 << 16, np.arange(rows) >= 2 << 16
     images = pa.array([str(i) for i in range(rows)])
@@ -230,23 +225,24 @@ def test_counts_stay_exact_where_cells_carry(zoo: Hierarchy, monkeypatch: pytest
             "scores": pa.ListArray.from_arrays(bounds, np.ones(len(seen), np.float32)),
         }
     )
-    counted = Cooccurrence.count(annotated, predicted, hierarchy=zoo, workers=workers)
+    sizes = CountingSizes(unit_rows=1 << 16)
+    counted = Cooccurrence.count(annotated, predicted, hierarchy=zoo, workers=workers, sizes=sizes)
     assert pairs_in(counted) == ({(ROSE, WATER): (1 << 16) + 1, (ROSE, DOG): 1 << 16}, {ROSE: rows})
     assert counted.total == rows
 
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_counts_stay_exact_where_the_pairs_of_a_row_do_not_fit_what_is_listed_at_once(
-    zoo: Hierarchy, monkeypatch: pytest.MonkeyPatch, dense: bool
+    zoo: Hierarchy, dense: bool
 ) -> None:
-    monkeypatch.setattr(paircounter, "DENSE_BYTES", paircounter.DENSE_BYTES if dense else 0)
-    monkeypatch.setattr(paircounter, "_RUN_PAIRS", 1000)
+    sizes = CountingSizes(dense_bytes=1 << 20 if dense else 0, run_pairs=1000)
     names, sources, targets = [str(i) for i in range(3000)], [ROSE, CAT, DOG], [WATER, STUFF, PET, PUPPY, PLANT]
     counted = Cooccurrence.count(
         annotations_of({name: [(label, 1.0) for label in sources] for name in names}),
         predictions_of({name: [(label, 1.0) for label in targets] for name in names}),
         hierarchy=zoo,
         workers=1,
+        sizes=sizes,
     )  # 15 pairs a row: neither 4,096 nor 1,000 is a multiple
     assert pairs_in(counted)[0] == {(source, target): 3000 for source in sources for target in targets}
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from mlimages import Hierarchy, MlimagesError, audit_labels
 from mlimages.annotate.inspect.audit import PROBLEMS
 from mlimages.errors import TableError
-from mlimages.storage import names as firstrows
 from tests.annotate.reference import reach
 from tests.annotate.strategies import CONFIDENCES, batch_of, hierarchies, table_of
 
@@ -121,29 +119,6 @@ def test_repeated_images_are_found_across_parts_and_files(zoo: Hierarchy, tmp_pa
         ["b", "duplicated image", "", "row 4 repeats row 1, counted from 0"],
         ["a", "duplicated image", "", "row 5 repeats row 0, counted from 0"],
     ]
-
-
-def test_equal_hashes_of_different_names_are_no_duplicates(monkeypatch: pytest.MonkeyPatch, zoo: Hierarchy) -> None:
-    monkeypatch.setattr(firstrows, "hash_names", lambda names: np.full(len(names), 7, np.uint64))
-    rows = batch_of([[(STUFF, 1.0)]] * 3)
-    assert counts(rows, zoo) == CLEAN
-    again = rows.set_column(0, "image", pa.array(["x", "y", "x"]))
-    assert counts(again, zoo) == CLEAN | {"duplicated image": (1, 0)}
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.lists(st.text("ab", max_size=3), max_size=6), max_size=6))
-def test_first_rows_agree_with_a_dictionary(batches: list[list[str]]) -> None:
-    arrays = [pa.array(batch, pa.string()) for batch in batches]
-    with tempfile.TemporaryDirectory() as folder, firstrows.FirstRows(Path(folder)) as rows:
-        for array in arrays:
-            rows.add(array)
-        found = rows.find(lambda: arrays)
-        names = [name for batch in batches for name in batch]
-        first = {name: names.index(name) for name in names}
-        expected = [first[name] for name in names]
-        assert (list(range(len(names))) if found is None else found.tolist()) == expected
-        assert (found is None) == (len(first) == len(names))
 
 
 def test_bad_lines_are_counted_and_unknown_labels_told_apart(zoo: Hierarchy, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mlimages
 from mlimages import Hierarchy, MlimagesError, Propagation, statistics
-from mlimages.annotate import Origin, pipeline
+from mlimages.annotate import Origin
 from mlimages.annotate.inspect.statistics import TableStatistics
 from mlimages.errors import MissingExtraError, TableError
 from tests.annotate.reference import reach
@@ -90,11 +90,10 @@ def test_counts_agree_with_a_loop(data: st.DataObject) -> None:
     assert counted.histogram.tolist() == np.bincount([len(row) for row in present], minlength=1).tolist()
 
 
-def test_parts_and_workers_do_not_matter(monkeypatch: pytest.MonkeyPatch, zoo: Hierarchy, tmp_path: Path) -> None:
+def test_parts_and_workers_do_not_matter(zoo: Hierarchy, tmp_path: Path) -> None:
     rows = {f"{i}": [(i % 10, 1.0)] for i in range(50)}
     one = statistics(table_of(rows, zoo, tmp_path / "one"), workers=1).to_dict()
-    monkeypatch.setattr(pipeline, "PART_ROWS", 8)
-    table = table_of(rows, zoo, tmp_path / "parts")
+    table = table_of(rows, zoo, tmp_path / "parts", part_rows=8)
     assert len(table.manifest.parts) == 7
     assert statistics(tmp_path / "parts", workers=2).to_dict() == one
 

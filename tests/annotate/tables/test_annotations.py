@@ -6,26 +6,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import mlimages
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.labels.schema import Origin
 from mlimages.errors import FormatError, TableError
+from tests.annotate.strategies import table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)
 
 
 @pytest.fixture
-def table(zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AnnotationTable:
+def table(zoo: Hierarchy, tmp_path: Path) -> AnnotationTable:
     """Four parts of up to 30 images in row groups of 10; image i carries category i % 10."""
-    monkeypatch.setattr("mlimages.storage.batches.PART_ROWS", 30)
-    monkeypatch.setattr("mlimages.annotate.pipeline.BATCH_ROWS", 10)
-    labels = [[i % 10] if i != 50 else [CAT, WATER] for i in range(100)]
-    confidences = [[1.0] if i != 50 else [0.5, 0.0] for i in range(100)]
-    source = pa.table({"image": [f"{i}.jpg" for i in range(100)], "labels": labels, "confidences": confidences})
-    return mlimages.annotate(source, zoo, out=tmp_path / "table")
+    rows = {f"{i}.jpg": [(i % 10, 1.0)] if i != 50 else [(CAT, 0.5), (WATER, 0.0)] for i in range(100)}
+    return table_of(rows, zoo, tmp_path / "table", part_rows=30, batch_rows=10)
 
 
 def test_it_has_the_columns_of_the_design(table: AnnotationTable) -> None:
+    assert [part.rows for part in table.manifest.parts] == [30, 30, 30, 10]
     assert len(table) == 100
     assert table.to_table().schema.equals(
         pa.schema(

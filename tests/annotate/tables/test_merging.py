@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import mlimages
 from mlimages import AnnotationTable, Hierarchy, MlimagesError, Propagation
 from mlimages.annotate import Origin, merge
-from mlimages.annotate.tables import merging
+from mlimages.annotate.sources.source import Report
+from mlimages.annotate.tables.merging import merging_tasks
 from mlimages.errors import JobError, TableError
 from mlimages.storage.manifest import verify_parts
 from tests.annotate.strategies import batch_of, hierarchies, labels_by_image, rows_in, rows_of, table_of
@@ -70,6 +71,16 @@ def test_a_present_label_beats_an_absence_and_what_flowed_down_from_it(zoo: Hier
     assert made.manifest.counts == {"absences_beaten": 3, "rows_joined": 1}
 
 
+def test_an_absence_below_a_beaten_one_is_not_kept(zoo: Hierarchy, tmp_path: Path) -> None:
+    rules = Propagation(absent="descendants")
+    absent = table_of({"x": [(DOG, 0.0)]}, zoo, tmp_path / "1", rules)
+    assert labels_by_image(absent)["x"] == [(DOG, 0.0, G), (PUPPY, 0.0, D)]
+    present = table_of({"x": [(DOG, 1.0)]}, zoo, tmp_path / "2", rules)
+    for order in ([absent, present], [present, absent]):
+        made = merge(order, tmp_path / f"out-{order[0].folder.name}")
+        assert sorted(labels_by_image(made)["x"]) == sorted(labels_by_image(present)["x"])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_merging_is_annotating_all_given_labels_together(data: st.DataObject) -> None:
@@ -90,25 +101,37 @@ def test_merging_is_annotating_all_given_labels_together(data: st.DataObject) ->
         assert made == expected
 
 
-def test_bytes_are_the_same_for_any_workers_and_any_files_of_joining_rows(
-    monkeypatch: pytest.MonkeyPatch, zoo: Hierarchy, tmp_path: Path
-) -> None:
-    from mlimages.annotate import pipeline
-
-    monkeypatch.setattr(pipeline, "PART_ROWS", 16)
+def two_overlapping_tables(zoo: Hierarchy, folder: Path) -> list[AnnotationTable]:
     label = [PUPPY, CAT, ROSE, WATER, STUFF, DOG, PLANT]
-    first = table_of({f"{i}": [(label[i % 7], 1.0)] for i in range(100)}, zoo, tmp_path / "1")
-    second = table_of({f"{i * 3 % 200}": [(label[i % 5], 0.5)] for i in range(200)}, zoo, tmp_path / "2")
-    assert len(first.manifest.parts) == 7
-    one = merge([first, second], tmp_path / "one", workers=1)
-    monkeypatch.setattr(merging, "_BUCKET_ROWS", 10)
-    two = merge([first, second], tmp_path / "two", workers=2)
+    first = {f"{i}": [(label[i % 7], 1.0)] for i in range(100)}
+    second = {f"{i * 3 % 200}": [(label[i % 5], 0.5)] for i in range(200)}
+    return [table_of(rows, zoo, folder / str(i), part_rows=16) for i, rows in enumerate((first, second))]
+
+
+def test_bytes_are_the_same_for_any_workers(zoo: Hierarchy, tmp_path: Path) -> None:
+    tables = two_overlapping_tables(zoo, tmp_path)
+    assert len(tables[0].manifest.parts) == 7
+    one = merge(tables, tmp_path / "one", workers=1)
+    two = merge(tables, tmp_path / "two", workers=2)
     assert one.manifest == two.manifest
     assert one.manifest.counts == {"rows_joined": 100}
-    assert merge([first, second], tmp_path / "two", resume=True).manifest == two.manifest
+    assert merge(tables, tmp_path / "two", resume=True).manifest == two.manifest
     together = {name: list(row) for name, row in labels_by_image(one).items()}
     assert set(together) == {str(i) for i in range(200)}
     assert [image for image, _ in rows_of_table(one)][:100] == [str(i) for i in range(100)]
+
+
+def test_rows_are_joined_alike_from_one_file_or_many(zoo: Hierarchy, tmp_path: Path) -> None:
+    tables = two_overlapping_tables(zoo, tmp_path)
+    made = []
+    for bucket_rows, files in ((1 << 17, 1), (10, 30)):
+        folder = tmp_path / f"files-{bucket_rows}"
+        folder.mkdir()
+        tasks = merging_tasks(tables, folder, bucket_rows=bucket_rows)
+        assert len(list(folder.glob("joining-*"))) == files
+        made.append(pa.Table.from_batches(batch for task in tasks for batch in task.batches(Report("raise"))))
+    assert made[0].equals(made[1])
+    assert rows_in(made[0]) == rows_in(merge(tables, tmp_path / "out").to_table())
 
 
 def test_rows_of_one_table_that_name_the_same_image_are_joined_too(zoo: Hierarchy, tmp_path: Path) -> None:

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlimages import Hierarchy, MlimagesError, Propagation
-from mlimages.annotate import Origin, filter, subset
-from mlimages.annotate.tables import derive
+from mlimages.annotate import Origin, filter, subset  # noqa: A004  (what the package calls it)
+from mlimages.annotate.tables.annotations import AnnotationTable
+from mlimages.annotate.tables.derive import rows_tasks
 from mlimages.errors import FormatError, JobError, TableError, UnknownCategoryError
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.batches import PART_ROWS
+from mlimages.storage.manifest import Part, verify_parts
 from tests.annotate.strategies import hierarchies, labels_by_image, rows_of, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)
@@ -106,23 +110,27 @@ def test_the_bytes_do_not_depend_on_the_workers_and_a_finished_job_resumes(zoo: 
         filter(table, tmp_path / "two", categories=["pet"])
 
 
-def test_small_batches_are_joined_and_parts_of_a_selection_shared(
-    monkeypatch: pytest.MonkeyPatch, zoo: Hierarchy, tmp_path: Path
-) -> None:
-    from mlimages.annotate import pipeline
-
-    monkeypatch.setattr(pipeline, "PART_ROWS", 8)
-    table = table_of({f"{i:02d}": [(PUPPY, 1.0)] for i in range(40)}, zoo, tmp_path / "t")
+def test_the_small_parts_of_a_selection_become_one(zoo: Hierarchy, tmp_path: Path) -> None:
+    rows = {f"{i:02d}": [(PUPPY, 1.0)] for i in range(40)}
+    table = table_of(rows, zoo, tmp_path / "t", part_rows=8, batch_rows=3)
     assert [part.rows for part in table.manifest.parts] == [8, 8, 8, 8, 8]
-    monkeypatch.setattr(derive, "PART_ROWS", 12)
-    monkeypatch.setattr(derive, "BATCH_ROWS", 5)
     made = subset(table, tmp_path / "out", images=[f"{i:02d}" for i in range(40) if i % 2])
-    assert [part.rows for part in made.manifest.parts] == [12, 8]
+    assert [part.rows for part in made.manifest.parts] == [20]
     file = pq.read_metadata(tmp_path / "out" / "part-00000.parquet")
-    assert [file.row_group(i).num_rows for i in range(file.num_row_groups)] == [5, 5, 2]
+    assert [file.row_group(i).num_rows for i in range(file.num_row_groups)] == [20]
     assert list(labels_by_image(made)) == [f"{i:02d}" for i in range(40) if i % 2]
     whole = labels_by_image(table)
     assert labels_by_image(made) == {image: whole[image] for image in labels_by_image(made)}
+
+
+def test_a_selection_from_large_parts_has_as_many_parts_as_its_rows_need(zoo: Hierarchy, tmp_path: Path) -> None:
+    table = table_of(ROWS, zoo, tmp_path / "t")
+    third = PART_ROWS // 3
+    large = AnnotationTable(table.folder, replace(table.manifest, parts=[Part(f"{i}", third, 0, "") for i in range(7)]))
+    keep = np.ones(7 * third, bool)
+    assert [task.parts for task in rows_tasks(large, keep)] == [range(3), range(3, 6), range(6, 7)]
+    keep[: 2 * third] = False
+    assert [task.parts for task in rows_tasks(large, keep)] == [range(5), range(5, 7)]
 
 
 def test_the_propagation_of_the_table_is_kept(zoo: Hierarchy, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mlimages import Hierarchy
+from mlimages import Hierarchy, Propagation, annotate
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import FormatError, JobError, MlimagesError, TableError
 from mlimages.images import pack
@@ -215,6 +215,21 @@ def test_merge_keeps_one_image_with_all_labels_most_specific_first(
     ]
     assert verify_parts(tmp_path / "out") == []
     assert AnnotationTable.open(tmp_path / "out").manifest.counts == {"duplicates_dropped": 3, "groups_merged": 2}
+
+
+def test_merge_drops_what_flowed_down_from_a_beaten_absence(folder: Path, tmp_path: Path, zoo: Hierarchy) -> None:
+    find_duplicates(folder, tmp_path / "found", workers=1)
+    source = tmp_path / "list.txt"
+    source.write_text("a.jpg\t0:0\nc.JPEG\t0:1\nd.png\t3:0\nsub/d.bmp\t5:1\n")
+    table = annotate(source, zoo, out=tmp_path / "table", propagation=Propagation(absent="descendants"))
+    assert _rows(table)[0] == ("a.jpg", [0, 1], [0, 0], [0, 3])  # no dog, hence no puppy
+    merge_duplicates(table.folder, tmp_path / "found", tmp_path / "out")
+    assert _rows(AnnotationTable.open(tmp_path / "out")) == [
+        # dog beats its absence, and nothing says that it is no puppy
+        ("c.JPEG", [0, 3, 2, 9], [1, 1, 1, 1], [0, 1, 1, 1]),
+        # cat, hence pet, beats that there is no pet; with it go the absences of dog and puppy
+        ("sub/d.bmp", [5, 3, 2, 9], [1, 1, 1, 1], [0, 1, 1, 1]),
+    ]
 
 
 def test_merge_of_packed_images_is_packed(folder: Path, tmp_path: Path, make_table: MakeTable) -> None:

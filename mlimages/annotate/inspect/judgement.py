@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence.counts import Cooccurrence
+from mlimages.annotate.inspect import figures
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.propagation.applyrules import brought_by
 from mlimages.annotate.propagation.rules import Rules
@@ -93,15 +94,11 @@ class RuleJudgement:
 
     def figure(self) -> Any:
         """A matplotlib figure: precision, recall and f1 by threshold, and precision over recall."""
-        from mlimages.annotate.cooccurrence.figures import plot_judgement
-
-        return plot_judgement(self)
+        return figures.plot_judgement(self.at(np.linspace(0, 0.99, 100)), self.at([0.5]).iloc[0], images=self.images)
 
     def save_figure(self, path: str | os.PathLike[str]) -> None:
         """Write the figure, in the format that the name ends in, such as ``.png``."""
-        from mlimages.annotate.cooccurrence.figures import save_figure
-
-        save_figure(self.figure(), Path(path))
+        figures.save_figure(self.figure(), Path(path))
 
     def __repr__(self) -> str:
         table = self.at().to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
@@ -221,7 +218,7 @@ def _judge(
     rows: tuple[pa.RecordBatch, pa.RecordBatch], ranked: _Ranked, *, apart: bool, verdicts: NDArray[np.int64]
 ) -> int:
     """Judge the rows of both tables; return how many labels rules could add."""
-    from mlimages.annotate.cooccurrence import judgingkernels as kernels
+    from mlimages.annotate.inspect import judgementkernels as kernels
 
     given, true = (GivenLabels.of(batch) for batch in rows)
     for side in (given, true):

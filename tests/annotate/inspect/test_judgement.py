@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlimages import Hierarchy, MlimagesError
 from mlimages.annotate.cooccurrence.counts import Cooccurrence
-from mlimages.annotate.cooccurrence.judging import evaluate_rules
+from mlimages.annotate.inspect.judgement import evaluate_rules
 from mlimages.errors import TableError
 from tests.annotate.propagation.test_rules import frame
 from tests.annotate.strategies import hierarchies, rows_of, rules_of, table_of

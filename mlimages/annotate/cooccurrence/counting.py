@@ -17,14 +17,19 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
 from mlimages.annotate.cooccurrence.namejoin import NameJoin, Twice
-from mlimages.annotate.cooccurrence.paircounter import PairCounter, PairCounts, Reduced, counters, total
+from mlimages.annotate.cooccurrence.paircounter import (
+    DEFAULT_SIZES,
+    CountingSizes,
+    PairCounter,
+    PairCounts,
+    Reduced,
+    counters,
+    total,
+)
 from mlimages.annotate.labels.columns import ScoredLabels
 from mlimages.errors import LabelError, TableError
 from mlimages.storage.arrow import readonly, same_images
 from mlimages.storage.rows import Rows
-
-#: Rows that a thread takes at a time.
-_UNIT_ROWS = 1 << 18
 
 _SIDE_BY_SIDE = readonly(np.empty(0, np.int32))
 
@@ -95,7 +100,11 @@ class Counted:
 
 
 def count_pairs(
-    sides: tuple[Side, Side], *, workers: int | None, progress: Callable[[int, int], None] | None
+    sides: tuple[Side, Side],
+    *,
+    workers: int | None,
+    sizes: CountingSizes = DEFAULT_SIZES,
+    progress: Callable[[int, int], None] | None,
 ) -> Counted:
     """Count the pairs of the rows that both tables have.
 
@@ -110,11 +119,11 @@ def count_pairs(
         For a label that is no category.
     """
     workers = workers or len(os.sched_getaffinity(0))
-    counting = counters(sides[0].positions, sides[1].positions, workers)
+    counting = counters(sides[0].positions, sides[1].positions, workers, sizes)
     free: queue.SimpleQueue[PairCounter] = queue.SimpleQueue()
     for counter in counting:
         free.put(counter)
-    run = _Run(sides, free)
+    run = _Run(sides, free, sizes.unit_rows)
     units = run.units()
     left = []
     with ThreadPoolExecutor(len(counting)) as pool:
@@ -142,11 +151,12 @@ def _each(pool: ThreadPoolExecutor, function: Callable[[Any], Any], arguments: S
 class _Run:
     sides: tuple[Side, Side]
     free: queue.SimpleQueue[PairCounter]
+    unit_rows: int
 
     def units(self) -> list[tuple[int, int]]:
         """The rows that both tables have numbers for, in pieces."""
         shared = min(len(side.rows) for side in self.sides)
-        return [(start, min(shared, start + _UNIT_ROWS)) for start in range(0, shared, _UNIT_ROWS)]
+        return _cut(0, shared, self.unit_rows)
 
     def side_by_side(self, unit: tuple[int, int]) -> tuple[int, int] | None:
         """Count a unit while the names are the same; return the rows that are left."""
@@ -174,10 +184,7 @@ class _Run:
             join = NameJoin(Path(folder), largest + max(len(side.rows) for side in self.sides) - shared)
             pieces = [(table, *unit) for unit in left for table in (0, 1)]
             for table, side in enumerate(self.sides):
-                pieces += [
-                    (table, start, min(len(side.rows), start + _UNIT_ROWS))
-                    for start in range(shared, len(side.rows), _UNIT_ROWS)
-                ]
+                pieces += [(table, *unit) for unit in _cut(shared, len(side.rows), self.unit_rows)]
 
             def collect(piece: tuple[int, int, int]) -> None:
                 table, row, stop = piece
@@ -207,6 +214,11 @@ class _Run:
             f"{side.name}: the image {image!r} has several rows (one is row {twice.row}), expected one: tables "
             "that are not in the same order are joined by name; mlimages merge joins the rows of an image"
         )
+
+
+def _cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    """The rows ``[start, stop)`` in pieces of `size`, each as its first row and the one after its last."""
+    return [(at, min(stop, at + size)) for at in range(start, stop, size)]
 
 
 def _aligned(

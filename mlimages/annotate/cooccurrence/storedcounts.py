@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,6 @@ import pyarrow.parquet as pq
 import scipy.sparse
 from numpy.typing import NDArray
 
-from mlimages.annotate.cooccurrence.counts import Cooccurrence
 from mlimages.errors import FormatError, TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.storage.files import replacing
@@ -28,23 +26,25 @@ COOCCURRENCE_VERSION = 1
 COO_SCHEMA = pa.schema([pa.field("source", pa.int32()), pa.field("target", pa.int32()), pa.field("count", pa.int64())])
 
 
-def save(cooccurrence: Cooccurrence, path: str | os.PathLike[str]) -> None:
-    """Write counts into one file.
+class StoredCounts(NamedTuple):
+    """What a file holds besides the hierarchy; the fields are those of :class:`.counts.Cooccurrence`."""
 
-    Parameters
-    ----------
-    cooccurrence : Cooccurrence
-        The counts.
-    path : path-like
-        A name that ends in ``.npz`` gives a file that ``scipy.sparse.load_npz`` reads, its rows and columns those of
-        the axes; any other a Parquet file of the columns source, target (category indices) and count. Both hold, as
-        metadata, the keys and fingerprints of both axes and all other numbers.
-    """
-    path = Path(path)
-    metadata = json.dumps(_metadata(cooccurrence), sort_keys=True)
+    sources: NDArray[np.int32]  # [m]
+    targets: NDArray[np.int32]  # [k]
+    counts: scipy.sparse.csr_array  # int64 [m, k]
+    images: NDArray[np.int64]  # [m]
+    target_images: NDArray[np.int64]  # [k]
+    total: int
+    teacher_threshold: float
+    unmatched: tuple[int, int]
+
+
+def write_counts(stored: StoredCounts, path: Path, hierarchy: Hierarchy) -> None:
+    """Write counts into one file, whose format the name of the `path` says."""
+    metadata = json.dumps(_metadata(stored, hierarchy), sort_keys=True)
     with replacing(path) as file:
         if path.suffix == ".npz":
-            matrix = cooccurrence.counts.tocsr()
+            matrix = stored.counts.tocsr()
             np.savez_compressed(
                 file,
                 allow_pickle=False,
@@ -57,23 +57,16 @@ def save(cooccurrence: Cooccurrence, path: str | os.PathLike[str]) -> None:
                 mlimages=np.array(metadata),
             )
         else:
-            coo = cooccurrence.counts.tocoo()
+            coo = stored.counts.tocoo()
             rows, columns = coo.coords
-            arrays = [cooccurrence.sources[rows], cooccurrence.targets[columns], coo.data]
+            arrays = [stored.sources[rows], stored.targets[columns], coo.data]
             table = pa.table([pa.array(each) for each in arrays], schema=COO_SCHEMA)
             table = table.replace_schema_metadata({METADATA_KEY: metadata})
             pq.write_table(table, file, compression="zstd")
 
 
-def load(path: str | os.PathLike[str], *, hierarchy: Hierarchy) -> Cooccurrence:
-    """Read counts that :func:`save` wrote.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    hierarchy : Hierarchy
-        The categories, the same as the counts were made with.
+def read_counts(path: Path, hierarchy: Hierarchy) -> StoredCounts:
+    """Read counts that :func:`write_counts` wrote.
 
     Raises
     ------
@@ -82,11 +75,7 @@ def load(path: str | os.PathLike[str], *, hierarchy: Hierarchy) -> Cooccurrence:
     TableError
         For another hierarchy.
     """
-    path = Path(path)
-    if path.suffix == ".npz":
-        metadata, matrix = _read_npz(path)
-    else:
-        metadata, matrix = _read_parquet(path)
+    metadata, matrix = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
     try:
         if metadata["cooccurrence_version"] > COOCCURRENCE_VERSION:
             raise FormatError(
@@ -102,8 +91,7 @@ def load(path: str | os.PathLike[str], *, hierarchy: Hierarchy) -> Cooccurrence:
         sources, targets = (_axis(metadata[name], hierarchy, path) for name in ("sources", "targets"))
         if isinstance(matrix, pa.Table):
             matrix = _matrix(matrix, sources, targets, len(hierarchy))
-        return Cooccurrence(
-            hierarchy,
+        return StoredCounts(
             sources,
             targets,
             matrix,
@@ -117,29 +105,29 @@ def load(path: str | os.PathLike[str], *, hierarchy: Hierarchy) -> Cooccurrence:
         raise FormatError(f"no co-occurrence counts ({type(error).__name__}: {error})", path=path) from None
 
 
-def _metadata(cooccurrence: Cooccurrence) -> dict[str, Any]:
+def _metadata(stored: StoredCounts, hierarchy: Hierarchy) -> dict[str, Any]:
     from mlimages import __version__
 
-    keys = cooccurrence.hierarchy.keys
+    keys = hierarchy.keys
     axes = {
         name: [keys[i] for i in axis.tolist()]
-        for name, axis in (("sources", cooccurrence.sources), ("targets", cooccurrence.targets))
+        for name, axis in (("sources", stored.sources), ("targets", stored.targets))
     }
     return {
         "cooccurrence_version": COOCCURRENCE_VERSION,
         "mlimages_version": __version__,
-        "hierarchy_fingerprint": cooccurrence.hierarchy.fingerprint,
+        "hierarchy_fingerprint": hierarchy.fingerprint,
         **{name: {"keys": axis, "fingerprint": _fingerprint(axis)} for name, axis in axes.items()},
-        "images": cooccurrence.images.tolist(),
-        "target_images": cooccurrence.target_images.tolist(),
-        "total": cooccurrence.total,
-        "teacher_threshold": cooccurrence.teacher_threshold,
-        "unmatched": list(cooccurrence.unmatched),
+        "images": stored.images.tolist(),
+        "target_images": stored.target_images.tolist(),
+        "total": stored.total,
+        "teacher_threshold": stored.teacher_threshold,
+        "unmatched": list(stored.unmatched),
     }
 
 
 def _fingerprint(keys: list[str]) -> str:
-    """SHA-256, in hexadecimal, over one line a key, in their order."""
+    """SHA-256, in hexadecimal, of the keys in their order, each ended by a line feed."""
     return hashlib.sha256("".join(f"{key}\n" for key in keys).encode()).hexdigest()
 
 

@@ -1,0 +1,66 @@
+"""The union of the labels that several rows say of one image: the one rule for tables and for duplicates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.hierarchy import CSR
+from mlimages.storage.arrow import list_column, readonly
+
+
+def unite(
+    batch: pa.RecordBatch, more: pa.RecordBatch, more_of: NDArray[np.int64], closure: CSR, *, keep_largest: bool
+) -> tuple[pa.RecordBatch, int]:
+    """Add to every row the labels of further rows of the same image.
+
+    A present label beats a verified absence, which takes with it the absences that flowed down from it, unless another
+    absence brings these too. A label that any row was given counts as given.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        The rows: image, labels, confidences and origins, labels below the number of categories.
+    more : pyarrow.RecordBatch
+        The further rows, of the same columns.
+    more_of : int64 array [rows + 1]
+        Row i is joined by the rows ``more_of[i]`` to ``more_of[i + 1]`` of `more`.
+    closure : CSR
+        The ancestors of every category.
+    keep_largest : bool
+        Whether a label that several rows have keeps its largest confidence, or the first.
+
+    Returns
+    -------
+    batch : pyarrow.RecordBatch
+        The rows with the labels of all: their own first, then those of the others in their order.
+    beaten : int
+        The verified absences that a present label beat.
+    """
+    from mlimages.annotate.tables import unionkernels as kernels
+
+    ours, theirs = GivenLabels.of(batch), GivenLabels.of(more)
+    bound = int(ours.offsets[-1] - ours.offsets[0])
+    bound += int(theirs.offsets[more_of[-1]] - theirs.offsets[more_of[0]])
+    offsets = np.empty(batch.num_rows + 1, np.int32)
+    labels, confidences = np.empty(bound, np.int32), np.empty(bound, np.float32)
+    origins = np.empty(bound, np.uint8)
+    beaten = kernels.unite(
+        *ours[1:],
+        *theirs[1:],
+        readonly(more_of),
+        readonly(closure.indptr),
+        readonly(closure.indices),
+        keep_largest,
+        offsets,
+        labels,
+        confidences,
+        origins,
+    )
+    end = int(offsets[-1])
+    columns = [ours.image]
+    for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
+        columns.append(list_column(batch.schema.field(name).type, offsets, values[:end]))
+    return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]), int(beaten)
