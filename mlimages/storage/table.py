@@ -48,6 +48,12 @@ class ImageTable(ABC):
         self.folder = folder
         self.manifest = manifest
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, Manifest]]:
+        return type(self), (
+            self.folder,
+            self.manifest,
+        )  # what was read of it is read again: tasks that travel stay small
+
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None) -> Self:
         """Open a table.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlimages.errors import MlimagesError
 from mlimages.images.duplicates.fingerprints import fingerprint_images
 from mlimages.images.duplicates.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups
+from mlimages.job.engines import EngineName
 from mlimages.job.job import Progress
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import Manifest
@@ -74,6 +75,7 @@ def find_duplicates(
     out: str | os.PathLike[str],
     *,
     threshold: int | None = THRESHOLD,
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -88,6 +90,8 @@ def find_duplicates(
         A new or empty folder for the fingerprints and ``groups.parquet`` (columns: :data:`SCHEMA`).
     threshold : int or None
         Bits of 64 in which the perceptual hashes of near duplicates may differ; None for exact duplicates only.
+    engine : {"local", "ray"}
+        Where the fingerprints are made.
     workers : int, optional
         Processes that decode; as many as cores by default. What is found does not depend on it.
     resume : bool
@@ -113,7 +117,7 @@ def find_duplicates(
             f"found the threshold {threshold}, expected the bits that may differ, 0 to {LARGEST_THRESHOLD}"
         )
     folder = Path(out)
-    manifest = fingerprint_images(source, folder, workers=workers, resume=resume, progress=progress)
+    manifest = fingerprint_images(source, folder, engine=engine, workers=workers, resume=resume, progress=progress)
     prints = _Fingerprints.load(folder, manifest)
     group = _group(prints, threshold)
     table = _groups_table(prints, group, folder, manifest)
