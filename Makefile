@@ -11,7 +11,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make docs   the documentation, into build/site"
 	@echo "make test-oldest  the tests of hierarchies, annotations and their commands, on the oldest packages supported"
-	@echo "make lint   ruff, ruff format --check, mypy"
+	@echo "make lint   ruff, ruff format --check, mypy, import-linter"
 	@echo "make format let ruff rewrite the code"
 	@echo "make clean  remove .venv and what the targets made"
 
@@ -41,6 +41,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/installed-lint
 	$(BIN)/ruff check --fix .

@@ -34,7 +34,7 @@ REPEATS = 3
 
 
 def generate(path: Path, hierarchy: Hierarchy, rows: int) -> None:
-    """Names of 30 characters, 1.45 labels a row on average, four in ten of them below confidence 1."""
+    """Write a list: names of 30 characters, 1.45 labels per row on average, 40 % of them with confidence below 1."""
     rng = np.random.default_rng(1)
     leaves = hierarchy.leaves
     with path.open("w") as file:
@@ -131,7 +131,7 @@ def with_polars(source: Path, hierarchy: Hierarchy, out: Path) -> None:
 
 
 def with_duckdb(source: Path, hierarchy: Hierarchy, out: Path) -> None:
-    """List lambdas, far faster here than a group-by: labels and hundredths of confidence as one number each."""
+    """DuckDB with list lambdas, much faster here than a group-by; label and confidence are packed into one number."""
     import duckdb
 
     db = duckdb.connect()
@@ -161,14 +161,14 @@ def with_duckdb(source: Path, hierarchy: Hierarchy, out: Path) -> None:
 
 
 def pairs(hierarchy: Hierarchy) -> dict[str, np.ndarray]:
-    """The closure, each category its own ancestor, as (label, above)."""
+    """The closure as pairs (label, ancestor), each category included as its own ancestor."""
     closure = hierarchy.ancestors()
     own = np.arange(len(hierarchy))
     return {"label": np.concatenate([own, closure.row_numbers]), "above": np.concatenate([own, closure.indices])}
 
 
 def pyarrow_alone(table: AnnotationTable, out: Path, workers: int, **options: object) -> tuple[float, int]:
-    """Seconds and bytes of pyarrow writing the same parts from memory, one thread a part as we do."""
+    """Seconds and bytes of pyarrow writing the same parts from memory, one thread per part."""
     parts = [pq.read_table(table.folder / part.file) for part in table.manifest.parts]
     options = {"compression": "zstd", "compression_level": 1, "row_group_size": 131_072, **options}
     best, size = float("inf"), 0
@@ -189,7 +189,7 @@ _COLUMNS = ["image", "labels.list.element", "confidences.list.element", "origins
 
 
 def encoded(column: str, encoding: str) -> dict[str, object]:
-    """One column in an encoding of its own, the others with dictionaries."""
+    """Write one column with a given encoding, the others with dictionaries."""
     return {"column_encoding": {column: encoding}, "use_dictionary": [each for each in _COLUMNS if each != column]}
 
 
@@ -216,7 +216,7 @@ def best_of(run: Callable[[], object], repeats: int) -> float:
 
 
 def large(source: str, dictionary: str | None, out: str, queue: multiprocessing.Queue[tuple[float, float]]) -> None:
-    """In a process of its own, so that its peak memory, beyond mapped files, is that of the job."""
+    """Run in a separate process, so that its peak memory (without mapped files) is that of the job."""
     hierarchy = load(dictionary)
     peak = 0
     done = threading.Event()
@@ -303,7 +303,7 @@ def main() -> None:
 
 
 def check(table: AnnotationTable, peer: Path) -> None:
-    """The first rows of both say the same, in whatever order within a row."""
+    """Check that the first rows of both tables have the same labels, in any order."""
     mine = table.take(np.arange(1000))
     theirs = pq.read_table(peer).slice(0, 1000)
     for i in range(1000):

@@ -40,7 +40,7 @@ def hierarchy() -> Any:
 
 
 def generate(folder: Path, rows: int) -> None:
-    """Both tables, the predictions in random order too, and the flat pairs."""
+    """Write both tables, the predictions in random order as well, and the flat pairs."""
     import mlimages
     from mlimages.annotate.tables.predictions import write_predictions
 
@@ -110,7 +110,7 @@ def ours_in_memory(folder: Path) -> Callable[[], object]:
 
 
 def ours_counting_alone(folder: Path) -> Callable[[], object]:
-    """What is done with the pairs once they are known: as much as the peers do."""
+    """The processing of the pairs, as much as the other tools do."""
     from concurrent.futures import ThreadPoolExecutor
 
     from mlimages.annotate.cooccurrence.paircounter import Reduced, counters, total
@@ -191,7 +191,7 @@ def with_bincount(folder: Path) -> Callable[[], object]:
 
 
 def scan(folder: Path, predictions: str = "predictions") -> Callable[[], object]:
-    """Read the columns that counting needs, of both tables, with as many threads."""
+    """Read the columns needed for counting from both tables, with the same number of threads."""
     from concurrent.futures import ThreadPoolExecutor
 
     from mlimages.annotate.tables.annotations import AnnotationTable
@@ -228,19 +228,19 @@ def ours_out_of_order(folder: Path) -> Callable[[], object]:
 
 
 def most_memory() -> int:
-    """Bytes that this process held at most."""
+    """Peak resident memory of this process, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) << 10
 
 
 def forget_memory() -> int:
-    """Begin anew to measure the most; return what is held now."""
+    """Reset the peak; return the resident memory now, in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return most_memory()
 
 
 def in_a_process(make: Callable[[Path], Callable[[], object]], folder: Path, answer: Any, repeats: int) -> None:
-    """Time a contestant: the first run, then the best of all; the memory beside the data that was loaded before."""
+    """Time one tool: the first run and the best of all, and its memory beyond the loaded data."""
     run = make(folder)
     held = forget_memory()
     times, processor = [], []
@@ -253,7 +253,7 @@ def in_a_process(make: Callable[[Path], Callable[[], object]], folder: Path, ans
 
 
 class Measured(NamedTuple):
-    """Seconds of the fastest run by the clock and of all processors, and the pairs that were found."""
+    """Wall and CPU seconds of the fastest run, and the number of pairs found."""
 
     seconds: float
     processor: float

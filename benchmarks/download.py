@@ -80,7 +80,7 @@ if __name__ == "__main__":
 
 
 def pictures(count: int) -> list[bytes]:
-    """Different JPEGs of 128 x 128 pixels, about 5 kB each."""
+    """Generate distinct JPEGs of 128 x 128 pixels, about 5 kB each."""
     from PIL import Image
 
     chance = random.Random(0)
@@ -94,7 +94,7 @@ def pictures(count: int) -> list[bytes]:
 
 
 class Answers(asyncio.Protocol):
-    """Keep-alive HTTP, no more than it takes."""
+    """A minimal HTTP server with keep-alive."""
 
     def __init__(self, latency: float, answers: list[bytes]) -> None:
         self.latency, self.answers, self.data = latency, answers, b""
@@ -148,7 +148,7 @@ def running(latency: float) -> Iterator[int]:
 
 
 def rate(python: str, script: str, source: Path, out: Path, images: int) -> tuple[float, float]:
-    """Images a second, and a second of processor time, of one contender in a process of its own."""
+    """Images per second, and per CPU second, of one tool in a separate process."""
     env = os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONPATH": str(HERE.parent.parent)}
     if python != sys.executable:
         env.pop("PYTHONPATH")
@@ -164,7 +164,7 @@ def rate(python: str, script: str, source: Path, out: Path, images: int) -> tupl
 
 
 def main() -> None:
-    """Run all contenders, and print their rates and ratios."""
+    """Run all tools and print their rates and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--latency", type=float, nargs="+", default=[0, 20, 100], help="milliseconds")

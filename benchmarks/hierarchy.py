@@ -39,7 +39,7 @@ WIDTH = 58
 
 
 def median(function: Callable[[], Any], *, runs: int) -> float:
-    """Seconds of one call, the median of several."""
+    """Median seconds of several calls."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -49,7 +49,7 @@ def median(function: Callable[[], Any], *, runs: int) -> float:
 
 
 def in_a_fresh_process(code: str, *, runs: int) -> float:
-    """Seconds that the code takes after the interpreter has started, imports included."""
+    """Seconds of the code in a fresh interpreter, imports included, start-up excluded."""
     timed = f"import time; start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
     command = [sys.executable, "-c", timed]
     return statistics.median(

@@ -1,4 +1,4 @@
-"""Labels completed by the hierarchy against the raw labels alone: which trains to the better classifier.
+"""Labels completed by the hierarchy against the raw labels: which trains the better classifier.
 
 Run it with ``mlimages[train]`` installed::
 
@@ -62,7 +62,7 @@ FIRST_SEED = {False: 0, True: 1000}  # of those that judge, and of those that ch
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training and what judges it."""
+    """One training run and its evaluation data."""
 
     way: str
     seed: int
@@ -102,7 +102,7 @@ def picture_set(options: argparse.Namespace, images: Path) -> PictureSet:
 
 
 def compare(pictures: PictureSet, folder: Path, options: argparse.Namespace) -> None:
-    """Train and measure all ways for every seed, and print."""
+    """Train and evaluate all variants for every seed, and print."""
     ways = options.ways.split(",")
     trainings = prepare(pictures, ways, folder, options)
     print(
@@ -177,7 +177,7 @@ def prepare(pictures: PictureSet, ways: list[str], folder: Path, options: argpar
 
 
 def run(training: Training) -> tuple[tuple[float, float, float], float]:
-    """Train and measure: the values of the columns, and seconds."""
+    """Train and evaluate: the values of the columns, and seconds."""
     began = time.perf_counter()
     path = train(training.config)
     if path.name != MODEL:  # the trainer saves and returns
@@ -210,7 +210,7 @@ def measure(path: Path, table: Path, images: Path) -> tuple[float, float, float]
 
 
 def broadened(pictures: PictureSet, part: float) -> list[tuple[str, str]]:
-    """The training labels, a `part` of those of each leaf made broad."""
+    """The training labels, with a share `part` of each leaf's replaced by a broader category."""
     random = np.random.default_rng(0)
     keys = np.array([key for _, key in pictures.training])
     broad = np.zeros(len(keys), bool)
@@ -222,7 +222,7 @@ def broadened(pictures: PictureSet, part: float) -> list[tuple[str, str]]:
 
 
 def group(key: str, hierarchy: Hierarchy) -> str:
-    """The nearest category above with other leaves below it than those below `key`."""
+    """The nearest ancestor that has more leaves below it than `key`."""
     here = hierarchy.index(key)
     leaves = set(hierarchy.leaves.tolist())
 

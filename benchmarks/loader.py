@@ -52,7 +52,7 @@ CLASSES, ROWS, LABELS = 11_166, 512, 9
 
 
 class Decoded(Dataset[int]):
-    """Reads and decodes, and gives back next to nothing."""
+    """Reads and decodes each image, and returns a scalar."""
 
     def __init__(self, images: ParquetImages) -> None:
         self.images = images
@@ -136,7 +136,7 @@ def compare(folder: Path, workers: int, runs: int) -> None:
 
 
 class CentralCrop:
-    """The middle 0.8 of a Pillow picture."""
+    """The central 0.8 x 0.8 of a Pillow image."""
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Crop."""
@@ -144,13 +144,13 @@ class CentralCrop:
 
 
 def training_crop(card: Preprocessing) -> Any:
-    """Ours of the published training without its jitter and rotation."""
+    """The published training preprocessing without jitter and rotation."""
     full = training(card)
     return replace(full, change=RandomCrop(card.size, v2.InterpolationMode(card.interpolation), 0.7))
 
 
 def speed(batches: Iterable[Any], images: int) -> float:
-    """Images per second from the first batch on, so that starting processes does not count."""
+    """Images per second from the first batch on, without the start of processes."""
     began, first = 0.0, 0
     for batch in batches:
         if not first:
@@ -160,7 +160,7 @@ def speed(batches: Iterable[Any], images: int) -> float:
 
 
 def speeds_in_turn(ways: dict[str, Iterable[Any]], images: int) -> dict[str, float]:
-    """Images per second of CPU time from the first batch on, of ways that make as many batches, one each in turn."""
+    """Images per CPU second from the first batch on, of loaders that alternate batch by batch."""
     running = {name: iter(way) for name, way in ways.items()}
     took = dict.fromkeys(ways, 0.0)
     for number in range(math.ceil(images / BATCH)):
@@ -178,7 +178,7 @@ def ratios(ones: list[float], others: list[float]) -> list[float]:
 
 
 def targets() -> None:
-    """Print how long targets take in three ways."""
+    """Print the time of targets computed in three ways."""
     random = np.random.default_rng(0)
     batches = [
         Batch(
@@ -228,7 +228,7 @@ def timed(way: Callable[[Batch], object], batches: list[Batch], rounds: int) -> 
 
 
 def draw(folder: Path, count: int, width: int, height: int) -> float:
-    """Write pictures, a list, a table and packed images; the mean size of a file in bytes."""
+    """Write images, a list, a table and packed images; return the mean file size in bytes."""
     random = np.random.default_rng(0)
     (folder / "images" / "thing").mkdir(parents=True)
     noise = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))

@@ -48,7 +48,7 @@ SQL = """
 
 
 def generate(path: Path, rows: int) -> None:
-    """Three rows in four stand with their image, as published; one in four stands anywhere. Half are by people."""
+    """Write label rows: 75 % are grouped by image, as published, 25 % at random places; half are human-verified."""
     rng = np.random.default_rng(0)
     with path.open("w") as file:
         file.write("ImageID,Source,LabelName,Confidence\n")
@@ -101,7 +101,7 @@ def hierarchy() -> Hierarchy:
 
 
 def watch(connection: Connection, run: Callable[..., None], arguments: tuple[Path, ...]) -> None:
-    """Run, and send the seconds and the most anonymous memory, in bytes; mapped files are the kernel's to take back."""
+    """Run, and send the seconds and the peak anonymous memory in bytes, without mapped files."""
     run(*arguments[:2], arguments[2].with_name("warm"))  # compiles, imports
     most = 0
     done = threading.Event()
@@ -123,7 +123,7 @@ def watch(connection: Connection, run: Callable[..., None], arguments: tuple[Pat
 
 
 def measure(run: Callable[..., None], source: Path, mapping: Path, folder: Path) -> tuple[float, int]:
-    """Seconds and bytes of a run in a process of its own, after one on a small file."""
+    """Seconds and bytes of a run in a separate process, after a warm-up on a small file."""
     small = folder / "small.csv"
     generate(small, 1000)
     out = folder / "made" / run.__name__

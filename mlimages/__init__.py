@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlimages import annotate
     from mlimages.annotate.inspect.audit import audit_labels
     from mlimages.annotate.inspect.explanation import explain
     from mlimages.annotate.inspect.statistics import statistics
+    from mlimages.annotate.package import AnnotatePackage
     from mlimages.annotate.propagation.augment import Propagation
     from mlimages.annotate.tables.annotations import AnnotationTable
     from mlimages.errors import MlimagesError
     from mlimages.hierarchy import Category, Hierarchy, load_hierarchy
+
+    annotate: AnnotatePackage
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""What is installed, what is found, and the line that gets what is missing."""
+"""Diagnosis of the installation: packages, extras, data and programs, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from packaging.requirements import Requirement
 State = Literal["ok", "missing", "old"]
 
 _DISTRIBUTION = "mlimages"
-_CORE = ""  # the extra of what is always needed
-#: Extras of those who work on mlimages itself; its users miss nothing without them.
+_CORE = ""  # the extra under which required packages are listed
+#: Extras for the development of mlimages.
 DEVELOPERS = ("docs", "lint", "notebooks", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked for.
+    """The result of one check.
 
     Parameters
     ----------
     section : str
-        The heading it belongs under: ``system``, ``packages``, ``extras``, ``data``, ``programs``.
+        Heading: ``system``, ``packages``, ``extras``, ``data``, ``programs``.
     name : str
-        What was looked for.
+        Name of the package, extra, file or program.
     state : {"ok", "missing", "old"}
-        Whether it is there, and new enough.
+        Whether it is present and new enough.
     detail : str
-        Its version, its place, or what it is for.
+        Its version, path or purpose.
     fix : str
-        The line that gets it; empty where nothing is missing.
+        The command that gets it; empty if nothing is missing.
     needed : bool
-        Whether mlimages as a whole does not work without it.
+        Whether mlimages does not work without it.
     """
 
     section: str
@@ -54,15 +54,14 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Look at this Python, its packages, the extras, the data and the programs.
+    """Check Python, the packages, the extras, the data and the programs.
 
-    Nothing is fetched and nothing is written. Where torch is installed it is imported, which takes seconds, to learn
-    of GPUs.
+    Nothing is downloaded or written. If torch is installed it is imported, to detect GPUs, which takes seconds.
 
     Returns
     -------
     list of Finding
-        In the order of the sections.
+        The results, by section.
 
     Examples
     --------
@@ -74,14 +73,14 @@ def diagnose() -> list[Finding]:
 
 
 def healthy(findings: list[Finding]) -> bool:
-    """Whether all that is needed is there."""
+    """Whether everything needed is present."""
     return all(each.state == "ok" for each in findings if each.needed)
 
 
 def requirements() -> dict[str, list[Requirement]]:
-    """What mlimages requires, by extra; ``""`` is what it always requires.
+    """The requirements of mlimages by extra; those of the core are under ``""``.
 
-    The metadata of the installed package tell, or, where mlimages runs out of its source folder, ``setup.cfg``.
+    Read from the metadata of the installed package or, if it runs from its source folder, from ``setup.cfg``.
     """
     wanted: dict[str, list[Requirement]] = {_CORE: []}
     for text, extra in _declared():
@@ -90,7 +89,7 @@ def requirements() -> dict[str, list[Requirement]]:
 
 
 def _declared() -> Iterator[tuple[str, str]]:
-    """Each requirement and its extra."""
+    """Yield each requirement and its extra."""
     try:
         lines = requires(_DISTRIBUTION)
     except PackageNotFoundError:
@@ -113,7 +112,7 @@ def _declared() -> Iterator[tuple[str, str]]:
 
 
 def _without_own(extra: str, wanted: dict[str, list[Requirement]]) -> list[Requirement]:
-    """The requirements of an extra, those of the extras of mlimages it includes among them."""
+    """The requirements of an extra, with those of the extras of mlimages that it includes."""
     found: dict[str, Requirement] = {}
     for each in wanted.get(extra, []):
         inner = [each]
@@ -144,7 +143,7 @@ def _system() -> Iterator[Finding]:
 
 
 def _kernel_cache() -> Finding:
-    """Whether numba can keep what it compiles; without, every process compiles for some seconds."""
+    """Whether numba can write its cache; if not, every process compiles for some seconds."""
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "annotate")
     if os.access(folder if folder.exists() else folder.parent, os.W_OK):
         return Finding("system", "kernel cache", "ok", str(folder))
@@ -189,7 +188,7 @@ def _extras(wanted: dict[str, list[Requirement]]) -> Iterator[Finding]:
 
 
 def _installed(requirement: Requirement) -> tuple[State, str]:
-    """Whether a requirement is met, and the version or what is wrong with it."""
+    """The state of a requirement, and its version or what is wrong with it."""
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
@@ -224,7 +223,7 @@ def _data() -> Iterator[Finding]:
 
 
 def _dictionary() -> Path | None:
-    """The published dictionary, where it is on this machine; nothing is fetched."""
+    """The published dictionary, if it is on this machine; nothing is downloaded."""
     from mlimages.hierarchy.load import DATA_VARIABLE, DICTIONARY_FILE
 
     folder = os.environ.get(DATA_VARIABLE)

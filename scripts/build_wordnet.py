@@ -45,7 +45,7 @@ OUTPUTS = ("wordnet.parquet", "noun.exc", "WORDNET-LICENSE")
 
 
 class SourceError(Exception):
-    """The sources are not what they should be."""
+    """The sources differ from those expected."""
 
 
 def build(*, wordnet: Path, timm: Path, output: Path) -> None:
@@ -130,7 +130,7 @@ def _columns(nltk: Any) -> dict[str, Any]:
 
 
 def _pointers(line: str) -> tuple[int, list[int], list[int]]:
-    """Offset, hypernyms and instance hypernyms of a line of ``data.noun``; its form is in the manual wndb(5)."""
+    """Offset, hypernyms and instance hypernyms of a line of ``data.noun``; see the manual wndb(5)."""
     fields = line.partition("|")[0].split()
     start = 4 + 2 * int(fields[3], 16)
     kinds: dict[str, list[int]] = {"@": [], "@i": []}
@@ -141,7 +141,7 @@ def _pointers(line: str) -> tuple[int, list[int], list[int]]:
 
 
 def _senses(reader: Any) -> dict[tuple[str, int], int]:
-    """The sense number of each lemma, in lower case, and offset of a noun; the form is in senseidx(5)."""
+    """By lower-case lemma and offset of a noun: its sense number; see the manual senseidx(5)."""
     numbers = {}
     with reader.open("index.sense") as lines:
         for line in lines:
@@ -153,7 +153,7 @@ def _senses(reader: Any) -> dict[tuple[str, int], int]:
 
 
 def class_numbers(path: Path, offsets: list[int]) -> list[int | None]:
-    """For each offset the line of its id in a class list, from 0; None where it is not in it."""
+    """For each offset the line of its id in a class list, from 0; None if it is not listed."""
     if not path.is_file():
         raise SourceError(f"{path} is missing: expected the class lists of timm")
     number = {key: line for line, key in enumerate(path.read_text(encoding="ascii").split())}
@@ -168,7 +168,7 @@ def _unix(path: Path) -> bytes:
 
 
 def _licence(path: Path) -> bytes:
-    """The licence without the blanks that end its lines."""
+    """The licence without trailing blanks."""
     return b"".join(line.rstrip() + b"\n" for line in _unix(path).splitlines())
 
 

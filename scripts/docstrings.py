@@ -1,8 +1,7 @@
-"""The roles and tables of reStructuredText in our docstrings, as the Markdown that the site is made of.
+"""Convert reStructuredText roles and tables of docstrings to the Markdown of the site.
 
 An extension of Griffe, which reads the docstrings for mkdocstrings (``extensions:`` in mkdocs.yml). A role becomes a
-link where the site shows what it names, plain code where it does not; one that names nothing is a warning, which the
-strict build takes for an error.
+link if the site shows its target, else plain code; an unknown target is a warning, an error in the strict build.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import griffe
 
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`(?:(?P<text>[^`<]+) <)?(?P<target>~?[\w.]+)>?`")
 _RULE = re.compile(r"=+(?:  ?=+)+ *")
-#: A hyphen that no minus is made of: "path-like" is read as an expression otherwise.
+#: A non-breaking hyphen: "path-like" is parsed as an expression otherwise.
 _HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
 logger = griffe.get_logger("docstrings")
@@ -51,7 +50,7 @@ def _link(match: re.Match[str], inside: griffe.Object, loader: griffe.GriffeLoad
 
 
 def _path(name: str, inside: griffe.Object, loader: griffe.GriffeLoader) -> str | None:
-    """Where what a name means is defined: as seen from a docstring, or from the root."""
+    """The path where a name is defined, resolved from a docstring or from the root."""
     for whole in (_resolved(name, inside), name):
         try:
             found = loader.modules_collection[whole] if whole else None
@@ -75,7 +74,7 @@ def _resolved(name: str, inside: griffe.Object) -> str | None:
 
 
 def _tables(text: str) -> str:
-    """The text with simple tables, whose columns begin where those of their rules of ``=`` do, as Markdown's."""
+    """Convert simple tables, whose columns start at those of their ``=`` rules, to Markdown."""
     lines, out = text.split("\n"), []
     while lines:
         line = lines.pop(0)
@@ -95,7 +94,7 @@ def _tables(text: str) -> str:
 
 
 def _rows(lines: list[str], starts: list[int]) -> list[list[str]]:
-    """The cells of a part of a table. A row goes on where its first cell ended in a comma, or the next has none."""
+    """The cells of a part of a table. A row continues after a first cell ending in a comma, or above an empty one."""
     rows: list[list[str]] = []
     for line in lines:
         cells = [line[start:stop].strip() for start, stop in zip(starts, [*starts[1:], None], strict=True)]

@@ -17,7 +17,7 @@ ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"
 
 
 def main() -> None:
-    """Write the explorer of a hierarchy into a temporary file, open it and save what a browser shows."""
+    """Write the explorer page of a hierarchy to a temporary file and save a screenshot of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("hierarchy", help="a name such as imagenet-1k, or a path")
     parser.add_argument("picture", type=Path, help="the PNG file to write")

@@ -1,4 +1,4 @@
-"""The pages of the documentation that are made out of code: commands, API, notebooks, the explorer.
+"""The generated pages of the documentation: commands, API, notebooks, the explorer.
 
 A hook of MkDocs (``hooks:`` in mkdocs.yml): what it makes is never written to docs/. Notebooks are executed in a
 process and a folder of their own; what came out is kept under build/notebooks and used again as long as neither the
@@ -71,7 +71,7 @@ API = {
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add what is made out of code to the files of the site."""
+    """Add the generated pages to the files of the site."""
     from mkdocs.structure.files import File
 
     def add(path: str, content: str | bytes) -> None:
@@ -91,7 +91,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
-    """Warn, which ends the strict build, where reStructuredText is left in a page of the reference."""
+    """Warn (an error in the strict build) if reStructuredText is left in a page of the reference."""
     left = re.search(r":(?:attr|class|data|exc|func|meth|mod):<code>.*?</code>|={4,}", html)
     if left is not None and page.file.src_uri.startswith("reference/"):
         _log.warning("%s: %s was not made Markdown by scripts/docstrings.py", page.file.src_uri, left[0])
@@ -99,7 +99,7 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options, as ``--help`` has them."""
+    """Every command with its arguments and options, as in ``--help``."""
     from typer.cli import get_docs_for_click
     from typer.main import get_command
     from typer.models import Context
@@ -120,7 +120,7 @@ def _commands(command: Any) -> Iterator[Any]:
 
 
 def api_page(page: str) -> str:
-    """The documentation strings of the public names of modules, for mkdocstrings to fill in."""
+    """Directives for the public names of modules, which mkdocstrings replaces by their docstrings."""
     title, modules = API[page]
     parts = [f"# {title}\n"]
     for module in modules:
@@ -128,11 +128,11 @@ def api_page(page: str) -> str:
         if f"## {module}\n" not in parts:
             parts.append(f"## {module}\n")
         parts += [f"::: {place}\n" for place in ([f"{module}.{name}"] if name else public_names(module))]
-    return "\n".join(parts)
+    return "\n".join(dict.fromkeys(parts))  # a name listed first on its own is one of its package too
 
 
 def public_names(module: str) -> Iterator[str]:
-    """Where each public name of a module is defined, without importing what needs an extra."""
+    """The path where each public name of a module is defined, without importing modules that need an extra."""
     loaded = importlib.import_module(module)
     homes = getattr(loaded, "_HOME", {})
     if not hasattr(loaded, "__all__"):
@@ -150,7 +150,7 @@ def public_names(module: str) -> Iterator[str]:
 
 
 def executed(path: Path) -> Any:
-    """The notebook with its outputs; an error in a cell is raised, and no kernel or socket is left open."""
+    """Execute a notebook; raise errors of cells, and close the kernel and its sockets."""
     import asyncio
 
     import nbformat
@@ -176,7 +176,7 @@ def executed(path: Path) -> Any:
 
 
 def _executed_path(path: Path) -> Path:
-    """Where what came out of a notebook is kept, by the hash of all that it depends on."""
+    """The cached path of an executed notebook, named by a hash of everything it depends on."""
     content = hashlib.sha256(os.environ.get("MLIMAGES_DATA", str(OFFICIAL.is_dir())).encode())
     for each in [path, *sorted((ROOT / "mlimages").rglob("*.py"))]:
         content.update(each.read_bytes())
@@ -184,7 +184,7 @@ def _executed_path(path: Path) -> Path:
 
 
 def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
-    """An executed notebook as Markdown, and its pictures by file name."""
+    """An executed notebook as Markdown, and its images by file name."""
     import nbformat
     from nbconvert import MarkdownExporter
 

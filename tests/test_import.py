@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def loaded_after(code: str, *arguments: str) -> set[str]:
 
 def test_importing_the_package_loads_no_heavy_module():
     assert loaded_after("import mlimages").isdisjoint({"numpy", *HEAVY})
+    assert loaded_after("import mlimages\nassert callable(mlimages.annotate)").isdisjoint({"numpy", *HEAVY})
 
 
 def test_importing_the_hierarchy_loads_numpy_alone():
@@ -46,15 +48,26 @@ def test_help_loads_no_heavy_module(arguments):
 
 def test_public_names_are_all_there():
     import mlimages
+    import mlimages.annotate
     import mlimages.hierarchy
 
-    for module in (mlimages, mlimages.hierarchy):
-        assert sorted(module.__all__, key=str.casefold) == sorted(set(module.__all__), key=str.casefold)
+    for module in (mlimages, mlimages.annotate, mlimages.hierarchy):
+        assert sorted(module.__all__) == sorted(set(module.__all__))
         for name in module.__all__:
             assert getattr(module, name) is not None
     assert set(mlimages.__all__) <= set(dir(mlimages))
     with pytest.raises(AttributeError, match="module 'mlimages' has no attribute 'nonsense'"):
         mlimages.nonsense  # noqa: B018
+
+
+def test_public_names_of_images_and_models_are_all_there():
+    pytest.importorskip("torch")
+    import mlimages.images
+    import mlimages.models
+
+    for module in (mlimages.images, mlimages.models):
+        for name in module.__all__:
+            assert getattr(module, name) is not None
 
 
 def test_audit_is_the_function_whoever_imported_the_module_first():
@@ -67,3 +80,10 @@ def test_public_name_of_the_models_is_no_module():
 
     here = Path(mlimages.models.__file__).parent
     assert not {path.stem for path in here.glob("*.py")}.intersection(mlimages.models.__all__)
+
+
+def test_no_module_is_long_and_no_folder_full():
+    modules = [path for path in (Path(__file__).parents[1] / "mlimages").rglob("*.py") if path.name != "__init__.py"]
+    folders = Counter(path.parent for path in modules)
+    assert {path.name: lines for path in modules if (lines := len(path.read_text().splitlines())) > 400} == {}
+    assert {folder: count for folder, count in folders.items() if count > 15} == {}

@@ -1,4 +1,4 @@
-"""The whole data set at once: every step of the published method, from label lists to final tables."""
+"""``mlimages build``: all steps of the published method, from label lists to the final tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build is told, from a TOML file: one table a step, each key named and checked."""
+"""The configuration of a build, read from TOML: one table per step, each key checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledImages:
-    """Label lists, and where their images are."""
+    """Label lists and the place of their images."""
 
     labels: list[str]
     """Files, or patterns of them; a folder for ``imagenet``."""
@@ -50,52 +50,52 @@ class LabelledImages:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherSection:
-    """The teacher: loaded where `source` is given, else trained on the Open Images table."""
+    """The teacher: loaded if `source` is given, else trained on the Open Images table."""
 
     source: str | None = None
-    """As ``mlimages predict --teacher`` takes it."""
+    """A teacher, as for ``mlimages predict --teacher``."""
     categories: str | None = None
-    """A file of keys: the categories that it tells."""
+    """A file of keys: the categories to predict."""
     class_file: str | None = None
-    """The key of each output of a loaded one."""
+    """A file with the key of each output of a loaded teacher."""
     mapping: str | None = None
-    """A CSV ``label,key`` for the classes of a loaded one."""
+    """A CSV ``label,key`` for the classes of a loaded teacher."""
     weights: str | None = None
     """A file of weights for ``timm:NAME``."""
     activation: str | None = None
     """sigmoid or softmax."""
     size: int | None = None
-    """Pixels of the pictures it predicts."""
+    """Height and width of the network's input, in pixels."""
     crop: str = "classifier"
     """classifier or central."""
     train: dict[str, Any] = field(default_factory=dict)
-    """Settings of ``mlimages train``, but table, images, out and categories."""
+    """Settings of ``mlimages train``, except table, images, out and categories."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictSection:
-    """What is kept of the teacher's predictions."""
+    """Options of the teacher's predictions."""
 
     threshold: float = 0.5
     """Scores up to this are left out."""
     top: int | None = None
-    """Labels of an image at most."""
+    """Most labels per image."""
     batch: int = 64
-    """Pictures at once."""
+    """Images per batch."""
     unit_images: int = 4096
-    """Pictures of a part."""
+    """Images per part."""
     device: str = "auto"
     """auto, cpu or cuda."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CooccurrenceSection:
-    """What makes a rule."""
+    """Thresholds of the rules."""
 
     teacher_threshold: float = 0.95
-    """The teacher sees what it gives a score above this."""
+    """A category is predicted where its score is above this."""
     min_probability: float = 0.5
-    """The share of the images of the source must be above this."""
+    """p(target | source) must be above this."""
     min_images: int = 1
     """Sources with fewer images give no rule."""
     exclude_related: bool = True
@@ -104,19 +104,19 @@ class CooccurrenceSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalSection:
-    """The tables that the build is for."""
+    """Options of the final tables."""
 
     rules: str | None = None
-    """A rules CSV, edited by hand, to apply instead of the one that was found."""
+    """A rules CSV to apply instead of the computed one."""
     rule_confidence: str = "one"
-    """The confidence of what rules add: one, as published, or p."""
+    """The confidence of labels that rules add: one, as published, or p."""
     validation_rules: bool = True
     """Whether rules apply to the validation images too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatisticsSection:
-    """What is counted."""
+    """Options of the statistics."""
 
     trainable_over: int = 100
     """A category with more images is trainable."""
@@ -126,14 +126,14 @@ class StatisticsSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildConfig:
-    """A build; see the fields."""
+    """The configuration of a build."""
 
     out: str
-    """Folder of everything that is made."""
+    """Folder of all outputs."""
     hierarchy: str
     """The categories: a name such as ml-images, or a path."""
     imagenet: LabelledImages
-    """The images that the teacher looks at."""
+    """The images that the teacher predicts."""
     open_images: LabelledImages | None = None
     """The images that the teacher is trained on."""
     validation: LabelledImages | None = None
@@ -159,13 +159,12 @@ class BuildConfig:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> BuildConfig:
-        """Read a TOML file; its paths are relative to its own folder.
+        """Read a TOML file; its paths are relative to the folder of the file.
 
         Raises
         ------
         FormatError
-            For a file that is not TOML, an unknown or missing key (with those that are allowed), a value of another
-            type or that makes no sense.
+            If the file is not TOML, a key is unknown or missing, or a value has a wrong type or is not allowed.
         """
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -180,11 +179,11 @@ class BuildConfig:
 
 
 class _BadKey(ValueError):  # noqa: N818  (becomes a FormatError that names the file)
-    """A key or value that is not as it should be."""
+    """An invalid key or value."""
 
 
 def _read(kind: type[T], values: Any, place: str) -> T:
-    """A dataclass of a TOML table, each key checked; `place` is the table's name with a dot, for messages."""
+    """Make a dataclass of a TOML table, checking each key; `place` is the table's name and a dot, for messages."""
     hints = get_type_hints(kind)
     if not isinstance(values, dict):
         raise _BadKey(f"{place.rstrip('.')} is {values!r}: expected a table of {', '.join(hints)}")
@@ -202,7 +201,7 @@ def _read(kind: type[T], values: Any, place: str) -> T:
 
 
 def _value(hint: Any, value: Any, place: str) -> Any:
-    """A value checked against its type; tables become dataclasses."""
+    """Check a value against its type; tables become dataclasses."""
     kinds = [each for each in get_args(hint) if each is not type(None)] if isinstance(hint, UnionType) else [hint]
     (kind,) = kinds
     name = place.rpartition(".")[2]
@@ -226,7 +225,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
 
 
 def _check(config: BuildConfig) -> None:
-    """What no single value tells."""
+    """Check conditions that concern several values."""
     teacher = config.teacher
     if config.imagenet.images is None:
         raise _BadKey("found no imagenet.images, which the teacher looks at")
@@ -256,7 +255,7 @@ def _check(config: BuildConfig) -> None:
 
 
 def _located(config: BuildConfig, folder: Path) -> BuildConfig:
-    """The same with all paths relative to a folder."""
+    """The configuration with all paths joined to a folder."""
 
     def at(path: str | None) -> Any:
         return None if path is None else os.fspath(folder / path)

@@ -1,4 +1,4 @@
-"""The steps of the published method, in their order, each of which is skipped where it is done."""
+"""Runs the steps of a build in order and skips those that are done."""
 
 from __future__ import annotations
 
@@ -20,41 +20,40 @@ _log = logging.getLogger(__name__)
 
 
 def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str, str], None] | None = None) -> Path:
-    """Make a data set by the published method.
+    """Build a data set by the published method.
 
     ================  ==============================================================================================
-    step, and folder  what it makes
+    step and folder   output
     ================  ==============================================================================================
     open-images       the table of the Open Images lists: labels that the hierarchy lacks removed, ancestors added
-    imagenet          the same of the ImageNet lists
-    teacher           a network trained on the former (not where one is loaded)
-    predictions       what the teacher sees in the images of the latter
-    cooccurrence      the counts of both, ``cooccurrence.parquet``, and the rules they give, ``rules.csv``
+    imagenet          the same for the ImageNet lists
+    teacher           a network trained on the open-images table (unless one is loaded)
+    predictions       the teacher's predictions for the images of the imagenet table
+    cooccurrence      the counts, ``cooccurrence.parquet``, and their rules, ``rules.csv``
     train             the final table: both lists with ancestors and rules
     validation        the final table of the validation lists
     statistics        counts and figures of the final tables
     ================  ==============================================================================================
 
-    A step is skipped where its inputs (by content), its parameters and what it made are as they were; one that was
-    interrupted goes on where it stopped. ``build.json`` records all that. Under ``torchrun`` training and prediction
-    are shared by all processes.
+    A step is skipped if its inputs (by content), parameters and outputs are unchanged; an interrupted step is resumed.
+    ``build.json`` records these. Under ``torchrun`` all processes share training and prediction.
 
     Parameters
     ----------
     config : BuildConfig or path-like
-        What to make; see ``docs/build.toml``.
+        The configuration; see ``docs/build.toml``.
     report : callable, optional
-        Called with the name of each step and what becomes of it: ``skipped``, ``begun``, ``resumed``, ``done``.
+        Called with the name of each step and its state: ``skipped``, ``begun``, ``resumed``, ``done``.
 
     Returns
     -------
     pathlib.Path
-        The build's manifest.
+        Path of ``build.json``.
 
     Raises
     ------
     MlimagesError
-        What any of the steps raises.
+        If a step fails.
     """
     known = config if isinstance(config, BuildConfig) else BuildConfig.from_toml(config)
     folder = Path(known.out)
@@ -87,7 +86,7 @@ def _begin(manifest: BuildManifest, step: Step) -> Callable[[], bool | None]:
 
 def _run(step: Step, place: Path, resume: bool) -> Callable[[], None]:
     def run() -> None:
-        step.run(place, resume)  # what it gives is not for the other ranks
+        step.run(place, resume)  # its result is not shared with the other ranks
 
     return run
 
@@ -97,7 +96,7 @@ def _finish(manifest: BuildManifest, step: Step) -> Callable[[], Any]:
 
 
 def _backend() -> str:
-    """Gloo for what ranks tell each other, and NCCL beside it where gradients are on graphics cards."""
+    """Gloo for objects; NCCL as well for gradients if there are GPUs."""
     torch = import_extra("torch", extra="train")
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
 

@@ -1,4 +1,4 @@
-"""A step of a build, and what is kept of those that were made: skipped where nothing that it depends on changed."""
+"""A step of a build, and the manifest of finished steps, by which unchanged steps are skipped."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _BEGUN, _DONE = "begun", "done"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One thing to make.
+    """One step of a build.
 
     Parameters
     ----------
     name : str
-        Also that of its folder within the build's.
+        Name of the step and of its folder in that of the build.
     inputs : list of pathlib.Path
-        Files that it depends on; those of earlier steps too.
+        Files that it reads, those of earlier steps included.
     parameters : dict
-        All else that it depends on, as JSON holds it.
+        All other values that its output depends on, of types that JSON has.
     outputs : list of str
-        Files in its folder that are there when it is done: for a table, the manifest.
+        Files in its folder that exist when it is done: for a table, the manifest.
     run : callable
-        Makes it in a folder; told whether to go on where an earlier run stopped.
+        Called with the folder, and whether to resume an earlier run.
     together : bool
-        Whether all ranks of ``torchrun`` do it together; else the first does it alone.
+        Whether all ranks of ``torchrun`` run it; else the first alone.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Step:
 
 @dataclass(slots=True)
 class BuildManifest:
-    """What is known of the steps, in ``build.json``.
+    """The state of the steps, kept in ``build.json``.
 
     Parameters
     ----------
     folder : pathlib.Path
-        The build's.
+        Folder of the build.
     config : dict
-        What the build was told.
+        Configuration of the build.
     """
 
     folder: Path
@@ -67,14 +67,14 @@ class BuildManifest:
 
     @classmethod
     def open(cls, folder: Path, config: dict[str, Any]) -> BuildManifest:
-        """Read what is there, or begin.
+        """Read the manifest of a folder, or begin a new one.
 
         Raises
         ------
         FormatError
-            For a file that is no such manifest.
+            If the file is no manifest of a build.
         JobError
-            For a folder that holds something else.
+            If the folder holds something else.
         """
         path = folder / MANIFEST
         if not path.is_file():
@@ -95,7 +95,7 @@ class BuildManifest:
             raise FormatError(f"not the manifest of a build ({type(error).__name__}: {error})", path=path) from error
 
     def write(self) -> None:
-        """Write it at once."""
+        """Write the manifest atomically."""
         from mlimages import __version__
 
         content = {"format": _FORMAT, "mlimages_version": __version__, "config": self.config, "steps": self.steps}
@@ -103,9 +103,9 @@ class BuildManifest:
             file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def begin(self, step: Step) -> bool | None:
-        """Prepare for a step: None where it is done, else whether it goes on where an earlier run stopped.
+        """Begin a step: return None if it is done already, else whether to resume an earlier run.
 
-        What an earlier run made of other inputs or with other parameters is removed.
+        Outputs of an earlier run with other inputs or parameters are removed.
         """
         inputs = [self._described(path) for path in step.inputs]
         key = self._key(step, inputs)
@@ -131,12 +131,12 @@ class BuildManifest:
         return False
 
     def finish(self, step: Step) -> None:
-        """Note that a step is done.
+        """Record that a step is done.
 
         Raises
         ------
         JobError
-            Where its inputs changed meanwhile, or it made not all that it should.
+            If its inputs changed during the step, or an output is missing.
         """
         known, place = self.steps[step.name], self.folder / step.name
         lacking = [name for name in step.outputs if not (place / name).is_file()]
@@ -151,7 +151,7 @@ class BuildManifest:
         self.write()
 
     def _key(self, step: Step, inputs: list[Input]) -> str:
-        """A hash over all that a step depends on; where a file lies or when it was written is not among that."""
+        """A hash of everything a step depends on: contents of files, not their paths or times."""
         content = [step.name, step.parameters, [each.xxh3_128 for each in inputs]]
         return xxhash.xxh3_128(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -163,7 +163,7 @@ class BuildManifest:
         return True
 
     def _described(self, path: Path) -> Input:
-        """A file with its hash, which is taken from an earlier run where size and time are as they were."""
+        """A file with its hash, taken from the manifest if size and time are unchanged."""
         now = Input.of(path)
         for step in self.steps.values():
             for before in (*step["inputs"], *step["outputs"]):

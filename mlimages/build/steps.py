@@ -1,4 +1,4 @@
-"""Each step of a build: what it depends on, and what makes it."""
+"""The steps of a build: their inputs, parameters and functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STATISTICS = "statistics.json"
 
 
 def steps_of(config: BuildConfig, folder: Path) -> Iterator[Step]:
-    """The steps in their order; each is made when those before it are done, and so may depend on their files."""
+    """Yield the steps in order; each is created once the previous are done, as it may depend on their files."""
     steps = _Steps(config, folder)
     if config.open_images is not None:
         yield steps.table("open-images", config.open_images)
@@ -44,14 +44,14 @@ def steps_of(config: BuildConfig, folder: Path) -> Iterator[Step]:
 
 
 def check_inputs(config: BuildConfig) -> None:
-    """Raise what a later step would, for a file or folder that is not there: hours may lie between.
+    """Check that all input files and folders exist, before the first step starts.
 
     Raises
     ------
     MlimagesError
-        For a hierarchy or pattern that is none, a folder of images that is not there.
+        If the hierarchy, a list or a folder of images is not found.
     FileNotFoundError
-        For a file that is not there.
+        If another file is not found.
     """
     load_hierarchy(config.hierarchy)
     for section in (config.open_images, config.imagenet, config.validation):
@@ -78,8 +78,9 @@ class _Steps:
     Parameters
     ----------
     config : BuildConfig
+        Configuration of the build.
     folder : pathlib.Path
-        The build's.
+        Folder of the build.
     """
 
     def __init__(self, config: BuildConfig, folder: Path) -> None:
@@ -91,7 +92,7 @@ class _Steps:
         return load_hierarchy(self.config.hierarchy)
 
     def table(self, name: str, source: LabelledImages, *, rules: Path | None = None) -> Step:
-        """An annotation table, with rules applied or not."""
+        """An annotation table; rules are applied if given."""
         from mlimages.annotate.pipeline import annotate
 
         config = self.config
@@ -168,7 +169,7 @@ class _Steps:
         return Step(name="teacher", inputs=files, parameters=parameters, outputs=[MODEL], run=run, together=True)
 
     def predictions(self) -> Step:
-        """What the teacher sees in the ImageNet images."""
+        """The teacher's predictions for the ImageNet images."""
         from mlimages.models.inference.predictions import predict_images
         from mlimages.models.inference.teachersource import load_teacher
         from mlimages.models.training.loop import MODEL
@@ -217,7 +218,7 @@ class _Steps:
         )
 
     def cooccurrence(self) -> Step:
-        """The counts, and the rules they give."""
+        """Co-occurrence counts and their rules."""
         from mlimages.annotate.cooccurrence.counts import Cooccurrence
         from mlimages.annotate.propagation.rules import write_rules
 
@@ -244,7 +245,7 @@ class _Steps:
         )
 
     def merged(self, name: str, tables: list[str]) -> Step:
-        """One table of several."""
+        """One table merged of several."""
         from mlimages.annotate.tables.merging import merge
 
         folders = [self.folder / each for each in tables]
@@ -256,7 +257,7 @@ class _Steps:
         return Step(name=name, inputs=inputs, parameters={}, outputs=[MANIFEST], run=run)
 
     def statistics(self, tables: list[str]) -> Step:
-        """Counts, and figures where wanted, of the final tables."""
+        """Counts, and optionally figures, of the final tables."""
         from mlimages.annotate.inspect.statistics import statistics
 
         section = self.config.statistics
@@ -280,12 +281,12 @@ class _Steps:
         )
 
     def _relative(self, path: str) -> str:
-        """From the build's folder, so that all may be moved together."""
+        """A path relative to the folder of the build, so that all can be moved together."""
         return os.path.relpath(path, self.folder)
 
     @staticmethod
     def _packed(images: str) -> Path | None:
-        """The manifest of packed images, None for a folder of files."""
+        """The manifest of packed images; None for a folder of files."""
         from mlimages.images.packed.reading import is_packed
 
         return Path(images) / MANIFEST if is_packed(images) else None
@@ -296,12 +297,12 @@ def _is_tree(source: LabelledImages) -> bool:
 
 
 def _has_rules(path: Path) -> bool:
-    """Whether a rules CSV has more than its header: where nothing co-occurs there is nothing to apply."""
+    """Whether a rules CSV has more than its header."""
     return len(path.read_text(encoding="utf-8").splitlines()) > 1
 
 
 def _weight_files(source: str) -> list[Path]:
-    """The files that a teacher is loaded from."""
+    """The files of a teacher's weights."""
     prefix = source.removesuffix(".index")
     index = Path(f"{prefix}.index")
     if index.is_file():

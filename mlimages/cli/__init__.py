@@ -1,4 +1,4 @@
-"""The ``mlimages`` command: one thin function a subcommand; what they do is in the library."""
+"""The ``mlimages`` command: one thin function per subcommand, which calls the library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlimages.cli import annotate, cooccur, doctor, hierarchy, images, models, networks, pixels, predict, tables
+from mlimages.cli import annotate, build, cooccur, doctor, hierarchy, images, models, networks, pixels, predict, tables
 from mlimages.errors import MlimagesError
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ app.command()(networks.classify)
 app.command()(networks.features)
 app.command()(predict.predict)
 app.command()(doctor.doctor)
-app.command()(predict.build)
+app.command()(build.build)
 
 
 @app.callback(invoke_without_command=True)
@@ -47,11 +47,11 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def main() -> None:
-    """Run the command; print an error that a user can cause on one line and exit 1."""
+    """Run the command; print an error that the user can fix on one line and exit 1."""
     try:
         app()
     except (MlimagesError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output left, as `| head` does
+        if isinstance(error, BrokenPipeError):  # the reader of the output has exited, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         message = _os_message(error) if isinstance(error, OSError) and error.filename else str(error)

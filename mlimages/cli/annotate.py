@@ -1,4 +1,4 @@
-"""``mlimages annotate``: label lists into an annotation table."""
+"""``mlimages annotate``: an annotation table from label lists."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def annotate(
             list(lists),
             hierarchy,
             out=out,
-            propagation=replace(Propagation.named(propagation), absent=absent),
+            propagation=replace(Propagation.named(propagation), absent=absent),  # type: ignore[arg-type]
             rules=rules,
             rule_confidence=rule_confidence,  # type: ignore[arg-type]
             format=form,  # type: ignore[arg-type]

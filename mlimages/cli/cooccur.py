@@ -1,4 +1,4 @@
-"""``mlimages cooccur``: count what occurs together, and make, judge and draw rules of it."""
+"""``mlimages cooccur``: co-occurrence counts, and the rules made of them: written, evaluated and drawn."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def draw(
 
 
 def _read_keys(path: Path) -> list[str]:
-    """The keys of a file, one a line."""
+    """Read a file of keys, one per line."""
     from mlimages.hierarchy.text import read_lines
 
     return [line for _, line in read_lines(path.read_bytes(), path=path)]

@@ -1,4 +1,4 @@
-"""``mlimages doctor``: what is installed and what is missing."""
+"""``mlimages doctor``: installed and missing packages, data and programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands about images, each at the top level of ``mlimages``."""
+"""``mlimages download``: images from lists of URLs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlimages.cli.options import Engine
+
 if TYPE_CHECKING:
     from mlimages import Hierarchy
 
 
-class Engine(StrEnum):
-    """What runs a job."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
 class Retry(StrEnum):
-    """What an earlier run left that is tried again."""
+    """What to retry of an earlier run."""
 
     NONE = "none"
     FAILED = "failed"
 
 
 class ListFormat(StrEnum):
-    """The forms of a list of URLs."""
+    """Formats of a list of URLs."""
 
     AUTO = "auto"
     LIST = "list"
@@ -35,7 +30,7 @@ class ListFormat(StrEnum):
 
 
 class Output(StrEnum):
-    """The forms in which pictures are kept."""
+    """How images are stored."""
 
     FILES = "files"
     PACKED = "packed"
@@ -108,7 +103,7 @@ def download(
     """Download the images of a list of URLs; run it again to go on where it stopped."""
     import signal
 
-    from mlimages.cli.download_report import DownloadReport
+    from mlimages.cli.progress import DownloadReport
     from mlimages.images import DownloadOptions
     from mlimages.images import download as run
 

@@ -1,8 +1,10 @@
-"""``mlimages checkpoint``, ``train`` and ``finetune``: networks and their weights."""
+"""``mlimages checkpoint``, ``train`` and ``finetune``: weights of networks, and their training."""
 
 from __future__ import annotations
 
 import typer
+
+from mlimages.cli.output import is_first_rank
 
 checkpoint = typer.Typer(help="Convert and look at the weights of networks.", no_args_is_help=True)
 
@@ -45,7 +47,7 @@ def show(
         typer.echo(json.dumps(shapes) if as_json else "\n".join(f"{name} {shape}" for name, shape in shapes.items()))
         return
     values = asdict(read_card(file))
-    if not as_json:  # thousands of keys are for programs
+    if not as_json:  # thousands of keys are not readable
         values["categories"] = f"{len(values['categories'])} keys" if values["categories"] else "not known"
     typer.echo(json.dumps(values) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
 
@@ -122,15 +124,13 @@ def finetune(
 
 
 def _print_once(path: object) -> None:
-    """Print the path of a run's outcome, on the first of the processes that torchrun started."""
-    import os
-
-    if os.environ.get("RANK", "0") == "0":
+    """Print the path of the result on the first rank only."""
+    if is_first_rank():
         typer.echo(path)
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """Name and value of ``name=value``; what is no TOML value is a string."""
+    """Parse ``name=value``; a value that is not TOML is a string."""
     import tomllib
 
     from mlimages.errors import ModelError

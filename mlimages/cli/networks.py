@@ -1,4 +1,4 @@
-"""``mlimages evaluate``, ``classify`` and ``features``: what a trained network says."""
+"""``mlimages evaluate``, ``classify`` and ``features``: inference with trained networks."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def _show_top_k(rows: list[tuple[str, str, list[TopK]]], *, csv: str | None, as_
             f"\n{first.images:,} images; left out: {first.left_out:,} without exactly one class, "
             f"{first.broken:,} broken"
         )
-    if csv is not None:  # last: what was measured is told, whatever becomes of the file
+    if csv is not None:  # last, so that results are printed even if the file cannot be written
         _write_csv(csv, flat)
 
 
@@ -241,7 +241,7 @@ def _show_multi_label(paths: list[str], results: list[MultiLabelResult], *, csv:
             for name, value in row.items():
                 shown = "--" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
                 typer.echo(f"{name:<{widest}}  {shown}")
-    if csv is not None:  # last: what was measured is told, whatever becomes of the file
+    if csv is not None:  # last, so that results are printed even if the file cannot be written
         _write_csv(csv, [row for path, result in zip(paths, results, strict=True) for row in _class_rows(path, result)])
 
 
@@ -280,7 +280,7 @@ def _classified_json(found: Any, names: list[str], keys: tuple[str, ...]) -> dic
 
 
 def _number(value: float) -> float | int | None:
-    """None for what could not be counted, which JSON has no number for."""
+    """The value, or None for NaN, which JSON lacks."""
     if value != value:
         return None
     return value

@@ -1,8 +1,9 @@
-"""What the commands print: tables of plain text that fit the terminal, and JSON."""
+"""Output of the commands: plain-text tables that fit the terminal, and JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,26 +11,31 @@ from typing import Any
 import typer
 
 _GAP = "  "
-_NARROWEST = 12  # characters that a column of free text keeps, however many columns there are
+_NARROWEST = 12  # least width of a column of free text, in characters
+
+
+def is_first_rank() -> bool:
+    """Whether this process prints: the first of those that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, indented, names as they are written."""
+    """Print a value as indented JSON, without escaping non-ASCII characters."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
-    """Aligned columns under a header, numbers to the right.
+def print_table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
+    """Print aligned columns under a header, numbers to the right.
 
     Parameters
     ----------
     rows : iterable of mapping
-        A value for each column; None is left blank.
+        The value of each column; None is printed as blank.
     columns : sequence of str
-        Which, in their order.
+        The columns, in order.
     free : sequence of str
-        Columns of free text, which are cut where a line would be longer than the terminal is wide (80 characters
-        where there is none). No other column is ever cut.
+        Columns of free text, truncated if a line would exceed the width of the terminal (80 characters if there is
+        none). Other columns are never truncated.
     """
     table = [[_text(row[column]) for column in columns] for row in rows]
     numeric = [all(_is_number(row[i]) for row in table) and bool(table) for i in range(len(columns))]
@@ -50,7 +56,7 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, fr
 
 
 def print_pairs(values: Mapping[str, Any]) -> None:
-    """Names and numbers, one a line, numbers aligned to the right."""
+    """Print names and numbers, one pair per line, numbers aligned to the right."""
     shown = {name: f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" for name, value in values.items()}
     left, right = max(map(len, shown)), max(map(len, shown.values()))
     for name, value in shown.items():

@@ -1,4 +1,4 @@
-"""``mlimages extract``, ``duplicates``, ``pack`` and ``tfrecord``: pixels and where they are kept."""
+"""``mlimages extract``, ``duplicates``, ``pack`` and ``tfrecord``: image files and containers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrup
 
 
 class OnMissing(StrEnum):
-    """What becomes of a row whose image has no file."""
+    """How to treat a row whose image has no file."""
 
     RAISE = "raise"
     SKIP = "skip"
 
 
 class OnError(StrEnum):
-    """What becomes of an image that cannot be decoded."""
+    """How to treat an image that cannot be decoded."""
 
     RAISE = "raise"
     QUARANTINE = "quarantine"

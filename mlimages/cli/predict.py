@@ -1,4 +1,4 @@
-"""``mlimages predict`` and ``mlimages build``: what a teacher sees in pictures, and all steps around it."""
+"""``mlimages predict``: a table of a teacher's predictions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from mlimages.cli.output import is_first_rank
 
 
 def predict(
@@ -94,34 +96,10 @@ def predict(
             resume=resume,
             progress=progress,
         )
-    if not _first_rank():
+    if not is_first_rank():
         return
     broken = table.manifest.counts.get("broken", 0)
     typer.echo(
         f"{out}: {len(table):,} images in {len(table.manifest.parts)} parts, {len(table.outputs):,} categories"
         + (f"; {broken:,} could not be read: see {out / 'broken.tsv'}" if broken else "")
     )
-
-
-def build(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make of what; see docs/build.toml.")],
-) -> None:
-    """Make the whole data set; steps that are done are skipped. torchrun -m mlimages build ... shares the teacher."""
-    from mlimages.cli.progress import job_progress, tell_of_compiling
-
-    tell_of_compiling()
-    from mlimages.build import BuildConfig
-    from mlimages.build import build as run
-
-    known = BuildConfig.from_toml(config)
-    with job_progress(f"build {known.out}", resumable=False):
-        path = run(known, report=lambda name, what: typer.echo(f"{name}: {what}"))
-    if _first_rank():
-        typer.echo(str(path))
-
-
-def _first_rank() -> bool:
-    """Whether this is the process that speaks, of those that torchrun started."""
-    import os
-
-    return os.environ.get("RANK", "0") == "0"

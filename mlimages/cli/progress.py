@@ -1,4 +1,4 @@
-"""Progress of long jobs: a bar on a terminal, plain lines elsewhere, and a clear word on Ctrl-C."""
+"""Progress of long jobs and downloads: a bar on a terminal, plain lines elsewhere, one line on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-#: Seconds between two plain lines.
-_EVERY = 10.0
+if TYPE_CHECKING:
+    from mlimages.images import DownloadProgress
+
+_EVERY = 10.0  # seconds between two plain lines
+_REASONS = 4  # named on the bar of a download; the summary names all
 
 
 def tell_of_compiling() -> None:
-    """From now on say on standard error, before the first kernel is compiled, that this happens.
+    """Print a line on standard error before the first kernel is compiled.
 
-    It takes seconds in which nothing else is seen, once for an installation. Call it before the modules of kernels are
-    imported, which is when they are compiled.
+    Compilation takes seconds, once per installation. Call this before the kernel modules are imported, since they are
+    compiled on import.
     """
     from numba.core import event
 
@@ -44,9 +48,9 @@ def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], Non
     Parameters
     ----------
     title : str
-        What is being done.
+        Name of the job, at the head of the bar or line.
     resumable : bool
-        Whether Ctrl-C leaves something that ``--resume`` goes on with.
+        Whether ``--resume`` continues the job after Ctrl-C.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -94,3 +98,68 @@ def _lines(title: str) -> Iterator[Callable[[Any], None]]:
             typer.echo(f"{title}: {at.stage or f'{at.rows:,} images, {at.parts} parts'}{share}", err=True)
 
     yield show
+
+
+class DownloadReport:
+    """Shows the progress of a download on standard error: a context manager, and the callable to report to.
+
+    Parameters
+    ----------
+    every : float
+        Seconds between two lines where there is no terminal.
+    """
+
+    def __init__(self, *, every: float = _EVERY) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._every = every
+        self._line_at = time.monotonic() + every
+
+    def __enter__(self) -> DownloadReport:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]:,.0f}/s"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[counts]}"),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None, rate=0.0, counts="reading the list")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, now: DownloadProgress) -> None:
+        """Show the state `now`: at once on a terminal, elsewhere as a line from time to time."""
+        if self._bar is not None:
+            self._bar.update(
+                self._task, total=now.urls, completed=now.done, rate=now.rate, counts=_counts(now, _REASONS)
+            )
+        elif time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + self._every
+            typer.echo(f"{now.done:,} of {now.urls:,} URLs, {now.rate:,.0f}/s, {_counts(now, _REASONS)}", err=True)
+
+    def summary(self, final: DownloadProgress) -> None:
+        """Print the counts of a finished run and, where a signal stopped it, how to continue."""
+        typer.echo(
+            f"{final.done:,} of {final.urls:,} URLs in {final.seconds:,.1f} s: "
+            f"{_counts(final)}, {final.bytes / 1e6:,.1f} MB"
+        )
+        if final.stopped_by is not None:
+            typer.echo(f"stopped by {final.stopped_by}: what is done is kept; run the same command to go on", err=True)
+
+
+def _counts(now: DownloadProgress, most: int | None = None) -> str:
+    named = ", ".join(f"{reason} {count:,}" for reason, count in list(now.reasons.items())[:most])
+    if most is not None and len(now.reasons) > most:
+        named += ", ..."
+    return f"{now.success:,} images, {now.failed:,} failed" + (f" ({named})" if named else "")

@@ -1,4 +1,4 @@
-"""The commands that work on annotation tables: look at them, check them, make others of them."""
+"""The commands for annotation tables: inspect, check, and derive others."""
 
 from __future__ import annotations
 
@@ -259,7 +259,14 @@ def export(
     tell_of_compiling()
     from mlimages.annotate import export as export_table
 
-    written = export_table(table, out, format=form, keys=keys, engine=engine.value, workers=workers)
+    written = export_table(
+        table,
+        out,
+        format=form,  # type: ignore[arg-type]
+        keys=keys,
+        engine=engine.value,
+        workers=workers,
+    )
     typer.echo(f"{out}: {written.images:,} images, {out.stat().st_size:,} bytes")
     if written.left_out:
         typer.echo(f"  images without a label, left out: {written.left_out:,}")
@@ -290,7 +297,7 @@ def verify(
 
 
 def _categories(table: AnnotationTable, named: list[str] | None) -> list[int] | None:
-    """Indices of categories that are named by key or by index."""
+    """Indices of categories given by key or by index."""
     if not named:
         return None
     hierarchy = table.hierarchy

@@ -1,1 +1,1 @@
-"""The demo: one command from nothing to a folder to look at, ``python -m mlimages.demo --out demo``."""
+"""The demo: ``python -m mlimages.demo --out demo`` generates data, runs the whole method and writes a report."""

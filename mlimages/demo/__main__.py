@@ -1,4 +1,4 @@
-"""``python -m mlimages.demo --out demo``: the whole demo."""
+"""The command line of the demo: ``python -m mlimages.demo --out demo``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def demo(
     """Make multi-label pictures, regenerate their annotations, train on them, and write a report to look at."""
     if pictures not in ("auto", "stamps", "shapes"):
         raise MlimagesError(f"--pictures {pictures}: expected auto, stamps or shapes")
-    # threads that wait spin by default, and cost the loader its core; read when torch is first imported
+    # OpenMP threads spin while they wait and take a core from the loader; torch reads this on import
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import pooch
 
         from mlimages.demo.run import run
-        from mlimages.demo.world import Size
+        from mlimages.demo.scenes.world import Size
 
         size = Size(labelled=90, training=200, held_out=60, seeds=1) if quick else Size()
         run(out, cache=Path(pooch.os_cache("mlimages")), size=size, pictures=pictures)
@@ -38,7 +38,7 @@ def demo(
 
 
 def main() -> None:
-    """Run the demo; an error that a user can cause is one line."""
+    """Run the demo; print an error that a user can cause on one line and exit 1."""
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(demo)
     try:

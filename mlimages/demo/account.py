@@ -1,4 +1,4 @@
-"""What the demo says while it works: a numbered step, what came out of it, how long it took."""
+"""Terminal output of the demo: numbered steps, their results and durations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY = 15.0  # seconds between two lines of progress where there is no termina
 
 @dataclass(slots=True)
 class Account:
-    """The steps so far; everything is printed as it happens.
+    """Prints the steps and records their durations.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Account:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Print the title, and in the end the time."""
+        """Print the title, and the duration on exit."""
         typer.secho(f"\n{len(self.steps) + 1}. {title}", bold=True)
         began = time.perf_counter()
         yield
@@ -36,17 +36,17 @@ class Account:
         self.say(f"({seconds:.1f} s)")
 
     def say(self, text: str) -> None:
-        """Print lines, indented below the step."""
+        """Print lines, indented below the title of the step."""
         for line in text.splitlines():
             typer.echo(f"   {line}".rstrip())
 
     def progress(self, what: str) -> Progress:
-        """A counter that shows itself now and then."""
+        """A progress callback for the current step."""
         return Progress(what)
 
 
 class Progress:
-    """Shows how far a step is: one line that is written over on a terminal, a line every few seconds elsewhere."""
+    """Shows progress: one line, overwritten, on a terminal; a line every 15 seconds elsewhere."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -54,7 +54,7 @@ class Progress:
         self._terminal = sys.stdout.isatty()
 
     def __call__(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+        """Show that `done` of `total` items are finished."""
         now = time.monotonic()
         if done < total and now - self._last < (0.1 if self._terminal else _EVERY):
             return

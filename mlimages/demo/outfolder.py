@@ -1,4 +1,4 @@
-"""The folder the demo writes into: made anew each time, and never at the cost of anything that is not the demo's."""
+"""The output folder of the demo: replaced on each run, and refused where it holds files of anybody else."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 
 from mlimages.errors import JobError
 
-#: A folder with this file in it was made by the demo.
+#: Marks a folder that the demo made.
 MARKER = ".mlimages-demo"
 
 
 def prepare_folder(out: Path, *, own: frozenset[str]) -> None:
-    """Make the folder; empty it where it is that of an earlier run.
+    """Make the folder, or empty that of an earlier run.
 
     Parameters
     ----------
     out : pathlib.Path
-        New, empty, or of an earlier run.
+        A folder that does not exist, is empty, or was made by an earlier run.
     own : frozenset of str
-        Names of all that the demo writes there.
+        Names of the files and folders that the demo writes.
 
     Raises
     ------
     JobError
-        Where the folder holds anything else; nothing is removed then.
+        If the folder holds anything else; nothing is removed then.
     """
     if out.is_dir():
         found = sorted(each.name for each in out.iterdir())
@@ -37,7 +37,7 @@ def prepare_folder(out: Path, *, own: frozenset[str]) -> None:
                 "--out"
             )
         for name in found:
-            if name != MARKER:  # stays, so that a run killed here is still known for one
+            if name != MARKER:  # kept, so that the folder of a run killed here is recognized
                 _remove(out / name)
     elif out.exists():
         raise JobError(f"{out}: is a file, expected a folder or nothing: choose another one with --out")

@@ -1,4 +1,4 @@
-"""The steps of the demo, one after the other."""
+"""The steps of the demo, in order."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mlimages.annotate.cooccurrence.counts import Cooccurrence
 from mlimages.annotate.pipeline import annotate
 from mlimages.annotate.propagation.rules import write_rules
 from mlimages.demo.account import Account
-from mlimages.demo.judging import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
+from mlimages.demo.annotations.judgement import MIN_PROBABILITIES, TEACHER_THRESHOLDS, Judgement, judge
+from mlimages.demo.annotations.placement import Placement, place
+from mlimages.demo.annotations.publishedlist import LIST_FILE, published_folder, regenerate_published
+from mlimages.demo.annotations.tables import objects_hierarchy, predictions, true_table, write_list
 from mlimages.demo.outfolder import prepare_folder
-from mlimages.demo.placement import Placement, place
-from mlimages.demo.publishedlist import LIST_FILE, published_folder, regenerate_published
-from mlimages.demo.results import Results
-from mlimages.demo.tables import objects_hierarchy, predictions, true_table, write_list
-from mlimages.demo.world import Size, World, choose_cutouts, make_world
+from mlimages.demo.report.results import Results
+from mlimages.demo.scenes.world import Size, World, choose_cutouts, make_world
 from mlimages.hierarchy.drawing.explorer import write_explorer
 
 if TYPE_CHECKING:
-    from mlimages.demo.teacher import Opinion
-    from mlimages.demo.training import HeldOut, Trained
+    from mlimages.demo.learning.measures import HeldOut, Trained
+    from mlimages.demo.learning.teacher import Opinion
 
-#: All that the demo writes into its folder.
+#: Names of everything that the demo writes into its folder.
 OWN = frozenset(
     [
         "explorer.html",
@@ -41,13 +41,13 @@ OWN = frozenset(
         "tables",
     ]
 )
-#: What the rules are made with: the teacher of the demo is surer than it is often, and support is small.
+#: Thresholds of the rules, lower than the published ones since the scenes are few.
 TEACHER_THRESHOLD, MIN_PROBABILITY, MIN_IMAGES = 0.5, 0.4, 8
-#: The pictures that are explained.
+#: The kinds of images that are explained.
 RIGHT, WRONG, UNREACHED = "where a rule was right", "where a rule was wrong", "where no rule applied"
 _BY_RULE = Origin.COOCCURRENCE.value
-_PLACED_SHOWN = 5  # on the terminal; the report has them all
-_WIDTH = 116  # characters of a line of an explanation; the report has them whole
+_PLACED_SHOWN = 5  # on the terminal; the report lists all
+_WIDTH = 116  # characters per line of an explanation on the terminal
 
 
 def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Results:
@@ -56,13 +56,13 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
     Parameters
     ----------
     out : pathlib.Path
-        Folder for all that it makes.
+        Folder for all outputs.
     cache : pathlib.Path
-        Folder for the photographs, where they have to be unpacked.
+        Folder where the photographs are unpacked if they are not installed.
     size : Size
-        How much it makes.
+        Numbers of scenes, seeds and epochs.
     pictures : {"auto", "stamps", "shapes"}
-        See :func:`mlimages.demo.world.choose_cutouts`.
+        See :func:`mlimages.demo.scenes.world.choose_cutouts`.
     """
     account = Account()
     prepare_folder(out, own=OWN)
@@ -104,7 +104,7 @@ def run(out: Path, *, cache: Path, size: Size, pictures: str = "auto") -> Result
 
 
 def _published(out: Path, account: Account) -> Hierarchy | None:
-    """Regenerate the published list; its hierarchy, or None where it is not at hand."""
+    """Regenerate the published list; return its hierarchy, or None if the list is not available."""
     folder = published_folder()
     if folder is None:
         account.say(f"{LIST_FILE} is not at hand: set MLIMAGES_DATA to the folder with it and its dictionary")
@@ -147,7 +147,7 @@ def _annotate(world: World, out: Path, account: Account) -> Results:
 
 
 def _teach(results: Results, out: Path, account: Account) -> Opinion:
-    from mlimages.demo.teacher import take_teacher
+    from mlimages.demo.learning.teacher import take_teacher
 
     world = results.world
     opinion = take_teacher(world, out / "network", account)
@@ -202,7 +202,7 @@ def _say_judgements(judgements: list[Judgement], chosen: Judgement, account: Acc
 
 
 def _explain(results: Results, account: Account) -> None:
-    """Explain a picture on which a rule was right, one on which a rule was wrong, and one that no rule reached."""
+    """Explain one image where a rule was right, one where a rule was wrong, and one without a rule."""
     true_objects = {scene.name: scene.objects for scene in results.world.training}
     found: dict[str, str] = {}
     for batch in results.regenerated.batches(columns=["image", "labels", "origins"]):
@@ -227,8 +227,8 @@ def _names(results: Results, keys: Sequence[str]) -> list[str]:
 
 
 def _train(results: Results, out: Path, size: Size, account: Account) -> HeldOut:
-    from mlimages.demo.comparison import compare_networks, make_held_out
-    from mlimages.demo.verdict import network_verdict
+    from mlimages.demo.learning.comparison import compare_networks, make_held_out
+    from mlimages.demo.report.verdict import network_verdict
 
     held_out = make_held_out(results.world, out / "tables")
     results.network, results.runs = compare_networks(results.world, out, held_out, size, account)
@@ -240,8 +240,8 @@ def _train(results: Results, out: Path, size: Size, account: Account) -> HeldOut
 
 
 def _learn_layers(results: Results, opinion: Opinion, held_out: HeldOut, size: Size, account: Account) -> None:
-    from mlimages.demo.comparison import compare_layers
-    from mlimages.demo.verdict import layer_verdict
+    from mlimages.demo.learning.comparison import compare_layers
+    from mlimages.demo.report.verdict import layer_verdict
 
     results.layers = compare_layers(results.world, opinion, held_out, size, account)
     _say_scores(results.layers, account)
@@ -250,7 +250,7 @@ def _learn_layers(results: Results, opinion: Opinion, held_out: HeldOut, size: S
 
 
 def _say_scores(runs: list[Trained], account: Account) -> None:
-    from mlimages.demo.training import MEASURES, count_seeds, shown, summary
+    from mlimages.demo.learning.measures import MEASURES, count_seeds, shown, summary
 
     kinds = list(dict.fromkeys(run.labels for run in runs))
     account.say(f"{'held-out scenes':<16}" + "".join(f"{kind:>20}" for kind in kinds))
@@ -265,7 +265,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _report(results: Results, out: Path, account: Account) -> None:
-    from mlimages.demo.report import write_report
+    from mlimages.demo.report.page import write_report
 
     counts = results.regenerated.category_counts()
     write_explorer(results.world.hierarchy, out / "explorer.html", counts=counts, title="The demo's categories")

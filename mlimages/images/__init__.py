@@ -1,7 +1,6 @@
-"""The pixels: from a list of images to bytes that sit beside their labels.
+"""Images: downloading, extracting, deduplicating, packing beside their labels, and exporting them.
 
-``download`` is imported at once, as it is a function and the module that holds it: whoever imported the module first
-would find the module under the function's name. The other names are imported on first use.
+Names are imported on first use, since some need a compiler or an extra.
 """
 
 from __future__ import annotations
@@ -9,10 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlimages.images.downloading.download import DownloadProgress, download
-from mlimages.images.downloading.options import DownloadOptions
-
 if TYPE_CHECKING:
+    from mlimages.images.downloading.download import DownloadProgress, download
+    from mlimages.images.downloading.options import DownloadOptions
     from mlimages.images.duplicates.fingerprints import fingerprint_images
     from mlimages.images.duplicates.groups import find_duplicates
     from mlimages.images.duplicates.merge import merge_duplicates
@@ -23,8 +21,11 @@ if TYPE_CHECKING:
     from mlimages.images.tfrecord.export import export_tfrecord
 
 _HOME = {  # public name: the module that holds it
+    "DownloadOptions": "downloading.options",
+    "DownloadProgress": "downloading.download",
     "PackedImages": "packed.reading",
     "Row": "packed.writing",
+    "download": "downloading.download",
     "export_tfrecord": "tfrecord.export",
     "extract": "imagenet",
     "find_duplicates": "duplicates.groups",

@@ -1,9 +1,9 @@
-"""Take images out of the ImageNet database: those that a list names, and nothing else.
+"""Extraction of listed images from the ImageNet database.
 
 The database comes as one tar of 21,841 tars (``n01440764.tar`` and so on), as a folder of those, or extracted. An
-image is known by its id, ``n01440764_10026``; wherever it is found it is written to
-``n01440764/n01440764_10026.JPEG``, the name that the published image lists use. Tars are read in place: headers are
-hopped over, only the bytes of wanted images are read, and no name out of a tar ever becomes a path.
+image is identified by its id, ``n01440764_10026``; wherever it is found it is written to
+``n01440764/n01440764_10026.JPEG``, the name that the published image lists use. Tars are read in place: of images that
+are not listed only the headers are read, and no name from a tar becomes a path.
 """
 
 from __future__ import annotations
@@ -20,25 +20,29 @@ from typing import BinaryIO
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.job.local import in_order
 from mlimages.storage.files import replacing
+from mlimages.storage.imagefiles import FORMATS
 
 _ID = re.compile(r"(n\d{8})_\d+")
-_ENTRY = re.compile(r"(?:(n\d{8})/)?((n\d{8})_\d+)(?:\.(?i:jpe?g))?")  # as a list, a tar or a folder has it
+_JPEG = "|".join(map(re.escape, FORMATS["JPEG"]))
+_ENTRY = re.compile(rf"(?:(n\d{{8}})/)?((n\d{{8}})_\d+)(?i:{_JPEG})?")  # as a list, a tar or a folder has it
 _TAR = re.compile(r"(n\d{8})\.tar")
-_SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG")
+# .JPEG first, which ImageNet uses
+_SUFFIXES = tuple(spelling for suffix in reversed(FORMATS["JPEG"]) for spelling in (suffix.upper(), suffix))
 
+#: Lists the ids that were not found, an id a line.
 MISSING = "missing.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What an extraction did.
+    """Result of an extraction.
 
     Parameters
     ----------
     extracted, already_there : int
-        Images written now, and found in the output folder with the right size.
+        Images written, and images that the output folder already held with the right size.
     missing : list of str
-        Ids that the source does not hold, in the order of the list; also in ``missing.txt``.
+        Ids that the source does not contain, in the order of the list; also in ``missing.txt``.
     """
 
     extracted: int
@@ -53,7 +57,7 @@ class _Task:
     path: Path
     ids: frozenset[str]
     start: int = 0  # of the tar within the file
-    size: int | None = None  # of the tar; None for all of the file
+    size: int | None = None  # of the tar in bytes; None for the whole file
 
 
 @dataclass(slots=True)
@@ -65,7 +69,7 @@ class _Done:
 def extract(
     source: str | os.PathLike[str], ids: Iterable[str], out: str | os.PathLike[str], *, workers: int | None = None
 ) -> Extraction:
-    """Take the images with these ids out of the ImageNet database.
+    """Extract the images with these ids from the ImageNet database.
 
     Parameters
     ----------
@@ -76,7 +80,7 @@ def extract(
         ``n01440764_10026``, ``n01440764_10026.JPEG`` or ``n01440764/n01440764_10026.JPEG``; see :func:`read_ids`.
     out : path-like
         Folder for ``n01440764/n01440764_10026.JPEG``. An image that is there with the right size is not written
-        again, so a second run continues the first. ``missing.txt`` lists, in order, the ids that were not found.
+        again, so that a second run continues the first. ``missing.txt`` lists, in order, the ids that were not found.
     workers : int, optional
         Processes, each of which reads a tar; as many as cores by default.
 
@@ -88,9 +92,9 @@ def extract(
     Raises
     ------
     MlimagesError
-        For a text that is no id; where the source is none of the above.
+        For a text that is not an id.
     FormatError
-        For a damaged tar, naming it.
+        For a damaged tar; names it.
     """
     wanted = list(dict.fromkeys(_parse_id(text) for text in ids))
     if not wanted:
@@ -111,12 +115,12 @@ def extract(
 
 
 def read_ids(path: str | os.PathLike[str]) -> list[str]:
-    """Read the ids of a list: the first column of each line, so that a published image list will do.
+    """Read the ids of a list, which are the first column of each line, as in the published image lists.
 
     Raises
     ------
     FormatError
-        Naming the line that does not begin with an ImageNet id.
+        For a line that does not begin with an ImageNet id; names the line.
     """
     found = []
     with Path(path).open("rb") as file:
@@ -200,7 +204,7 @@ def _copy_files(task: _Task, out: Path) -> _Done:
 
 
 def _target(out: Path, image_id: str) -> Path:
-    assert _ID.fullmatch(image_id)  # what keeps every file below `out`
+    assert _ID.fullmatch(image_id)  # which keeps every file below `out`
     return out / image_id.partition("_")[0] / f"{image_id}.JPEG"
 
 
@@ -239,7 +243,7 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
             raise _damaged(path, f"damaged tar ({error})") from None
         if member is None:
             return
-        tar.members.clear()  # type: ignore[attr-defined]  # else each header ever seen stays in memory
+        tar.members.clear()  # type: ignore[attr-defined]  # otherwise all headers stay in memory
         yield member
 
 
@@ -254,7 +258,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 class _Slice:
-    """A part of a file as a file: a tar within a tar."""
+    """A range of a file as a file: a tar within a tar."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0

@@ -1,4 +1,4 @@
-"""Encoded bytes to pixels and back, where bytes may be anything."""
+"""Decoding of images from untrusted bytes, and encoding as JPEG."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import zlib
 from typing import TYPE_CHECKING, cast
 
 from mlimages.errors import MlimagesError, first_line, import_extra
+from mlimages.storage.imagefiles import FORMATS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Quality of a JPEG made of another format: what the published shards were made with.
+#: Quality of a JPEG converted from another format, as in the published shards.
 JPEG_QUALITY = 100
 
-#: Formats that are opened; the other plug-ins of Pillow run programs, or are seldom looked after.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
-#: What Pillow raises on bytes that are not what they say they are.
+#: What Pillow raises on malformed bytes.
 BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
     ZeroDivisionError, NotImplementedError, struct.error, zlib.error,
@@ -27,29 +26,29 @@ BROKEN = (
 
 
 class PictureError(MlimagesError, ValueError):
-    """Bytes that no picture can be decoded from."""
+    """Bytes that cannot be decoded as an image."""
 
 
 def decode(data: bytes, *, least_side: int | None = None) -> Image.Image:
-    """Decode a picture: all its pixels, of an animation the first frame.
+    """Decode an image: all its pixels, of an animation the first frame.
 
     Parameters
     ----------
     data : bytes
-        The file.
+        The encoded image.
     least_side : int, optional
-        A JPEG whose shorter side is at least twice as many pixels is decoded at a half, a quarter or an eighth of its
-        size, though with no shorter side than this, which is several times as fast. Other formats keep their size.
+        A JPEG whose shorter side is at least twice this, in pixels, is decoded at a half, a quarter or an eighth of its
+        size, with a shorter side of at least this, which is several times as fast. Other formats keep their size.
 
     Returns
     -------
     PIL.Image.Image
-        In RGB, or RGBA where it is transparent somewhere; 16-bit grey scaled to 8 bits.
+        In mode RGB, or RGBA where there is transparency; 16-bit grey is scaled to 8 bits.
 
     Raises
     ------
     PictureError
-        Where the bytes are no picture, a damaged one, or one of more than 179 million pixels.
+        Where the bytes are no image, a damaged one, or one of more than 179 million pixels.
     """
     image = _opened(data)
     with image:
@@ -63,19 +62,19 @@ def decode(data: bytes, *, least_side: int | None = None) -> Image.Image:
 
 
 def probe(data: bytes) -> tuple[str, int, int]:
-    """Format (``JPEG``, ``PNG``, ...), width and height of a picture, from its header.
+    """Format (``JPEG``, ``PNG``, ...), width and height in pixels of an image, from its header.
 
     Raises
     ------
     PictureError
-        Where the bytes are no picture.
+        Where the bytes are no image.
     """
     with _opened(data) as image:
         return "JPEG" if image.format == "MPO" else str(image.format), image.width, image.height
 
 
 def to_jpeg(data: bytes) -> bytes:
-    """A picture as an RGB JPEG of quality 100, transparency dropped, as the published shards were made.
+    """Encode an image as an RGB JPEG of quality 100, without transparency, as the published shards were made.
 
     Raises
     ------
@@ -91,8 +90,8 @@ def _opened(data: bytes) -> Image.Image:
     image_module = import_extra("PIL.Image", extra="images")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of each odd picture among millions
-            return cast("Image.Image", image_module.open(io.BytesIO(data), formats=FORMATS))
+            warnings.simplefilter("ignore")  # about single images among millions
+            return cast("Image.Image", image_module.open(io.BytesIO(data), formats=list(FORMATS)))
     except image_module.UnidentifiedImageError:
         raise PictureError(
             f"found {data[:8]!r}..., {len(data)} bytes, expected a {', '.join(FORMATS)} picture"
@@ -102,13 +101,13 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _drafted(size: tuple[int, int], least_side: int) -> tuple[int, int]:
-    """What to ask of Pillow, which takes the greatest power of two that leaves both sides at least as long."""
+    """The size to request of Pillow, which scales by the largest power of two that keeps both sides as long."""
     scale = max(1, min(size) // max(1, least_side))
     return size[0] // scale, size[1] // scale
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits of grey, which conversion would clip
+    if image.mode.startswith("I"):  # 16-bit grey, which the conversion would clip
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     return image.convert("RGBA" if transparent else "RGB")

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mlimages.demo.results import Results
+from mlimages.demo.report.results import Results
 from mlimages.demo.run import run
-from mlimages.demo.world import Size
+from mlimages.demo.scenes.world import Size
 
 
 @pytest.fixture(scope="session")

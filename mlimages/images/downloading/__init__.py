@@ -1,1 +1,1 @@
-"""TODO mlimages/images/downloading."""
+"""Downloads of lists of URLs: polite, bounded, safe against hostile hosts, and resumable."""

@@ -1,4 +1,4 @@
-"""Units over the workers of a Ray cluster; each runs the same loop over one unit as the local engine does over all."""
+"""The Ray engine of a download: each worker runs the loop of the local engine over one unit."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def run_ray(
 ) -> Generator[None]:
     """Download units on Ray, as many at once as there are workers.
 
-    The bounds on requests are shared out, so that they hold for all workers together. Closing the iterator stops the
-    workers; what they did is in their journals.
+    The limits on requests are divided among the workers, so that they hold for all together. Closing the iterator
+    stops the workers; finished rows are in their journals.
 
     Parameters
     ----------
     units : iterator of Unit
-        Handed out in order.
+        Submitted in order.
     task : UnitTask
-        What to do with each; its folder is on a file system that all workers share.
+        Applied to each; its folder is on a file system that all workers share.
     workers : int, optional
-        At once; all the cluster's processors if None.
+        Units at once; all the cluster's processors if None.
     tally, fresh : Tally
-        Counted up as units are done.
+        Updated as units finish.
 
     Yields
     ------

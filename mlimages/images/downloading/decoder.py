@@ -1,4 +1,4 @@
-"""Where pictures are checked and resized: threads, or processes that may crash without taking the run along."""
+"""Threads or processes that check and resize images; a crash of a process does not end the run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Decoder:
     Parameters
     ----------
     options : DownloadOptions
-        `processes` says where; the others are handed on.
+        `processes` chooses threads or processes; the others are passed to ``keep_image``.
     partial : Path
-        Where pictures are written first.
+        Where images are written first.
     """
 
     def __init__(self, options: DownloadOptions, *, partial: Path) -> None:
@@ -60,7 +60,7 @@ class Decoder:
         """Check, resize and store one body as `stem` below `folder`."""
         keep = functools.partial(self._keep, body, stem, folder=folder)
         if not self._processes and isinstance(body, bytes) and is_small(body):
-            return keep()  # sooner done than handed over: a busy thread takes the GIL from the loop
+            return keep()  # faster here than in a thread, which would take the GIL from the event loop
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:
@@ -70,7 +70,7 @@ class Decoder:
             return await self._keep_alone(keep, size, pool)
 
     async def _keep_alone(self, keep: Callable[[], Verdict], size: int, broken: Executor) -> Verdict:
-        """Try again in a process of its own: a pool that breaks does not say which picture broke it."""
+        """Try again in a process of its own: a broken pool does not tell which image broke it."""
         loop = asyncio.get_running_loop()
         async with self._one_by_one:
             if self._pool is broken:
@@ -88,7 +88,7 @@ def _processes(count: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """Set up a worker: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+    """Set up a worker: leave Ctrl-C to the parent, and exit when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pillow_settings().__enter__()
     parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""From a list of URLs to pictures beside their labels, politely and safely."""
+"""Downloading the images of lists of URLs, with their labels."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _REPORT_EVERY = 0.5  # seconds
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """How far a download is.
+    """Progress of a download.
 
     Parameters
     ----------
     urls : int
         URLs in the list.
     done, success, failed : int
-        URLs that have an outcome, from earlier runs as well.
+        URLs that have an outcome, those of earlier runs included.
     reasons : dict of str to int
         Failures by reason, the most frequent first.
     bytes : int
-        Bytes of the pictures kept.
+        Bytes of the images kept.
     rate : float
-        URLs a second in this run.
+        URLs per second in this run.
     seconds : float
-        Since this run began.
+        Duration of this run so far.
     stopped_by : str, optional
-        The signal that ended the run before the list was done.
+        Name of the signal that ended the run before the list was finished.
     """
 
     urls: int
@@ -65,7 +65,7 @@ Report = Callable[[DownloadProgress], None]
 
 @dataclass(slots=True)
 class _State:
-    """What the engines count up, and the signal handler sets."""
+    """Counts that the engines update, and the signal that the handler received."""
 
     urls: int
     tally: Tally = field(default_factory=Tally)
@@ -99,41 +99,41 @@ def download(
     hierarchy: Hierarchy | None = None,
     progress: Report | None = None,
 ) -> DownloadProgress:
-    """Download the pictures of a list, or go on with a download that was stopped.
+    """Download the images of a list, or resume a download.
 
-    Each URL ends in the log, with its picture's size and hash or the reason why there is none. What is in the log is
-    not downloaded again, so that the same call after a stop, or a kill, goes on where it was; in the end pictures, log
-    (but for its column ``when``), image list and manifest are as if it had not been stopped.
+    Each URL gets a row in the log, with the size and hash of its image or the reason why there is none. URLs in the log
+    are not downloaded again, so that the same call resumes a download that was stopped or killed. Images, log (but for
+    its column ``when``), image list and manifest are then the same as those of an uninterrupted run.
 
     Parameters
     ----------
     source : path-like or sequence of path-like
         Lists of URLs: published text, CSV or Parquet, see :func:`mlimages.images.downloading.urls.read_urls`.
     out : path-like
-        The folder to fill, see :mod:`mlimages.images.downloading.folder`.
+        The folder to write, see :mod:`mlimages.images.downloading.folder`.
     options : DownloadOptions, optional
-        Bounds, retries, time-outs, addresses, resizing.
+        Limits, retries, time-outs, addresses, resizing.
     engine : {"local", "ray"}
-        One process here, or the workers of a Ray cluster, which all see `out`.
+        This process, or the workers of a Ray cluster, which all have access to `out`.
     workers : int, optional
-        Ray workers at once; all the cluster's processors if None.
+        Concurrent Ray workers; all the cluster's processors if None.
     retry : {"none", "failed"}
         Whether URLs that failed in an earlier run are tried again.
     hierarchy : Hierarchy, optional
         The categories of the labels, for packed output; without it labels are indices.
     progress : callable, optional
-        Called about twice a second.
+        Called with a :class:`DownloadProgress` about twice a second.
 
     Returns
     -------
     DownloadProgress
-        The final counts. SIGINT and SIGTERM, where this is the main thread, end the run early and in order:
-        `stopped_by` then names the signal.
+        The final counts. In the main thread, SIGINT and SIGTERM end the run early in a state that can be resumed, and
+        `stopped_by` names the signal.
 
     Raises
     ------
     FormatError
-        Where a list is not in its form; it is read once before the first request.
+        Where a list is malformed; lists are read completely before the first request.
     MlimagesError
         Where `out` holds the download of another list, or is in use.
     OSError
@@ -158,7 +158,7 @@ def download(
             from mlimages.images.downloading.cluster import run_ray
 
             run = run_ray(_units(paths, options), task, workers=workers, tally=state.tally, fresh=state.fresh)
-            next(run, None)  # Ray starts, and sets signal handlers of its own
+            next(run, None)  # Ray starts, which installs signal handlers
             with _signals(lambda name: setattr(state, "stopped_by", name)), closing(run):
                 for _ in run:
                     (progress or _silent)(state.progress())
@@ -173,7 +173,7 @@ def download(
 
 
 def _packing(folder: DownloadFolder, hierarchy: Hierarchy | None) -> Packing:
-    from mlimages.images.downloading.packing import Packing  # loads a compiler, which files do without
+    from mlimages.images.downloading.packing import Packing  # loads numba, which file output does not need
 
     return Packing(folder.packed, folder.spool, hierarchy)
 
@@ -195,7 +195,7 @@ def _units(paths: list[Path], options: DownloadOptions) -> Iterator[Unit]:
 
 
 def _measure(paths: list[Path], options: DownloadOptions, packing: Packing | None) -> tuple[int, int]:
-    """Count URLs and units: a list that is broken near its end is so found before days of work."""
+    """Count URLs and units, which finds an error near the end of a list before the first request."""
     urls = units = 0
     for unit in _units(paths, options):
         if packing is not None:
@@ -225,14 +225,14 @@ async def _watched(units: Iterator[Unit], task: UnitTask, state: _State, report:
         while not (await asyncio.wait([work], timeout=_REPORT_EVERY))[0]:
             report(state.progress())
     if not work.cancelled():
-        state.stopped_by = None  # it came when all was done
+        state.stopped_by = None  # the signal came after the last URL
         work.result()
     report(state.progress())
 
 
 @contextmanager
 def _signals(stop: Callable[[str], None]) -> Iterator[None]:
-    """Call `stop` at the first SIGINT or SIGTERM; the second does what it did before."""
+    """Call `stop` at the first SIGINT or SIGTERM; the previous handlers get the second."""
     before: dict[signal.Signals, Any] = {}
 
     def handle(number: int, _: object) -> None:
@@ -243,7 +243,7 @@ def _signals(stop: Callable[[str], None]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    with suppress(ValueError):  # signals are the main thread's; elsewhere there are none to catch
+    with suppress(ValueError):  # only the main thread may set signal handlers
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, handle)
     try:
@@ -253,7 +253,7 @@ def _signals(stop: Callable[[str], None]) -> Iterator[None]:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group: a full disk fails many URLs at once, and is one error."""
+    """The first error of a group: a full disk fails many URLs at once, but is one error."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 

@@ -1,4 +1,4 @@
-"""The units of a list through one event loop: the part of a download that every engine shares."""
+"""One event loop that downloads units of a list: what all engines of a download share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from mlimages.images.downloading.decoder import Decoder
 from mlimages.images.downloading.fetch import Body, Fetcher
 from mlimages.images.downloading.folder import DownloadFolder
 from mlimages.images.downloading.log import Record, Tally, UnitLog, part_path, tally_of
-from mlimages.images.downloading.name import stem_of
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.reason import Failure
 from mlimages.images.downloading.urls import Unit
-from mlimages.images.downloading.verify import Verdict
+from mlimages.images.downloading.verify import Verdict, stem_of
 
 if TYPE_CHECKING:
     from mlimages.images.downloading.packing import Packing
 
-_OPEN_UNITS = 4  # a slow URL keeps its own unit open, and the next ones go on
-_LOOKUPS = 64  # of names at once
-_WINDOW = 8  # URLs taken up at once, as a multiple of the requests under way: those for a slow host just wait
+_OPEN_UNITS = 4  # so that a slow URL holds up only its own unit
+_LOOKUPS = 64  # concurrent DNS look-ups
+_WINDOW = 8  # URLs started at once, as a multiple of `concurrency`: those for a slow host only wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +34,13 @@ class UnitTask:
     Parameters
     ----------
     folder : DownloadFolder
-        Where to.
+        Destination.
     options : DownloadOptions
-        How.
+        Options of the download.
     retry : {"none", "failed"}
         Whether failures of an earlier run are tried again.
     packing : Packing, optional
-        Where to pack pictures; they stay files if None.
+        Where images are packed; they stay files if None.
     """
 
     folder: DownloadFolder
@@ -50,23 +49,23 @@ class UnitTask:
     packing: Packing | None = None
 
     def images(self, unit: int) -> Path:
-        """Where the pictures of a unit are stored."""
+        """Folder where the images of a unit are stored."""
         return self.folder.images if self.packing is None else self.packing.spool_of(unit)
 
 
 async def download_units(units: Iterable[Unit], task: UnitTask, *, tally: Tally, fresh: Tally) -> None:
-    """Download units until there are no more; cancelling it leaves a state to go on from.
+    """Download units until there are no more; a cancelled call can be resumed.
 
     Parameters
     ----------
     units : iterable of Unit
-        Read as places become free.
+        Read lazily, at most a few ahead.
     task : UnitTask
-        What to do with each.
+        Applied to each.
     tally, fresh : Tally
-        Counted up as URLs are done: all of them, and those done by this call.
+        Updated as URLs are done: counts of all of them, and of those done by this call.
     """
-    # look-ups of names run there, each for seconds where a name server is slow: the default is a handful of threads
+    # DNS look-ups run there, each for seconds where a name server is slow; the default has few threads
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUPS, "resolve"))
     scratch = task.folder.scratch()
     places = asyncio.Semaphore(_OPEN_UNITS)
@@ -88,7 +87,7 @@ class _Run:
         self._window = asyncio.Semaphore(_WINDOW * task.options.concurrency)
 
     async def unit(self, unit: Unit) -> None:
-        """Download what is to come of one unit, and write its part."""
+        """Download the pending rows of one unit, and write its part."""
         folder, retry = self._task.folder.log, self._task.retry
         part = part_path(folder, unit.index)
         if retry == "none" and part.exists() and not part.with_suffix(".journal").exists():

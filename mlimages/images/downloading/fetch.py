@@ -1,4 +1,4 @@
-"""One URL to the bytes behind it: bounded in time and size, with retries, and only where the gate lets it."""
+"""Fetching the body of a URL: bounded in time and size, with retries, from allowed addresses only."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Result = TypeVar("Result")
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _NO_FILES_LEFT = {errno.EMFILE, errno.ENFILE}
-_SPOOL = 1 << 20  # bytes of one body held in memory; the rest of a larger one goes to disk, so memory stays bounded
+_SPOOL = 1 << 20  # bytes; a larger body is written to a file, so that memory stays bounded
 _CHUNK = 1 << 16
-_FLICKR_MISSING = re.compile(r"/photo_unavailable[^/]*$")  # where Flickr redirects to for a picture that is gone
+_FLICKR_MISSING = re.compile(r"/photo_unavailable[^/]*$")  # Flickr redirects there for an image that is gone
 
 
 class Fetcher:
@@ -44,9 +44,9 @@ class Fetcher:
     Parameters
     ----------
     options : DownloadOptions
-        Bounds, retries, time-outs, addresses.
+        Limits, retries, time-outs, addresses.
     folder : path-like
-        Where bodies of more than 1 MiB are put while they arrive.
+        Where bodies of more than 1 MiB are written as they arrive.
     """
 
     def __init__(self, options: DownloadOptions, *, folder: Path) -> None:
@@ -56,7 +56,7 @@ class Fetcher:
         self._hosts = Hosts(concurrency=options.concurrency, per_host=options.per_host, rate=options.rate)
         self._http: Any = import_extra("aiohttp", extra="images")
         self._stamina: Any = import_extra("stamina", extra="images")
-        logging.getLogger("stamina").addHandler(logging.NullHandler())  # else each retry is a line on stderr
+        logging.getLogger("stamina").addHandler(logging.NullHandler())  # otherwise each retry prints a line to stderr
         self._count = itertools.count()
         self._session: aiohttp.ClientSession
 
@@ -69,8 +69,8 @@ class Fetcher:
             ),
             headers={"User-Agent": options.user_agent, "Accept": "image/*,*/*;q=0.1", "Accept-Encoding": "identity"},
             cookie_jar=http.DummyCookieJar(),
-            auto_decompress=False,  # a compressed bomb is not ours to unpack
-            trust_env=False,  # a proxy would connect to what the gate forbids
+            auto_decompress=False,  # do not expand decompression bombs
+            trust_env=False,  # a proxy could connect to addresses that the gate forbids
         )
         return self
 
@@ -80,20 +80,20 @@ class Fetcher:
         await self._session.close()
 
     async def fetch(self, url: str, use: Callable[[Body], Awaitable[Result]]) -> Result:
-        """Fetch a URL and return what `use` makes of its body.
+        """Fetch a URL and return the result of `use` for its body.
 
         Parameters
         ----------
         url : str
             Any text.
         use : callable
-            Awaited with the body, bytes or the path of a temporary file that it may move away, while the request's
-            turn is held: so no more bodies wait for it than requests may be under way.
+            Awaited with the body: bytes, or the path of a temporary file that it may move. The request still counts
+            as under way meanwhile, which bounds the number of bodies that wait.
 
         Raises
         ------
         Failure
-            Saying why no body came.
+            With the reason, where there is no body.
         """
         options = self._options
         attempts = self._stamina.retry_context(
@@ -138,7 +138,7 @@ class Fetcher:
         raise Failure(Reason.TOO_MANY_REDIRECTS)
 
     async def _request(self, url: yarl.URL) -> Body | yarl.URL:
-        """Send one request; return the body, or where it redirects to."""
+        """Send one request; return the body, or the target of a redirect."""
         http = self._http
         status: int | None = None
         try:
@@ -186,7 +186,7 @@ class Fetcher:
         return await self._body(response)
 
     async def _body(self, response: aiohttp.ClientResponse) -> Body:
-        """Read a body, to memory while it is small and to a temporary file beyond."""
+        """Read a body into memory or, where it is large, into a temporary file."""
         head = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK):
             head += chunk
@@ -216,7 +216,7 @@ class Fetcher:
 
 
 def _again(error: Exception) -> bool | float:
-    """Whether to try again, and after how long if the server said: the hook that stamina asks."""
+    """Whether to retry, or the seconds to wait where the server stated them: the ``on`` hook of stamina."""
     if not isinstance(error, Failure) or not error.retry:
         return False
     return True if error.wait is None else error.wait
@@ -225,13 +225,13 @@ def _again(error: Exception) -> bool | float:
 def _not_connected(error: OSError) -> Failure:
     if isinstance(error, PrivateAddressError):
         return Failure(Reason.PRIVATE_ADDRESS)
-    if error.errno in _NO_FILES_LEFT:  # ours, not the host's: every further request would fail as well
+    if error.errno in _NO_FILES_LEFT:  # a local limit: every further request would fail as well
         raise OSError(error.errno, "too many open files: lower --concurrency, or raise `ulimit -n`") from error
     return Failure(Reason.CONNECTION, retry=True)
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds that a ``Retry-After`` header asks to wait: a number, or the time until a date (RFC 9110, 10.2.3)."""
+    """Seconds to wait by a ``Retry-After`` header, which is a number or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     if value.strip().isdecimal():
@@ -246,9 +246,9 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def forbids_training(headers: Iterable[str]) -> bool:
-    """Whether ``X-Robots-Tag`` headers ask not to train on a picture.
+    """Whether ``X-Robots-Tag`` headers forbid training on an image.
 
-    A directive may name the robot that it is for; those for another robot do not concern us.
+    A directive may be limited to one robot; those for robots other than ``mlimages`` are ignored.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""The folder of a download: what lies where, whose it is, and which list it belongs to.
+"""The folder of a download: its layout, its lock, and its manifest.
 
 ::
 
-    OUT/images/ab/cat-ab01...jpg    the pictures
+    OUT/images/ab/cat-ab01...jpg    the images
     OUT/packed/                     or packed images, see mlimages.images.packed.writing
     OUT/image_list.txt              their names and labels, in the order of the list
-    OUT/log/part-00000.parquet      what became of each URL, one part a work unit
-    OUT/manifest.json               the list and the options that shaped the folder; counts, once it is complete
+    OUT/log/part-00000.parquet      the outcome for each URL, one part per unit
+    OUT/manifest.json               the lists, the options that determine the output and, when complete, counts
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xxhash
-
 from mlimages import __version__
 from mlimages.errors import FormatError, MlimagesError, import_extra
 from mlimages.images.downloading.log import Tally
 from mlimages.images.downloading.options import DownloadOptions
+from mlimages.storage.files import file_hash, replacing
 
 if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
 
 _VERSION = 1
-_SHAPING = ("unit_bytes", "url_column", "resize", "quality", "output")  # options that a folder keeps for good
+_SHAPING = ("unit_bytes", "url_column", "resize", "quality", "output")  # options that may not change on resuming
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class DownloadFolder:
 
     @property
     def images(self) -> Path:
-        """The pictures."""
+        """The images."""
         return self.root / "images"
 
     @property
@@ -53,7 +52,7 @@ class DownloadFolder:
 
     @property
     def spool(self) -> Path:
-        """Pictures that are to be packed."""
+        """Images that are to be packed."""
         return self.root / ".spool"
 
     @property
@@ -63,7 +62,7 @@ class DownloadFolder:
 
     @property
     def image_list(self) -> Path:
-        """Names and labels of the pictures."""
+        """Names and labels of the images."""
         return self.root / "image_list.txt"
 
     @property
@@ -73,23 +72,23 @@ class DownloadFolder:
 
     @property
     def partial(self) -> Path:
-        """What is being written; emptied at the start of each run."""
+        """Unfinished files; emptied at the start of each run."""
         return self.root / ".partial"
 
     def scratch(self) -> Path:
-        """A folder below `partial` for this process alone, on whatever machine it runs."""
+        """A folder below `partial` for this process alone, distinct on every machine."""
         path = self.partial / f"{socket.gethostname()}-{os.getpid()}"
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folders and keep other runs out.
+        """Make the folders and lock them against other runs within the context.
 
         Raises
         ------
         MlimagesError
-            Where another run holds them.
+            Where another run holds the lock.
         """
         filelock = import_extra("filelock", extra="images")
         self.log.mkdir(parents=True, exist_ok=True)
@@ -108,7 +107,7 @@ class DownloadFolder:
     def claim(
         self, inputs: list[dict[str, Any]], options: DownloadOptions, hierarchy: Hierarchy | None
     ) -> dict[str, Any]:
-        """Write what the folder is for, or check that it is for the same.
+        """Write the manifest, or check that the one that is there has the same lists and options.
 
         Returns
         -------
@@ -150,7 +149,7 @@ class DownloadFolder:
         return dict(there)
 
     def complete(self, manifest: dict[str, Any], *, units: int, tally: Tally) -> None:
-        """Write the counts of a download that is complete."""
+        """Add the counts of a complete download to the manifest."""
         self._write(
             manifest
             | {
@@ -163,21 +162,13 @@ class DownloadFolder:
         )
 
     def _write(self, manifest: dict[str, Any]) -> None:
-        temporary = self.manifest.with_suffix(".tmp")
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-        temporary.replace(self.manifest)
+        with replacing(self.manifest) as file:
+            file.write((json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Name, size in bytes and content hash (XXH3, 128 bits) of each list."""
-    found = []
-    for path in paths:
-        digest = xxhash.xxh3_128()
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-        found.append({"name": path.name, "bytes": path.stat().st_size, "xxh3_128": digest.hexdigest()})
-    return found
+    return [{"name": path.name, "bytes": path.stat().st_size, "xxh3_128": file_hash(path)} for path in paths]
 
 
 def _named(inputs: list[dict[str, Any]]) -> str:

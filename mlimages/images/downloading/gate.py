@@ -1,8 +1,8 @@
-"""Which addresses a download may connect to: public ones over http and https, unless told otherwise.
+"""Which addresses a download may connect to: by default public ones, over http and https.
 
-A list of URLs comes from strangers, and so do the redirects that their servers send. The check is made on the
-address that is about to be connected to, when its socket is made: a name that resolves to a private address, a
-literal, an odd spelling and a name whose second look-up differs from its first all pass the same gate.
+Lists of URLs are untrusted input, and so are redirects. The check applies to the address that a socket is about to
+connect to, when the socket is made. So it covers names that resolve to a private address, literal addresses in any
+spelling, and names whose second look-up differs from the first (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _HOST_LENGTH = 253  # RFC 1035, as text
 
 
 class PrivateAddressError(OSError):
-    """The address is not public. Its text names no address, so that several of them make one error."""
+    """The address is not public. The message names no address, so that several of them are reported as one error."""
 
     def __init__(self) -> None:
         super().__init__(errno.EACCES, "the address is private, loopback, link-local or reserved")
 
 
 class Gate:
-    """Decides about URLs and addresses.
+    """Decides which URLs and addresses are allowed.
 
     Parameters
     ----------
     allow_private : bool
-        Let every address through.
-    allow_networks : iterable of str
-        Networks let through although they are not public.
+        Allow every address.
+    allow_networks : tuple of str
+        Networks that are allowed although they are not public.
     """
 
     def __init__(self, *, allow_private: bool = False, allow_networks: tuple[str, ...] = ()) -> None:
@@ -87,7 +87,7 @@ class Gate:
         )
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """Make the socket for one address, as :class:`aiohttp.TCPConnector` asks of its ``socket_factory``.
+        """Make the socket for one address: the ``socket_factory`` of :class:`aiohttp.TCPConnector`.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Gate:
 
 
 def _with_embedded(address: IPAddress) -> list[IPAddress]:
-    """The addresses that a connection to `address` ends at: an IPv4 one inside counts, not its wrapping."""
+    """The addresses that a connection to `address` reaches: an embedded IPv4 address counts as well."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped is not None:

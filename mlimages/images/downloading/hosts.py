@@ -1,4 +1,4 @@
-"""Taking turns at a host: so many requests at once, so many a second, none before it wants to be asked again."""
+"""Limits per host: concurrent requests, requests per second, and pauses that the host asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from mlimages.errors import import_extra
 
-_REMEMBERED = 16_384  # hosts; the idle ones used longest ago are forgotten beyond it
+_REMEMBERED = 16_384  # hosts; beyond it the least recently used idle ones are dropped
 
 
 class _Host:
@@ -26,16 +26,16 @@ class _Host:
 
 
 class Hosts:
-    """Hands out turns.
+    """Admits requests within the limits.
 
     Parameters
     ----------
     concurrency : int
-        Turns at once, in all.
+        Concurrent requests to all hosts.
     per_host : int
-        Turns at once at one host.
+        Concurrent requests to one host.
     rate : float, optional
-        Turns a second at one host.
+        Requests per second to one host; unlimited if None.
     """
 
     def __init__(self, *, concurrency: int, per_host: int, rate: float | None) -> None:
@@ -46,9 +46,9 @@ class Hosts:
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        """Wait for a turn at the host `name`, and hold it.
+        """Wait until a request to the host `name` is admitted, and count it as under way within the context.
 
-        Whoever waits for a slow host holds no place that a request to another one could use.
+        While a request waits for its host it takes no slot that a request to another host could use.
         """
         host = self._host(name)
         host.users += 1
@@ -64,7 +64,7 @@ class Hosts:
             host.users -= 1
 
     def pause(self, name: str, seconds: float) -> None:
-        """Give the host `name` no further turn for that long."""
+        """Admit no further request to the host `name` for so many seconds."""
         host = self._host(name)
         host.resume_at = max(host.resume_at, asyncio.get_running_loop().time() + seconds)
 
@@ -79,6 +79,6 @@ class Hosts:
     def _forget(self) -> None:
         while len(self._hosts) >= _REMEMBERED:
             name, oldest = self._hosts.popitem(last=False)
-            if oldest.users:  # in use: stays, as the newest
+            if oldest.users:  # in use: keep it, as the most recent
                 self._hosts[name] = oldest
                 return

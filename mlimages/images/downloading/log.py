@@ -1,4 +1,4 @@
-"""The log of a download: one Parquet part a work unit, and a journal of the unit that is under way."""
+"""The log of a download: one Parquet part per unit, and a journal for each unit that is under way."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlimages.errors import FormatError
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import Part
 
 if TYPE_CHECKING:
     from mlimages.images.downloading.urls import Unit
-    from mlimages.storage.manifest import Part
 
 SCHEMA = pa.schema(
     [
@@ -26,9 +27,9 @@ SCHEMA = pa.schema(
         pa.field("labels", pa.string(), nullable=False),  # as in the published lists: index:confidence, tabs between
         pa.field("status", pa.string(), nullable=False),  # success or failed
         pa.field("reason", pa.string()),  # null on success
-        pa.field("http_code", pa.int16()),  # of the last answer; null where there was none
+        pa.field("http_code", pa.int16()),  # of the last response; null where there was none
         pa.field("bytes", pa.int64()),
-        pa.field("name", pa.string()),  # of the file kept
+        pa.field("name", pa.string()),  # of the image file
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("format", pa.string()),
@@ -41,7 +42,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one URL; the log's columns after `labels`. `when` is in milliseconds since 1970, UTC."""
+    """The outcome for one URL: the log's columns after `labels`. `when` is in milliseconds since 1970, UTC."""
 
     status: Literal["success", "failed"]
     reason: str | None
@@ -61,7 +62,7 @@ _values = operator.attrgetter(*(one.name for one in fields(Record)))  # dataclas
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over URLs: successes, failures by reason, bytes of the pictures kept."""
+    """Counts over URLs: successes, failures by reason, bytes of the images kept."""
 
     success: int = 0
     failed: int = 0
@@ -83,7 +84,7 @@ class Tally:
             self.reasons[str(record.reason)] += 1
 
     def update(self, other: Tally) -> None:
-        """Count what `other` counted."""
+        """Add the counts of `other`."""
         self.success += other.success
         self.failed += other.failed
         self.bytes += other.bytes
@@ -95,10 +96,10 @@ _SHARD = b"mlimages.shard"
 
 
 class UnitLog:
-    """The records of one unit: those already known, those to come, and the part in the end.
+    """The records of one unit: known ones, pending ones, and finally its part.
 
-    Each record is appended to a journal as it comes, so that a killed job loses none but the last tenth of a second's;
-    the journal goes when the part, written under a temporary name and renamed, is there.
+    Each record is appended to a journal, so that a killed job loses at most the records of the last tenth of a second.
+    The journal is deleted once the part has been written under a temporary name and renamed.
 
     Parameters
     ----------
@@ -107,12 +108,12 @@ class UnitLog:
     unit : Unit
         The URLs and their labels.
     retry : {"none", "failed"}
-        Whether the failures of a part that is there count as to come.
+        Whether the failures in an existing part are pending.
 
     Attributes
     ----------
     pending : list of int
-        Rows to come, in order.
+        Rows without an outcome, in order.
     """
 
     def __init__(self, folder: Path, unit: Unit, *, retry: str) -> None:
@@ -133,7 +134,7 @@ class UnitLog:
         self.pending = [row for row, record in enumerate(self._records) if record is None or row in retried]
 
     def add(self, row: int, record: Record) -> None:
-        """Take the record of a row, and write it to the journal."""
+        """Set the record of a row, and append it to the journal."""
         if self._journal is None:
             self._journal = self._journal_path.open("a", encoding="ascii")
         self._records[row] = record
@@ -159,33 +160,30 @@ class UnitLog:
         return found
 
     def finish(self, *, shard: Part | None = None) -> None:
-        """Write the part, with what is to be known of the unit's packed shard, and drop the journal."""
+        """Write the part, with the description of the unit's packed shard if any, and delete the journal."""
         columns = [self._unit.urls, self._unit.labels, *zip(*map(_values, self.records()), strict=True)]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
-        temporary = self.path.with_suffix(".tmp")
         metadata = {} if shard is None else {_SHARD: json.dumps(asdict(shard))}
         table = pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(metadata))
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(self.path)
+        with replacing(self.path) as file:
+            pq.write_table(table, file, compression="zstd")
         self.close()
         self._journal_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the journal, and leave it."""
+        """Close the journal without deleting it."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None
 
 
 def part_path(folder: Path, index: int) -> Path:
-    """The part of the unit `index`."""
+    """Path of the part of the unit `index`."""
     return folder / f"part-{index:05d}.parquet"
 
 
 def shard_of(path: Path) -> Part:
     """The packed shard that belongs to one part."""
-    from mlimages.storage.manifest import Part  # which loads a compiler, not needed where nothing is packed
-
     return Part(**json.loads(pq.read_schema(path).metadata[_SHARD]))
 
 
@@ -204,15 +202,13 @@ def tally_of(path: Path) -> Tally:
 
 
 def write_image_list(folder: Path, parts: int, path: Path) -> None:
-    """Write the pictures that arrived, in the order of the list, as the published lists are: name, tab, labels."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+    """Write the downloaded images in the format of the published lists and their order: name, tab, labels."""
+    with replacing(path) as file:
         for index in range(parts):
             table = pq.read_table(part_path(folder, index), columns=["name", "labels"])
             for name, labels in zip(*(column.to_pylist() for column in table.columns), strict=True):
                 if name is not None:
-                    file.write(f"{name}\t{labels}\n" if labels else f"{name}\n")
-    temporary.replace(path)
+                    file.write((f"{name}\t{labels}\n" if labels else f"{name}\n").encode())
 
 
 def _read_part(path: Path, *, expected: int) -> Iterator[Record]:
@@ -230,7 +226,7 @@ def _read_part(path: Path, *, expected: int) -> Iterator[Record]:
 
 
 def _read_journal(path: Path, *, rows: int) -> Iterator[tuple[int, Record]]:
-    """Read the records of a journal; a last line that was cut off, as a kill may leave it, counts as not written."""
+    """Read the rows and records of a journal; an incomplete last line, as a kill may leave it, is removed."""
     if not path.exists():
         return
     with path.open("r+b") as file:

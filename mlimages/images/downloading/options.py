@@ -1,4 +1,4 @@
-"""What a download may do: how many requests, how long, how large, to whom, and in what form pictures are kept."""
+"""Options of a download: limits on requests, time and size, allowed addresses, and the form of the output."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownloadOptions:
-    """Options of :func:`mlimages.images.downloading.download`.
+    """Options of :func:`mlimages.images.download`.
 
     Parameters
     ----------
     concurrency : int
-        Requests under way at once, in all.
+        Concurrent requests to all hosts.
     per_host : int
-        Requests under way at once to one host.
+        Concurrent requests to one host.
     rate : float, optional
-        Requests a second to one host; no bound if None.
+        Requests per second to one host; unlimited if None.
     retries : int
-        Further attempts after a failure that may pass: a status 408, 425, 429, 500, 502, 503 or 504, a connection that
-        breaks or cannot be made, a connect or read time-out.
+        Further attempts after a transient failure: a status 408, 425, 429, 500, 502, 503 or 504, a connection that
+        fails or breaks, a connect or read time-out.
     backoff : float
-        Seconds before the first retry; doubles with each further one, plus up to as much again at random.
+        Seconds before the first retry, doubled with each further one, plus a random delay of up to as much.
     max_wait : float
         Longest wait before a retry, in seconds. A ``Retry-After`` beyond it ends the attempts.
     connect_timeout, read_timeout, total_timeout : float
-        Seconds for the connection (with TLS), between two reads, and for one attempt as a whole, redirects included.
+        Seconds for the connection (with TLS), between two reads, and for one attempt in all, redirects included.
     max_bytes : int
         Largest body, in bytes.
     max_pixels : int
-        Largest width x height; checked before the picture is decoded.
+        Largest width x height in pixels; checked before an image is decoded.
     max_redirects : int
         Redirects followed; each target is checked as the URL itself is.
     allow_private : bool
-        Connect to addresses that are not public as well.
+        Allow addresses that are not public.
     allow_networks : tuple of str
-        Networks (``"10.1.0.0/16"``) to connect to although they are not public.
+        Networks (``"10.1.0.0/16"``) that are allowed although they are not public.
     respect_noai : bool
-        Leave out what ``X-Robots-Tag: noai`` or ``noimageai`` asks to leave out.
+        Reject images that are served with ``X-Robots-Tag: noai`` or ``noimageai``.
     user_agent : str
         The ``User-Agent`` header.
     placeholders : tuple of str
-        SHA-256, in hexadecimal, of further bodies that stand for a missing picture. Flickr's is known.
+        SHA-256, in hexadecimal, of further bodies that hosts send in place of a missing image. Flickr's is built in.
     resize : int, optional
-        Shorter side, in pixels, of the JPEG to keep; smaller ones keep their size. None keeps the bytes as they came.
+        Shorter side, in pixels, of the JPEG to keep; smaller images keep their size. None keeps the bytes unchanged.
     quality : int
         JPEG quality, 1 to 100, where `resize` is given.
     processes : int, optional
-        Processes that check and resize; 0 does so in threads. None: threads, and one process a core with `resize`.
+        Processes that check and resize; 0 uses threads. None: threads, or with `resize` one process per core.
     output : {"files", "packed"}
-        One file a picture, or packed Parquet shards.
+        One file per image, or packed Parquet shards.
     list_format : {"auto", "list", "csv", "parquet"}
-        Form of the list; ``auto`` goes by the file's name.
+        Format of the list; ``auto`` decides by the suffix of its name.
     url_column : str
         Column of the URLs, in CSV and Parquet.
     unit_bytes : int
-        Bytes of list in one work unit: one part of the log, one packed shard.
+        Bytes of the list in one unit, which becomes one part of the log and one packed shard.
     """
 
     concurrency: int = 256
@@ -125,7 +125,7 @@ class DownloadOptions:
             raise _bad(name, getattr(self, name), f"{least} or more")
 
     def shared_by(self, workers: int) -> DownloadOptions:
-        """One worker's share: the bounds on requests hold for all the workers together."""
+        """The options of one of several workers, such that the limits on requests hold for all together."""
         share = {
             "concurrency": max(1, self.concurrency // workers),
             "per_host": max(1, self.per_host // workers),

@@ -1,6 +1,6 @@
-"""Downloaded pictures straight into packed shards, one a work unit.
+"""Downloaded images written directly to packed shards, one shard for each unit.
 
-Until its unit is done a picture lies in a spool folder, as a file; so a killed job goes on from the pictures that it
+Until its unit is finished an image is a file in a spool folder, so that a killed job resumes from the images that it
 has, and memory holds one row group whatever the size of a shard.
 """
 
@@ -22,19 +22,19 @@ from mlimages.images.downloading.urls import Unit
 from mlimages.images.packed.writing import Row, finish_packed, packed_metadata, packed_schema, write_shard
 from mlimages.storage.manifest import Input, Manifest, Part, part_path
 
-_AT_ONCE = 16  # images read from a shard that is written anew
+_AT_ONCE = 16  # images read at once from a shard that is rewritten
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Where shards go, and how the labels of a list become those of a table.
+    """Destination of the shards, and the conversion of a list's labels.
 
     Parameters
     ----------
     folder : Path
-        Of the packed images.
+        The packed images.
     spool : Path
-        Of pictures whose unit is not done.
+        Images whose unit is not finished.
     hierarchy : Hierarchy, optional
         The categories: labels may be its keys or indices. Without it they are indices, below 32,768.
     """
@@ -42,14 +42,14 @@ class Packing:
     folder: Path
     spool: Path
     hierarchy: Hierarchy | None
-    _known: dict[str, int] = field(default_factory=dict, compare=False, repr=False)  # labels seen, and their indices
+    _known: dict[str, int] = field(default_factory=dict, compare=False, repr=False)  # cache: label to index
 
     def spool_of(self, unit: int) -> Path:
-        """The folder of a unit's pictures."""
+        """The spool folder of a unit."""
         return self.spool / f"unit-{unit:05d}"
 
     def labels(self, text: str) -> tuple[list[int], list[float]]:
-        """Category indices and confidences of one row's labels.
+        """Category indices and confidences of the labels of one row.
 
         Raises
         ------
@@ -77,7 +77,13 @@ class Packing:
         return int(label)
 
     def check(self, unit: Unit) -> None:
-        """Raise where a label of a unit is no category."""
+        """Check the labels of a unit.
+
+        Raises
+        ------
+        MlimagesError
+            Where a label is no category.
+        """
         for url, labels in zip(unit.urls, unit.labels, strict=True):
             try:
                 self.labels(labels)
@@ -85,7 +91,7 @@ class Packing:
                 raise MlimagesError(f"the labels of {url[:200]}: {error}") from None
 
     def write(self, unit: Unit, records: Sequence[Record]) -> Part:
-        """Write the shard of a unit, or write it anew with the pictures that a retry brought."""
+        """Write the shard of a unit, or rewrite it with the images that a retry added."""
         self.folder.mkdir(parents=True, exist_ok=True)
         metadata = packed_metadata(self.hierarchy)
         path = part_path(self.folder, unit.index)
@@ -94,7 +100,7 @@ class Packing:
         )
 
     def clean(self, unit: int) -> None:
-        """Drop the spooled pictures of a unit that is done."""
+        """Delete the spooled images of a finished unit."""
         shutil.rmtree(self.spool_of(unit), ignore_errors=True)
 
     def finish(self, parts: list[Part], inputs: list[Path]) -> None:
@@ -125,7 +131,7 @@ class Packing:
 
 
 def _images(shard: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and images of a shard in order; none where there is no shard."""
+    """Names and images of a shard in order; nothing where there is no shard."""
     if not shard.exists():
         return
     with pq.ParquetFile(shard) as file:

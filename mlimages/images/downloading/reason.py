@@ -1,4 +1,4 @@
-"""Why a URL brought no picture: the words of the log's ``reason`` column."""
+"""Reasons why a URL yielded no image: the values of the log's ``reason`` column."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Reasons, beside ``http_404`` and its like for a status other than 200."""
+    """Reasons, besides ``http_404`` and the like for a status other than 200."""
 
     BAD_URL = "bad_url"
     UNSUPPORTED_SCHEME = "unsupported_scheme"
@@ -18,34 +18,34 @@ class Reason(StrEnum):
     READ_TIMEOUT = "read_timeout"
     TOTAL_TIMEOUT = "total_timeout"
     TOO_MANY_REDIRECTS = "too_many_redirects"
-    BAD_RESPONSE = "bad_response"  # not HTTP, or headers beyond all measure
-    CONTENT_ENCODING = "content_encoding"  # compressed, though we ask for it as it is
+    BAD_RESPONSE = "bad_response"  # not HTTP, or oversized headers
+    CONTENT_ENCODING = "content_encoding"  # compressed, although identity was requested
     NOAI = "noai"
     TOO_LARGE = "too_large"
     INCOMPLETE_BODY = "incomplete_body"  # fewer bytes than announced
     EMPTY_BODY = "empty_body"
-    PLACEHOLDER = "placeholder"  # the host's own picture for a missing one
+    PLACEHOLDER = "placeholder"  # what the host sends in place of a missing image
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
-    DAMAGED = "damaged"  # begins as an image, and does not decode
+    DAMAGED = "damaged"  # has an image's header, but cannot be decoded
     TOO_MANY_PIXELS = "too_many_pixels"
     ANIMATED = "animated"
     DECODER_CRASHED = "decoder_crashed"
 
 
-class Failure(Exception):  # noqa: N818 - it is an outcome that goes into the log, not an error that reaches anybody
-    """One attempt at a URL brought no picture.
+class Failure(Exception):  # noqa: N818 - an outcome for the log, not an error that reaches a caller
+    """One attempt at a URL yielded no image.
 
     Parameters
     ----------
     reason : str
         A :class:`Reason`, or ``http_`` and a status.
     http_code : int, optional
-        Status of the answer, where there was one.
+        Status of the response, where there was one.
     retry : bool
-        Whether a further attempt may do better.
+        Whether a further attempt may succeed.
     wait : float, optional
-        Seconds to wait before it, where the server said.
+        Seconds to wait before it, where the server stated them.
     """
 
     def __init__(

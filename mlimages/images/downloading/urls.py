@@ -1,4 +1,4 @@
-"""Lists of URLs and their labels: the published text, CSV and Parquet, streamed, and cut into work units."""
+"""Lists of URLs and their labels, as published text, CSV or Parquet, streamed and cut into units."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from mlimages.errors import FormatError
 
+#: One row per URL; its labels are text as in the published lists: ``index:confidence``, separated by tabs.
 ROWS = pa.schema([pa.field("url", pa.string(), nullable=False), pa.field("labels", pa.string(), nullable=False)])
-"""One row a URL; its labels are text as in the published lists: ``index:confidence``, tabs between."""
 
 _BLOCK = 4 << 20  # bytes of text in one batch
 _LONGEST_LINE = 1 << 20
@@ -27,7 +27,7 @@ _COMPRESSED = {".gz", ".zst", ".bz2"}
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A run of rows that is downloaded, logged and resumed together; which rows is a matter of the list alone."""
+    """Consecutive rows that are downloaded, logged and resumed together; the cut depends on the list alone."""
 
     index: int
     urls: list[str]
@@ -42,21 +42,21 @@ def read_urls(paths: Sequence[Path], *, list_format: str = "auto", url_column: s
     paths : sequence of Path
         Text, CSV (both also as .gz, .zst or .bz2) or Parquet.
     list_format : {"auto", "list", "csv", "parquet"}
-        ``auto`` goes by each file's name: ``.csv``, ``.parquet``, and a published list otherwise.
+        ``auto`` decides by each file's suffix: ``.csv``, ``.parquet``, and a published list otherwise.
     url_column : str
-        The column of the URLs in CSV and Parquet. Labels are taken from a column ``labels``, of text (``3:1 5193:0.9``,
-        separated by tabs, spaces or semicolons) or, in Parquet, of lists of integers beside a column ``confidences``
-        of lists of numbers, as the annotation table has them.
+        The column of the URLs in CSV and Parquet. Labels are read from a column ``labels``: text (``3:1 5193:0.9``,
+        separated by tabs, spaces or semicolons) or, in Parquet, lists of integers with a column ``confidences`` of
+        lists of numbers, as in an annotation table.
 
     Yields
     ------
     pyarrow.RecordBatch
-        With the schema ``ROWS``.
+        With the schema :data:`ROWS`.
 
     Raises
     ------
     FormatError
-        Naming file and line: text that is not UTF-8, labels that are none, a missing column.
+        For text that is not UTF-8, malformed labels or a missing column; names the file and the line.
     """
     for path in paths:
         kind = _kind(path) if list_format == "auto" else list_format
@@ -74,7 +74,7 @@ def cut(batches: Iterable[pa.RecordBatch], *, unit_bytes: int) -> Iterator[Unit]
     for batch in batches:
         url, labels = batch.column("url"), batch.column("labels")
         lengths = pc.add(pc.binary_length(url), pc.binary_length(labels))
-        sizes = np.cumsum(lengths.to_numpy(zero_copy_only=False).astype(np.int64) + 2)  # a tab and a line end
+        sizes = np.cumsum(lengths.to_numpy(zero_copy_only=False).astype(np.int64) + 2)  # plus a tab and a line feed
         begin, before = 0, 0
         while True:
             end = int(np.searchsorted(sizes, before + unit_bytes - carried)) + 1
@@ -124,7 +124,7 @@ def _read_list(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """Whole lines, about `_BLOCK` bytes of them at once, without the last line end."""
+    """Blocks of whole lines, about `_BLOCK` bytes each, without the last line feed."""
     rest = b""
     with pa.input_stream(os.fspath(path)) as stream:
         while data := stream.read(_BLOCK):
@@ -213,7 +213,7 @@ def _rows(batch: pa.RecordBatch, url_column: str, path: Path, line: int) -> pa.R
 
 
 def _labels_text(batch: pa.RecordBatch) -> pa.Array:
-    """Labels and confidences as text, each confidence in the fewest digits that give it back."""
+    """Labels and confidences as text, each confidence in the fewest digits that round-trip."""
     labels = batch.column("labels").to_pylist()
     if "confidences" not in batch.schema.names:
         return pa.array(["\t".join(map(str, row or ())) for row in labels], pa.string())

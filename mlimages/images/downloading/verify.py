@@ -1,10 +1,11 @@
-"""Bytes to a checked picture: decoded once, bounded, known by its content and not by its header, then stored."""
+"""From downloaded bytes to a stored image: named by its URL, checked by decoding within bounds, resized where asked."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -12,26 +13,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
 
-from mlimages.images.downloading.name import EXTENSIONS
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.reason import Reason
 from mlimages.images.picture import BROKEN
+from mlimages.storage.imagefiles import FORMATS
 
 if TYPE_CHECKING:
     import PIL.Image
 
-# Flickr answers 200 with this PNG ("This photo is no longer available") for pictures that are gone: its size in bytes
-# and its MD5, as the ImageNet URL downloaders have long published them.
-_FLICKR_UNAVAILABLE = (2051, "880a7a58e05d3e83797f27573bb6d35c")
+#: Flickr answers 200 with this PNG ("This photo is no longer available") for images that are gone: its size in bytes
+#: and its MD5, as the ImageNet URL downloaders have long published them.
+FLICKR_UNAVAILABLE = (2051, "880a7a58e05d3e83797f27573bb6d35c")
 
 _SMALL_BYTES = 1 << 16
 _SMALL_PIXELS = 1 << 18
 
+_READABLE = 48  # characters of the URL's own file name that are kept
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a body: `reason` is None where a picture was kept, and then `name` is its file."""
+    """The outcome for one body: `reason` is None where an image was kept, and then `name` is its file."""
 
     reason: str | None
     bytes: int | None
@@ -43,19 +48,51 @@ class Verdict:
     sha256: str | None = None
 
 
-def keep_image(body: bytes | Path, stem: str, *, folder: Path, partial: Path, options: DownloadOptions) -> Verdict:
-    """Check a body, resize it where asked, and store it as `stem` with the extension of its format.
+def stem_of(url: str) -> str:
+    """Folder and file name, without a suffix, of the image at `url`.
+
+    The file name is the readable part of the URL's last path segment, followed by the first 128 bits of the SHA-256 of
+    the whole URL, so that different URLs get different names. The folder is the first two digits of the hash, since
+    file systems are slow with millions of files in one folder. At most 84 characters of ``A-Za-z0-9_-``, which every
+    file system accepts.
+
+    Examples
+    --------
+    >>> stem_of("https://example.org/a/b/cat.jpg?size=o")
+    '98/cat-982665a766e90b1aa31c40279ab5fa29'
+    >>> stem_of("https://example.org/../../etc/passwd")
+    '53/passwd-53c1db3755db9ae9490a75bee2a6a3e0'
+    """
+    digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    last = unquote(re.split(r"[?#]", url, maxsplit=1)[0].rstrip("/").rpartition("/")[2])
+    body = last.rpartition(".")[0] or last
+    readable = _UNSAFE.sub("-", body[: 4 * _READABLE])[:_READABLE].strip("-_")
+    return f"{digest[:2]}/{readable}-{digest}" if readable else f"{digest[:2]}/{digest}"
+
+
+def keep_image(
+    body: bytes | Path,
+    stem: str,
+    *,
+    folder: Path,
+    partial: Path,
+    options: DownloadOptions,
+    unavailable: tuple[int, str] = FLICKR_UNAVAILABLE,
+) -> Verdict:
+    """Check a body, resize it where asked, and store it as `stem` with the suffix of its format.
 
     Parameters
     ----------
     body : bytes or Path
         What arrived; a file is moved.
     stem : str
-        Name below `folder`, without extension.
+        Name below `folder`, without a suffix: see :func:`stem_of`.
     folder, partial : Path
-        Where pictures are stored, and a folder on the same file system where they are written first.
+        Where images are stored, and a folder on the same file system where they are written first.
     options : DownloadOptions
         `max_pixels`, `placeholders`, `resize` and `quality` are used.
+    unavailable : tuple of int and str
+        Size in bytes and MD5 of the body that a host sends in place of a missing image.
 
     Returns
     -------
@@ -66,12 +103,11 @@ def keep_image(body: bytes | Path, stem: str, *, folder: Path, partial: Path, op
 
     size = len(body) if isinstance(body, bytes) else body.stat().st_size
     digest = _digest(body)
-    if digest in options.placeholders or _is_flickr_placeholder(body, size):
+    if digest in options.placeholders or _is_unavailable(body, size, unavailable):
         return Verdict(Reason.PLACEHOLDER, size, sha256=digest)
     with _opened(body) as file:
         try:
-            # only these: other plug-ins run programs, or are seldom looked after
-            image = Image.open(file, formats=list(EXTENSIONS))
+            image = Image.open(file, formats=list(FORMATS))
         except UnidentifiedImageError:
             return Verdict(Reason.NOT_AN_IMAGE, size)
         except BROKEN as error:
@@ -85,26 +121,26 @@ def keep_image(body: bytes | Path, stem: str, *, folder: Path, partial: Path, op
             if options.resize is not None:
                 body, (width, height) = _resized(image, options.resize, options.quality)
                 size, digest, kind, mode = len(body), _digest(body), "JPEG", "RGB"
-    name = stem + EXTENSIONS[kind]
+    name = stem + FORMATS[kind][0]
     _store(body, folder / name, partial)
     return Verdict(None, size, name, width, height, kind, mode, digest)
 
 
 def is_small(body: bytes) -> bool:
-    """Whether a body is checked within a few milliseconds: by its header, as a small file may be a large picture."""
+    """Whether a body can be checked within a few milliseconds, by its header: a small file may be a large image."""
     from PIL import Image
 
     if len(body) > _SMALL_BYTES:
         return False
     try:
-        with Image.open(io.BytesIO(body), formats=list(EXTENSIONS)) as image:
+        with Image.open(io.BytesIO(body), formats=list(FORMATS)) as image:
             return image.width * image.height <= _SMALL_PIXELS
     except BROKEN:
-        return True  # it ends there
+        return True  # the check ends at the header
 
 
 def _flaw(image: PIL.Image.Image, max_pixels: int) -> Reason | None:
-    """Decode an opened image; say what is wrong with it."""
+    """Decode an opened image; return the reason to reject it, or None."""
     if image.width * image.height > max_pixels:
         return Reason.TOO_MANY_PIXELS
     try:
@@ -121,7 +157,7 @@ def _word(error: Exception) -> Reason:
 
 
 def _resized(image: PIL.Image.Image, shorter: int, quality: int) -> tuple[bytes, tuple[int, int]]:
-    """A JPEG, upright, without alpha (on white), its shorter side at most `shorter` pixels."""
+    """Encode as an upright JPEG on white, its shorter side at most `shorter` pixels; return its bytes and size."""
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(image)
@@ -145,8 +181,8 @@ def _digest(body: bytes | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_flickr_placeholder(body: bytes | Path, size: int) -> bool:
-    known, digest = _FLICKR_UNAVAILABLE
+def _is_unavailable(body: bytes | Path, size: int, unavailable: tuple[int, str]) -> bool:
+    known, digest = unavailable
     if size != known or not isinstance(body, bytes):
         return False
     return hashlib.md5(body, usedforsecurity=False).hexdigest() == digest
@@ -157,7 +193,7 @@ def _opened(body: bytes | Path) -> BinaryIO:
 
 
 def _store(body: bytes | Path, path: Path, partial: Path) -> None:
-    """Write under a temporary name, then rename: whoever sees the file sees all of it."""
+    """Write under a temporary name, then rename, so that readers only ever see whole files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(body, Path):
         body.replace(path)
@@ -169,7 +205,7 @@ def _store(body: bytes | Path, path: Path, partial: Path) -> None:
 
 @contextmanager
 def pillow_settings() -> Iterator[None]:
-    """Let Pillow refuse nothing by size, since we do, nor warn of each odd picture among millions."""
+    """Disable Pillow's size limit, since `max_pixels` replaces it, and its warnings about single images."""
     from PIL import Image
 
     before = Image.MAX_IMAGE_PIXELS

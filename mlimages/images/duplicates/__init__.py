@@ -1,1 +1,1 @@
-"""TODO mlimages/images/duplicates."""
+"""Duplicate images: fingerprints, groups of images with equal or nearly equal pixels, and their merge into one row."""

@@ -1,4 +1,4 @@
-"""What identifies a picture: a hash of its pixels, and a perceptual hash that survives re-encoding and resizing."""
+"""Fingerprints of images: a hash of the pixels, and a perceptual hash that is robust to re-encoding and resizing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,10 @@ from mlimages.job.engines import EngineName
 from mlimages.job.job import Job, Progress
 from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.storage.files import file_hash, replacing
+from mlimages.storage.imagefiles import SUFFIXES, image_names
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
 
-#: Files of a folder that are pictures, by the end of their names, in lower case.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
-
-#: Columns of the fingerprints; hashes and size are null where the picture cannot be decoded, and `error` says why.
+#: Columns of the fingerprints; hashes and size are null where the image cannot be decoded, and `error` is the reason.
 SCHEMA = pa.schema(
     [
         pa.field("image", pa.string()),
@@ -41,21 +39,24 @@ SCHEMA = pa.schema(
     ]
 )
 
-_TASK_IMAGES = 4096
+#: Images of a part.
+PART_IMAGES = 4096
+
 _WEIGHTS = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Of one picture.
+    """Fingerprint of one image.
 
     Parameters
     ----------
     sha256 : bytes
-        Of its pixels in RGB (RGBA where it is transparent), row by row, after width, height and mode: the same for
-        the same picture in another lossless format.
+        SHA-256 of width, height, mode and the pixels in RGB (RGBA where there is transparency), row by row: equal for
+        the same pixels in another lossless format.
     phash : int
-        64-bit perceptual hash (DCT of the luminance at 32 x 32): ``imagehash.phash``, read row by row, lowest first.
+        64-bit perceptual hash (DCT of the luminance at 32 x 32): ``imagehash.phash``, row by row, least significant
+        bit first.
     width, height : int
         Pixels.
     """
@@ -67,7 +68,7 @@ class Fingerprint:
 
 
 def fingerprint(data: bytes) -> Fingerprint:
-    """Identify a picture.
+    """Fingerprint an encoded image.
 
     Raises
     ------
@@ -87,43 +88,54 @@ def fingerprint_images(
     out: str | os.PathLike[str],
     *,
     engine: EngineName = "local",
+    part_images: int = PART_IMAGES,
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Manifest:
-    """Identify all pictures of a folder, or packed images, into Parquet parts of the columns :data:`SCHEMA`.
+    """Fingerprint all images of a folder, or packed images, into Parquet parts of the columns :data:`SCHEMA`.
 
     Parameters
     ----------
     source : path-like
-        A folder, searched with its subfolders for files that end in one of :data:`SUFFIXES`; or packed images.
+        A folder, searched with its subfolders for files with one of the
+        :data:`~mlimages.storage.imagefiles.SUFFIXES`; or packed images.
     out : path-like
         A new or empty folder.
     engine : {"local", "ray"}
         Where the work is done.
+    part_images : int
+        Images of a part.
     workers : int, optional
         Processes; as many as cores by default. The parts do not depend on it.
     resume : bool
-        Go on where an interrupted job stopped.
+        Continue an interrupted job.
     progress : callable, optional
         Called after every part.
 
     Raises
     ------
     JobError
-        Where the folder is not empty, or what is resumed was begun with other images.
+        Where the folder is not empty, or what is resumed was begun with other images or other parts.
     MlimagesError
-        Where the source holds no image.
+        Where the source holds no image, or `part_images` is less than 1.
     """
+    if part_images < 1:
+        raise MlimagesError(f"part_images={part_images}: expected at least 1")
     folder, target = Path(source), Path(out)
     packed = read(folder) if (folder / MANIFEST).is_file() else None
-    tasks = _PackedTasks(len(packed)) if packed is not None else _FolderTasks(folder)
+    tasks = _PackedTasks(len(packed), part_images) if packed is not None else _FolderTasks(folder, part_images)
     if not len(tasks):
         raise MlimagesError(
             f"{folder}: found no image: expected packed images or files that end in {' '.join(SUFFIXES)}"
         )
     metadata = {**packed_metadata(), "content": "image fingerprints"}
-    options = {"source": os.fspath(folder), "images": tasks.images, "names_xxh3": tasks.names_hash}
+    options = {
+        "source": os.fspath(folder),
+        "images": tasks.images,
+        "names_xxh3": tasks.names_hash,
+        "part_images": part_images,
+    }
     make = partial(_fingerprint_part, source=folder if packed is None else packed, out=target, metadata=metadata)
     job = Job(
         maker=ShardMaker(folder=target, make=make),
@@ -133,27 +145,6 @@ def fingerprint_images(
         processes=True,
     )
     return job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
-
-
-def image_names(folder: Path) -> Iterator[str]:
-    """Names of the pictures below a folder, relative to it: a folder's files in order, then those of its subfolders.
-
-    Symbolic links to folders are not followed, and names that begin with a dot are left out.
-    """
-    if not folder.is_dir():
-        raise MlimagesError(f"{folder}: no such folder")
-    yield from _names_below(os.fspath(folder), "")
-
-
-def _names_below(path: str, prefix: str) -> Iterator[str]:
-    with os.scandir(path) as entries:
-        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for entry in visible:
-        if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-            yield prefix + entry.name
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _names_below(entry.path, f"{prefix}{entry.name}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +157,14 @@ class _NamedTask(ShardTask):
 class _PackedTasks(Sequence[ShardTask]):
     """Rows of packed images, cut into parts."""
 
-    names_hash: str | None = None  # their manifest says it
+    names_hash: str | None = None  # their manifest identifies them
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, part_images: int) -> None:
         self.images = images
+        self._part_images = part_images
 
     def __len__(self) -> int:
-        return -(-self.images // _TASK_IMAGES)
+        return -(-self.images // self._part_images)
 
     @overload
     def __getitem__(self, index: int) -> ShardTask: ...
@@ -183,7 +175,7 @@ class _PackedTasks(Sequence[ShardTask]):
             return [self[number] for number in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        start, stop = index * _TASK_IMAGES, min(self.images, (index + 1) * _TASK_IMAGES)
+        start, stop = index * self._part_images, min(self.images, (index + 1) * self._part_images)
         return self._task(index, start, stop)
 
     def _task(self, index: int, start: int, stop: int) -> ShardTask:
@@ -191,22 +183,22 @@ class _PackedTasks(Sequence[ShardTask]):
 
 
 class _FolderTasks(_PackedTasks):
-    """Files of a folder, cut into parts; names are held in Arrow, some 40 bytes each."""
+    """Files of a folder, cut into parts; names are held in Arrow, about 40 bytes each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, part_images: int) -> None:
         digest = xxhash.xxh3_128()
         self._chunks: list[pa.Array] = []
         chunk: list[str] = []
         for name in image_names(folder):
             digest.update(os.fsencode(name) + b"\n")
             chunk.append(name)
-            if len(chunk) == _TASK_IMAGES:
+            if len(chunk) == part_images:
                 self._chunks.append(_names_array(chunk))
                 chunk = []
         if chunk:
             self._chunks.append(_names_array(chunk))
         self.names_hash = digest.hexdigest()
-        super().__init__(sum(len(each) for each in self._chunks))
+        super().__init__(sum(len(each) for each in self._chunks), part_images)
 
     def _task(self, index: int, start: int, stop: int) -> ShardTask:
         return _NamedTask(index, start, stop, stop - start, 0, tuple(self._chunks[index].to_pylist()))
@@ -242,7 +234,7 @@ def _fingerprint_part(
 
 
 def _pictures(task: ShardTask, source: Path | PackedImages) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Name of each picture, and what reads it."""
+    """The name of each image, and the function that reads it."""
     if isinstance(source, Path):
         assert isinstance(task, _NamedTask)
         for name in task.names:

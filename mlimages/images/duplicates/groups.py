@@ -1,4 +1,4 @@
-"""The same picture under two names: exact (equal pixels) and near (perceptual hashes that differ in few bits)."""
+"""Duplicate images: exact ones have equal pixels, near ones perceptual hashes that differ in few bits."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlimages.errors import MlimagesError
-from mlimages.images.duplicates.fingerprints import fingerprint_images
+from mlimages.images.duplicates.fingerprints import PART_IMAGES, fingerprint_images
 from mlimages.images.duplicates.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups
 from mlimages.job.engines import EngineName
 from mlimages.job.job import Progress
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import Manifest
 
-#: Bits in which the perceptual hashes of near duplicates may differ. Among 17 million unrelated hashes of random bits
-#: some five pairs are that near by chance.
+#: Bits in which the perceptual hashes of near duplicates may differ. Among 17 million hashes of random bits about five
+#: pairs are that close by chance.
 THRESHOLD = 4
 
 GROUPS = "groups.parquet"
@@ -32,35 +32,36 @@ SCHEMA = pa.schema(
     [
         pa.field("group", pa.int64()),
         pa.field("image", pa.string()),
-        pa.field("keep", pa.bool_()),  # the one with the most pixels, of equal ones the first
-        pa.field("exact", pa.bool_()),  # its pixels are those of the one that is kept
-        pa.field("distance", pa.uint8()),  # bits in which its hash differs from that of the one that is kept
+        pa.field("keep", pa.bool_()),  # true for the image with the most pixels; the first of several such
+        pa.field("exact", pa.bool_()),  # its pixels equal those of the image to keep
+        pa.field("distance", pa.uint8()),  # bits in which its hash differs from that of the image to keep
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
     ]
 )
 
-# A hash marks the frequencies above the median, half of the 64. Of a picture without structure (one colour, a plain
-# gradient) most are zero, nothing is above, and unrelated pictures have the same hash.
+# A hash has a bit for each of 64 frequencies, set where its coefficient is above the median. In an image without
+# structure (one colour, a plain gradient) most coefficients are zero and few bits are set, so that unrelated images of
+# this kind have equal hashes.
 _LEAST_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """What was found.
+    """Result of a search.
 
     Parameters
     ----------
     folder : pathlib.Path
         Holds the fingerprints (``part-*.parquet``), ``groups.parquet`` and, if any, ``unreadable.txt``.
     images : int
-        Pictures looked at.
+        Images examined.
     unreadable : int
-        Of which so many could not be decoded.
+        Images that could not be decoded.
     groups : int
-        Groups of two or more.
+        Groups of two or more images.
     surplus : int
-        Images that are in a group and not the one to keep.
+        Images in a group other than the one to keep.
     """
 
     folder: Path
@@ -75,12 +76,13 @@ def find_duplicates(
     out: str | os.PathLike[str],
     *,
     threshold: int | None = THRESHOLD,
+    part_images: int = PART_IMAGES,
     engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Duplicates:
-    """Find the pictures of a folder, or of packed images, that are the same.
+    """Find exact and near duplicates among the images of a folder, or packed images.
 
     Parameters
     ----------
@@ -90,14 +92,16 @@ def find_duplicates(
         A new or empty folder for the fingerprints and ``groups.parquet`` (columns: :data:`SCHEMA`).
     threshold : int or None
         Bits of 64 in which the perceptual hashes of near duplicates may differ; None for exact duplicates only.
+    part_images : int
+        Images of a part of the fingerprints.
     engine : {"local", "ray"}
         Where the fingerprints are made.
     workers : int, optional
-        Processes that decode; as many as cores by default. What is found does not depend on it.
+        Processes that decode; as many as cores by default. The result does not depend on it.
     resume : bool
-        Go on where an interrupted job stopped; of a finished one, group the fingerprints anew.
+        Continue an interrupted job; where it was finished, group its fingerprints again.
     progress : callable, optional
-        Called after every 4,096 images.
+        Called after every part.
 
     Raises
     ------
@@ -108,16 +112,18 @@ def find_duplicates(
 
     Notes
     -----
-    Groups chain: where a is near b and b near c, all three are one group, though a and c may be further apart;
-    `distance` says how far each is from the one that is kept. No pair within the threshold is missed. Pictures
-    without structure, whose perceptual hash means nothing, are compared by their pixels only.
+    Groups are transitive: where a is near b and b near c, all three are one group, although a and c may differ in more
+    bits; `distance` is that to the image to keep. No pair within the threshold is missed. Images without structure,
+    whose perceptual hash is not meaningful, are compared by their pixels only.
     """
     if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
         raise MlimagesError(
             f"found the threshold {threshold}, expected the bits that may differ, 0 to {LARGEST_THRESHOLD}"
         )
     folder = Path(out)
-    manifest = fingerprint_images(source, folder, engine=engine, workers=workers, resume=resume, progress=progress)
+    manifest = fingerprint_images(
+        source, folder, part_images=part_images, engine=engine, workers=workers, resume=resume, progress=progress
+    )
     prints = _Fingerprints.load(folder, manifest)
     group = _group(prints, threshold)
     table = _groups_table(prints, group, folder, manifest)
@@ -130,7 +136,7 @@ def find_duplicates(
 
 @dataclass(frozen=True, slots=True)
 class _Fingerprints:
-    """Fingerprints without names: 33 bytes an image."""
+    """Fingerprints without names, arrays [images]: 33 bytes per image."""
 
     high: NDArray[np.uint64]  # the first 128 bits of the SHA-256
     low: NDArray[np.uint64]
@@ -170,7 +176,7 @@ def _batches(folder: Path, manifest: Manifest, columns: list[str]) -> Iterator[p
 
 
 def _group(prints: _Fingerprints, threshold: int | None) -> NDArray[np.int64]:
-    """Of each image, the first image of its group."""
+    """For each image the first image of its group: int64 [images]."""
     n = len(prints.phash)
     group = np.arange(n)
     readable = np.flatnonzero(prints.readable)
@@ -206,7 +212,7 @@ def _groups_table(prints: _Fingerprints, group: NDArray[np.int64], folder: Path,
 
 
 def _take_names(folder: Path, manifest: Manifest, members: NDArray[np.int64]) -> pa.Array:
-    """The names of some images, in their order; reads the names part by part."""
+    """The names of some images, in the given order; reads the names part by part."""
     ordered = np.sort(members)
     pieces = [pa.array([], pa.string())]
     at = 0
@@ -218,7 +224,7 @@ def _take_names(folder: Path, manifest: Manifest, members: NDArray[np.int64]) ->
 
 
 def _write_unreadable(folder: Path, manifest: Manifest) -> int:
-    """List the images that cannot be decoded, with the reason; return how many there are."""
+    """Write the images that cannot be decoded, with the reason; return their number."""
     count = 0
     path = folder / UNREADABLE
     with replacing(path) as file:

@@ -63,7 +63,7 @@ def merge_duplicates(
 ) -> Merged:
     """Write a table anew without duplicates.
 
-    Of each group one row is kept: the picture with the most pixels, of equal ones that with the most specific label,
+    Of each group one row is kept: the image with the most pixels, of equal ones that with the most specific label,
     of those the first. It gets the labels of all rows of the group, most specific (deepest) first, then by
     confidence; of a category that several have, the greatest confidence counts, so that a present label beats a
     verified absent one. Other rows stay as they are.
@@ -73,8 +73,8 @@ def merge_duplicates(
     table : path-like
         An annotation table, or packed images.
     groups : path-like
-        What :func:`~mlimages.images.duplicates.groups.find_duplicates` wrote: its folder, or the ``groups.parquet`` in it.
-        Images are known by their names.
+        What :func:`~mlimages.images.duplicates.groups.find_duplicates` wrote: its folder, or the ``groups.parquet`` in
+        it. Images are identified by their names.
     out : path-like
         A new or empty folder, for the same kind of table. ``dropped.parquet`` lists each name that was dropped, the
         name that stands for it, and the group.

@@ -1,1 +1,1 @@
-"""TODO mlimages/images/packed."""
+"""Packed images: encoded images beside their labels, in Parquet shards that are read by row number or by name."""

@@ -1,11 +1,11 @@
-"""An annotation table and a folder of images into packed images."""
+"""Packing the images of an annotation table beside their labels."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -30,27 +30,26 @@ from mlimages.job.engines import EngineName
 from mlimages.job.job import Job, Progress
 from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.storage.files import replacing
+from mlimages.storage.imagefiles import image_bytes, image_file
 from mlimages.storage.manifest import MANIFEST, Manifest, part_path
 
-#: What becomes of rows without an image.
+#: Rows without an image are an error, or left out.
 OnMissing = Literal["raise", "skip"]
 
+#: Lists the rows that were left out, a name a line.
 MISSING = "missing.txt"
-
-#: Of the files of images whose names have none.
-_ENDINGS = (".jpg", ".jpeg", ".JPEG", ".png")
 
 
 class RowSource(Protocol):
-    """Where rows with images come from; picklable."""
+    """A source of rows with images; picklable."""
 
     @property
     def folder(self) -> Path:
-        """The table's."""
+        """The folder of the table."""
 
     @property
     def manifest(self) -> Manifest:
-        """Of the table."""
+        """The manifest of the table."""
 
     @property
     def hierarchy(self) -> Hierarchy | None:
@@ -63,16 +62,21 @@ class RowSource(Protocol):
         """The names of all images."""
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
-        """Rows from `start` up to `stop`, without those that have no image."""
+        """Rows from `start` up to, not including, `stop`, without those that have no image."""
 
 
 class TableWithImages:
-    """The rows of an annotation table, each with the file of its name in a folder.
+    """The rows of an annotation table, with the image files of a folder.
 
     Parameters
     ----------
     table, images : pathlib.Path
         The folders.
+
+    Raises
+    ------
+    MlimagesError
+        Where there is no folder of images.
     """
 
     def __init__(self, table: Path, images: Path) -> None:
@@ -90,7 +94,7 @@ class TableWithImages:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the table."""
+        """The manifest of the table."""
         return self._table.manifest
 
     @property
@@ -108,7 +112,7 @@ class TableWithImages:
             yield from batch.column(0).to_pylist()
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
-        """Rows from `start` up to `stop`, without those that have no file."""
+        """Rows from `start` up to, not including, `stop`, without those that have no file."""
         taken = self._table.take(np.arange(start, len(self._table) if stop is None else stop))
         names = taken.column("image").to_pylist()
         lists = [_list_parts(taken.column(name)) for name in ("labels", "confidences", "origins")]
@@ -121,12 +125,12 @@ class TableWithImages:
 
 
 def open_rows(table: str | os.PathLike[str], images: str | os.PathLike[str] | None) -> RowSource:
-    """The rows of an annotation table with a folder of images, or of packed images where there is no folder.
+    """Open an annotation table with a folder of images, or packed images where `images` is None.
 
     Raises
     ------
     TableError
-        Where the table is none, or has no images of its own and no folder is given, or has both.
+        Where the folder holds neither, an annotation table has no folder of images, or packed images have one.
     """
     path = Path(table)
     manifest = Manifest.read(path)
@@ -161,17 +165,17 @@ def pack(
     Parameters
     ----------
     table : path-like
-        The annotation table; or packed images, to be packed anew with other sizes.
+        The annotation table; or packed images, to repack them with other sizes.
     images : path-like or None
-        Folder in which every row's image has its file; None for packed images.
+        Folder with the image file of every row; None for packed images.
     out : path-like
         A new or empty folder.
     row_group_mib : int
-        Image bytes of a row group.
+        Image bytes of a row group, MiB.
     shard_mib : int
-        Image bytes of a shard at most; shards are cut so that all hold about the same.
+        Upper bound on the image bytes of a shard, MiB; all shards hold about the same.
     on_missing : {"raise", "skip"}
-        Whether a row without an image ends the job before it begins, or is left out and its name written to
+        Whether a row without an image is an error before anything is written, or is left out and listed in
         ``missing.txt``.
     engine : {"local", "ray"}
         Where the work is done.
@@ -179,7 +183,7 @@ def pack(
         Threads (or, with Ray, shards at a time); as many as cores by default. The bytes of the result do not depend
         on it.
     resume : bool
-        Go on where an interrupted job stopped.
+        Continue an interrupted job.
     progress : callable, optional
         Called with a :class:`~mlimages.job.job.Progress` after every shard.
 
@@ -190,7 +194,7 @@ def pack(
     Raises
     ------
     JobError
-        Where the folder is not empty, what is resumed was begun otherwise, or images change meanwhile.
+        Where the folder is not empty, a resumed job was begun with other input or options, or images change meanwhile.
     MlimagesError
         For a missing image, unless these are skipped; for a name that leads out of the folder.
     """
@@ -228,7 +232,7 @@ def missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: On
     Raises
     ------
     MlimagesError
-        Naming the first, where these are an error.
+        Where these are an error; names the first.
     """
     if on_missing not in ("raise", "skip"):
         raise MlimagesError(f"on_missing={on_missing!r}: expected raise or skip")
@@ -249,54 +253,6 @@ def write_beside(folder: Path, *, missing: list[str], hierarchy: Hierarchy | Non
     if missing:
         with replacing(folder / MISSING) as file:
             file.writelines(f"{name}\n".encode() for name in missing)
-
-
-def image_path(folder: Path, name: str) -> Path:
-    """The file of an image.
-
-    Raises
-    ------
-    MlimagesError
-        Where the name is no path below the folder.
-
-    Examples
-    --------
-    >>> image_path(Path("images"), "n04310904/n04310904_8388.JPEG").as_posix()
-    'images/n04310904/n04310904_8388.JPEG'
-    """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise MlimagesError(f"found the image name {name!r}, expected the name of a file below {folder}")
-    return folder / path
-
-
-def image_file(folder: Path, name: str) -> Path:
-    """The file of an image; a name without an ending, as an id of Open Images, is one of a JPEG or PNG.
-
-    Where there is no such file, it is the path without an ending.
-
-    Raises
-    ------
-    MlimagesError
-        Where the name is no path below the folder.
-    """
-    path = image_path(folder, name)
-    if path.suffix or path.is_file():
-        return path
-    return next((each for each in (path.with_suffix(ending) for ending in _ENDINGS) if each.is_file()), path)
-
-
-def image_bytes(folder: Path, name: str) -> bytes:
-    """The content of :func:`image_file`.
-
-    Raises
-    ------
-    MlimagesError
-        Where the name is no path below the folder.
-    OSError
-        Where there is no such file, or it cannot be read.
-    """
-    return image_file(folder, name).read_bytes()
 
 
 def _size(path: Path) -> int:
@@ -328,7 +284,7 @@ def checked_rows(source: RowSource, task: ShardTask, stop: StopSignal) -> Iterat
     Stopped
         Once told to stop.
     JobError
-        At the end, where there are not as many as there were when the job was planned.
+        After the last row, where there are not as many as when the job was planned.
     """
     count = 0
     for row in until_stopped(source.rows(task.start, task.stop), stop):

@@ -1,4 +1,4 @@
-"""Read packed images: one by its row, many in order, or all in a shuffled order."""
+"""Reading packed images: one by its row number, many in order, or all in shuffled order."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mlimages.hierarchy import Hierarchy
 from mlimages.images.packed.writing import OFFSETS_KEY, PACKED, Row
 from mlimages.storage.manifest import CATEGORIES, MANIFEST, Manifest
 
-_BATCH_ROWS = 256  # of images: some 30 MB
-_OPEN_SHARDS = 512  # whose labels and maps are kept
+_BATCH_ROWS = 256  # about 30 MB of images
+_OPEN_SHARDS = 512  # whose labels and memory maps are kept
 
 
 def read(folder: str | os.PathLike[str]) -> PackedImages:
@@ -31,7 +31,7 @@ def read(folder: str | os.PathLike[str]) -> PackedImages:
     Raises
     ------
     TableError
-        Where the folder holds none, or is unfinished.
+        Where the folder holds no packed images, or unfinished ones.
     FormatError
         Where its manifest is damaged.
     """
@@ -55,14 +55,14 @@ def is_packed(folder: str | os.PathLike[str]) -> bool:
 class PackedImages(Sequence[Row]):
     """Packed images on disk, a sequence of :class:`~mlimages.images.packed.writing.Row`; open them with :func:`read`.
 
-    A row is read with one access, wherever it is. Can be pickled, so that loader processes open the files themselves.
+    Any row is read with one access. Can be pickled; loader processes then open the files themselves.
 
     Attributes
     ----------
     folder : pathlib.Path
-        Where they are.
+        The folder.
     manifest : Manifest
-        Their shards, and what they were made of.
+        Its shards and inputs.
 
     Examples
     --------
@@ -88,19 +88,19 @@ class PackedImages(Sequence[Row]):
 
     @cached_property
     def hierarchy(self) -> Hierarchy | None:
-        """The categories; None where the images were packed without."""
+        """The categories; None where the images were packed without a hierarchy."""
         path = self.folder / CATEGORIES
         return Hierarchy.from_parquet(path) if path.exists() else None
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns, and the metadata of the first shard."""
+        """The columns, with the metadata of the first shard."""
         if not self.manifest.parts:
             raise TableError(f"{self.folder}: holds no shard")
         return self._shard(0).schema
 
     def __getitem__(self, row: Any) -> Any:
-        """One row by its number, from the end where negative; or a list of rows for a slice."""
+        """One row by its number, where a negative one counts from the end; or a list of rows for a slice."""
         if isinstance(row, slice):
             return [self[number] for number in range(*row.indices(len(self)))]
         shard, within = self._place(row)
@@ -112,7 +112,7 @@ class PackedImages(Sequence[Row]):
         return shard.image(within)
 
     def sizes(self) -> NDArray[np.int64]:
-        """Bytes of every image, int64 [n]; reads four bytes of each where the footer tells the places."""
+        """Bytes of every image, int64 [n]; reads four bytes of each where the footer holds the offsets."""
         return np.concatenate(
             [np.empty(0, np.int64), *(self._shard(i).sizes() for i in range(len(self.manifest.parts)))]
         )
@@ -128,7 +128,7 @@ class PackedImages(Sequence[Row]):
             yield self[row]
 
     def batches(self, *, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """All images in order, up to `rows` a batch, with all columns or some of them."""
+        """All rows in order, at most `rows` in a batch, with all columns or some of them."""
         for shard in range(len(self.manifest.parts)):
             file = self._shard(shard).file
             yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
@@ -144,14 +144,14 @@ class PackedImages(Sequence[Row]):
         )
 
     def shuffled(self, *, seed: int, groups: int = 8) -> Iterator[Row]:
-        """All rows once, in an order that depends on the seed alone, reading whole row groups.
+        """All rows once, in an order that depends on the seed and `groups` alone, reading whole row groups.
 
         Parameters
         ----------
         seed : int
-            Of the order; another one for each epoch.
+            Seed of the order; use another one for each epoch.
         groups : int
-            Row groups that are held in memory and shuffled together: more mix better.
+            Row groups that are held in memory and shuffled together: more give a better shuffle.
         """
         random = np.random.default_rng(seed)
         places = [
@@ -180,7 +180,7 @@ class PackedImages(Sequence[Row]):
 
 
 class _Shard:
-    """One file: its labels in memory, its images mapped."""
+    """One shard: its labels in memory, its images memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -203,7 +203,7 @@ class _Shard:
 
     @cached_property
     def offsets(self) -> NDArray[np.int64] | None:
-        """Where each image lies; None in a file that another program wrote."""
+        """Offset of each image in the file, int64 [rows]; None in a file written by another program."""
         packed = (self.file.metadata.metadata or {}).get(OFFSETS_KEY)
         if packed is None:
             return None

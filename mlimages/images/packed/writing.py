@@ -1,4 +1,4 @@
-"""Packed images: the bytes of images beside their labels, in Parquet shards.
+"""Writing packed images: encoded images beside their labels, in Parquet shards.
 
 A folder like an annotation table (parts, ``categories.parquet`` where there is a hierarchy, ``manifest.json``), with
 other columns:
@@ -11,8 +11,8 @@ confidences  list<float32>
 origins      list<uint8>
 ===========  =================================  =====================================================
 
-Image bytes are not compressed again and lie in the file as they are; where, the footer tells (``mlimages.offsets``),
-so that one image is read with one access. A reader that does not know that reads ordinary Parquet.
+Image bytes are stored uncompressed, and the footer holds their offsets in the file (``mlimages.offsets``), so that one
+image is read with one access. Readers that do not use the offsets read ordinary Parquet.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from mlimages.hierarchy import Hierarchy
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import CATEGORIES, FORMAT_VERSION, MANIFEST, Manifest, Part, encode_metadata, part_path
 
-#: Image bytes of a row group, MiB: read in random order, larger ones are no faster, and smaller ones mix better.
+#: Image bytes of a row group, MiB: larger ones are no faster to read in random order, and smaller ones shuffle better.
 ROW_GROUP_MIB = 32
-#: Image bytes of a shard, MiB, about.
+#: Approximate image bytes of a shard, MiB.
 SHARD_MIB = 512
 
-#: What the manifest of packed images calls them.
+#: The `content` that the manifest of packed images states.
 PACKED = "packed images"
 
 OFFSETS_KEY = b"mlimages.offsets"
 _LENGTH_BYTES = 4  # before each value of a plain column of bytes
-_NEEDLE = 64  # bytes of an image that are searched for
+_NEEDLE = 64  # leading bytes of an image that are searched for
 
 
 class Row(NamedTuple):
@@ -76,7 +76,7 @@ def packed_schema(categories: int, *, metadata: Mapping[str, Any] | None = None)
 
 
 def packed_metadata(hierarchy: Hierarchy | None = None, *, categories: int | None = None) -> dict[str, Any]:
-    """What schema metadata and manifest say alike of packed images that come from no annotation table."""
+    """Metadata, for the schema and the manifest, of packed images that are not made of an annotation table."""
     from mlimages import __version__
 
     return {
@@ -94,13 +94,13 @@ class ShardWriter:
     Parameters
     ----------
     file : binary file
-        Open for writing and reading by name; written front to back.
+        Open for writing; written sequentially.
     path : pathlib.Path
-        Where the file is now.
+        The path by which the file can be read meanwhile.
     schema : pyarrow.Schema
-        Of :func:`packed_schema`.
+        As :func:`packed_schema` makes it.
     row_group_mib : int
-        A row group ends with the image that brings it to so many MiB.
+        A row group ends with the image that brings its image bytes to so many MiB.
     """
 
     def __init__(self, file: BinaryIO, path: Path, *, schema: pa.Schema, row_group_mib: int = ROW_GROUP_MIB) -> None:
@@ -124,7 +124,7 @@ class ShardWriter:
 
     @property
     def size(self) -> int:
-        """Bytes so far, those of the row group under way included."""
+        """Bytes so far, those of the unwritten row group included."""
         return self._file.tell() + self._size
 
     def write(self, row: Row) -> None:
@@ -135,7 +135,7 @@ class ShardWriter:
             self._flush()
 
     def close(self) -> Part:
-        """Write the footer; the file itself stays open."""
+        """Write the footer and describe the shard; the file stays open."""
         self._flush()
         offsets = np.concatenate(self._offsets) if self._offsets else np.empty(0, np.int64)
         packed = zlib.compress(np.diff(offsets, prepend=np.int64(0)).astype("<i8").tobytes(), 6)
@@ -144,7 +144,7 @@ class ShardWriter:
         return Part("", self._count, self._file.tell(), self._file.digest.hexdigest())
 
     def abandon(self) -> None:
-        """Let go of a shard that will not be finished; nothing more is written."""
+        """Close an unfinished shard without writing anything more."""
         self._file.discard = True
         self._writer.close()
 
@@ -178,18 +178,18 @@ def write_shards(
     row_group_mib: int = ROW_GROUP_MIB,
     shard_mib: int = SHARD_MIB,
 ) -> Manifest:
-    """Write rows, one after another as they come, as packed images.
+    """Write rows sequentially as packed images.
 
     Parameters
     ----------
     rows : iterable of Row
         Images with their labels; arrays may be empty.
     out : pathlib.Path
-        A new or empty folder. Each shard is written under a temporary name until it is whole.
+        A new or empty folder. Each shard is written under a temporary name until it is complete.
     hierarchy : Hierarchy, optional
-        The categories; without it `categories`, the number of them, decides the type of the labels.
+        The categories. Without it `categories`, their number, determines the type of the labels.
     row_group_mib, shard_mib : int
-        Image bytes of a row group, and of a shard before the next is begun.
+        Image bytes of a row group, and of a shard before the next is started, MiB.
 
     Raises
     ------
@@ -210,7 +210,13 @@ def write_shards(
 
 
 def write_shard(rows: Iterable[Row], path: Path, *, schema: pa.Schema, row_group_mib: int = ROW_GROUP_MIB) -> Part:
-    """Write one shard, under a temporary name until it is whole."""
+    """Write one shard, under a temporary name until it is complete.
+
+    Raises
+    ------
+    MlimagesError
+        Where `row_group_mib` is less than 1.
+    """
     if row_group_mib < 1:
         raise MlimagesError(f"row_group_mib={row_group_mib}: expected at least 1")
     with replacing(path) as file:
@@ -226,7 +232,7 @@ def write_shard(rows: Iterable[Row], path: Path, *, schema: pa.Schema, row_group
 
 
 def finish_packed(out: Path, manifest: Manifest, hierarchy: Hierarchy | None) -> Manifest:
-    """Write the categories and, last of all, the manifest."""
+    """Write the categories and, last, the manifest."""
     write_categories(out, hierarchy)
     manifest.write(out / MANIFEST)
     return manifest
@@ -240,7 +246,7 @@ def write_categories(out: Path, hierarchy: Hierarchy | None) -> None:
 
 
 class _Peekable:
-    """Rows that are drawn shard by shard."""
+    """Rows of an iterable, drawn shard by shard."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = iter(rows)
@@ -260,7 +266,7 @@ class _Peekable:
 
 
 class _HashedFile:
-    """What Arrow writes to: hashes the bytes on their way, so that no second pass is needed."""
+    """A file for Arrow to write to, which hashes the bytes as they are written."""
 
     closed = False
     discard = False
@@ -298,10 +304,10 @@ class _HashedFile:
 
 
 def _locate(images: list[bytes], path: Path, start: int) -> NDArray[np.int64]:
-    """Where each image lies in a file, from the row group that begins at `start`.
+    """Offsets in bytes of the images of the row group that begins at `start`: int64 [images].
 
-    A plain column holds length and bytes of each value, one after another but for the heads of pages between them.
-    Every place is compared with the image itself, so a wrong one cannot be.
+    A column in PLAIN encoding holds the length and the bytes of each value, with page headers between some of them.
+    Each match is compared with the whole image, so that an offset is never wrong.
     """
     found = np.empty(len(images), np.int64)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
@@ -310,7 +316,7 @@ def _locate(images: list[bytes], path: Path, start: int) -> NDArray[np.int64]:
             head = len(image).to_bytes(_LENGTH_BYTES, "little")
             while True:
                 at = view.find(head + image[:_NEEDLE], at)
-                assert at >= 0, "Arrow wrote the images in another way than plain"
+                assert at >= 0, "Arrow wrote the images in an encoding other than PLAIN"
                 body = at + _LENGTH_BYTES
                 if view[body : body + len(image)] == image:
                     break

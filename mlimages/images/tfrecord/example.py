@@ -1,4 +1,4 @@
-"""``tf.train.Example`` messages, as much of Protocol Buffers as they take, without TensorFlow.
+"""``tf.train.Example`` messages, with the part of Protocol Buffers that they use, without TensorFlow.
 
 An Example maps feature names to lists of bytes, of float32 or of int64::
 
@@ -27,7 +27,7 @@ _LONGEST_VARINT = 10  # bytes that 64 bits take, seven in each
 
 
 def encode_example(features: Mapping[str, Feature]) -> bytes:
-    """Serialise an Example, its features in the order given.
+    """Serialise an Example, with its features in the given order.
 
     Examples
     --------
@@ -46,12 +46,12 @@ def decode_example(data: bytes | memoryview) -> dict[str, Feature]:
     Returns
     -------
     dict of str to list of bytes, float32 array or int64 array
-        The features; of one that occurs twice, the last, as Protocol Buffers have it.
+        The features; where one occurs twice, the last, as Protocol Buffers specify.
 
     Raises
     ------
     ValueError
-        Where the bytes are not such a message, saying what was found.
+        Where the bytes are not such a message; states what was found.
     """
     features: dict[str, Feature] = {}
     for body in _messages(memoryview(data), field=1):
@@ -76,7 +76,7 @@ def _encode_feature(values: Feature) -> bytes:
 
 
 def _decode_feature(data: memoryview) -> Feature | None:
-    """The values of a Feature; None where it has no kind, which the format allows."""
+    """The values of a Feature; None for one without a list, which the format allows."""
     result: Feature | None = None
     for number, wire, value in _fields(data):
         if wire != _DELIMITED:
@@ -112,18 +112,18 @@ def _integers(data: memoryview) -> NDArray[np.int64]:
             while at < len(value):
                 item, at = _read_varint(value, at)
                 values.append(item)
-    return np.array(values, np.uint64).view(np.int64)  # a negative number is its 64-bit complement
+    return np.array(values, np.uint64).view(np.int64)  # negative numbers are in two's complement
 
 
 def _messages(data: memoryview, *, field: int) -> Iterator[memoryview]:
-    """The length-delimited fields of one number; others are skipped, as unknown fields are."""
+    """The length-delimited fields with one number; others are skipped, as unknown fields are."""
     for number, wire, value in _fields(data):
         if number == field and wire == _DELIMITED:
             yield value
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Yield (field number, wire type, value): an int of 64 bits for a varint, else a view of the bytes."""
+    """Yield (field number, wire type, value): an integer for a varint, otherwise a view of the bytes."""
     at = 0
     while at < len(data):
         tag, at = _read_varint(data, at)
@@ -159,7 +159,7 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Read an integer in groups of seven bits, the lowest first; return it and where the next byte is."""
+    """Read a varint, groups of seven bits from the least significant; return it and the position after it."""
     value = 0
     for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
         value |= (byte & 0x7F) << 7 * place

@@ -1,4 +1,4 @@
-"""An annotation table and its images as TFRecord shards with the published fields."""
+"""Export of annotation tables with their images to TFRecord shards with the published fields."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, m
 from mlimages.images.packed.shards import ShardMaker, ShardTask, plan
 from mlimages.images.packed.writing import Row
 from mlimages.images.picture import PictureError, decode, probe, to_jpeg
-from mlimages.images.tfrecord import records as tfrecord
+from mlimages.images.tfrecord.records import Record, read_frames, write
 from mlimages.job.engines import EngineName
 from mlimages.job.job import Job, Progress
 from mlimages.job.task import Made, StopSignal
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import MANIFEST, Manifest, Part
 
-#: Image bytes of a shard, MiB, about.
+#: Approximate image bytes of a shard, MiB.
 SHARD_MIB = 256
 
 
@@ -45,44 +45,44 @@ def export_tfrecord(
     Parameters
     ----------
     table : path-like
-        An annotation table; or packed images.
+        An annotation table, or packed images.
     images : path-like or None
-        Folder in which every row's image has its file; None for packed images.
+        Folder with the image file of every row; None for packed images.
     out : path-like
         A new or empty folder.
     keep_format : bool
-        Keep images in the format they have. By default those that are no JPEG become one of quality 100, without
+        Keep images in their format. By default those in other formats become JPEGs of quality 100, without
         transparency, as in the published shards.
     shard_mib : int
-        Image bytes of a shard at most; shards are cut so that all hold about the same.
+        Upper bound on the image bytes of a shard, MiB; all shards hold about the same.
     on_missing : {"raise", "skip"}
-        Whether a row without an image ends the job before it begins, or is left out and its name written to
+        Whether a row without an image is an error before anything is written, or is left out and listed in
         ``missing.txt``.
     on_error : {"raise", "quarantine"}
-        Whether an image that cannot be decoded ends the job, or is left out, and its name and the reason are written
-        to ``quarantine/0.txt`` for shard 0 and so on.
+        Whether an image that cannot be decoded ends the job, or is left out and listed with the reason in
+        ``quarantine/0.txt`` for shard 0 and so on.
     engine : {"local", "ray"}
         Where the work is done.
     workers : int, optional
         Processes; as many as cores by default. The shards do not depend on it.
     resume : bool
-        Go on where an interrupted job stopped.
+        Continue an interrupted job.
     progress : callable, optional
         Called after every shard.
 
     Returns
     -------
     Manifest
-        Of the shards.
+        The manifest of the shards.
 
     Raises
     ------
     JobError
-        Where the folder is not empty, what is resumed was begun otherwise, or images change meanwhile.
+        Where the folder is not empty, a resumed job was begun with other input or options, or images change meanwhile.
     MlimagesError
         For a missing image, unless these are skipped; for a name that leads out of the folder.
     PictureError
-        For an image that cannot be decoded, naming it, unless these are quarantined.
+        For an image that cannot be decoded, unless these are quarantined; names it.
     """
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
@@ -124,26 +124,26 @@ def export_tfrecord(
     return job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
 
 
-def record_of(row: Row, *, categories: int, keep_format: bool = False) -> tfrecord.Record:
-    """A row as a record, its label a vector over all categories.
+def record_of(row: Row, *, categories: int, keep_format: bool = False) -> Record:
+    """Make the record of a row, whose label is a vector over all categories.
 
     Raises
     ------
     PictureError
-        Where the image cannot be read, naming it.
+        Where the image cannot be decoded; names it.
     """
     image = row.image
     try:
         kind, width, height = probe(image)
         if kind == "JPEG" or keep_format:
-            decode(image)  # who trains on it could not leave it out
+            decode(image)  # raises: readers of the shard could not leave a damaged image out
         else:
             image = to_jpeg(image)
     except PictureError as error:
         raise PictureError(f"{row.name}: {error}") from error
     label = np.zeros(categories, np.float32)
     label[row.labels] = row.confidences
-    return tfrecord.Record(row.name, image, width, height, label)
+    return Record(row.name, image, width, height, label)
 
 
 def _export_shard(
@@ -159,7 +159,7 @@ def _export_shard(
     path = folder / _shard_name(task.index)
     bad: list[str] = []
 
-    def records() -> Iterator[tfrecord.Record]:
+    def records() -> Iterator[Record]:
         for row in checked_rows(source, task, stop):
             try:
                 yield record_of(row, categories=categories, keep_format=keep_format)
@@ -170,7 +170,7 @@ def _export_shard(
         if bad:  # before the shard takes its name: a shard without its bad rows would hide them
             _write_quarantine(_quarantine_path(folder, task.index), bad)
 
-    rows = tfrecord.write(path, records())
+    rows = write(path, records())
     counts = {"quarantined": len(bad)} if bad else {}
     return Made(Part(path.name, rows, path.stat().st_size, file_hash(path)), counts, task.size)
 
@@ -196,4 +196,4 @@ def _shard_name(index: int) -> str:
 
 
 def _shard_rows(path: Path) -> int:
-    return sum(1 for _ in tfrecord.read_frames(path))
+    return sum(1 for _ in read_frames(path))

@@ -1,11 +1,11 @@
 """TFRecord shards with the published fields, written and read without TensorFlow.
 
-A shard is a row of frames, and the CRCs are CRC-32C, masked (rotated right by 15 bits, plus 0xa282ead8)::
+A shard is a sequence of frames; its CRCs are CRC-32C, masked (rotated right by 15 bits, plus 0xa282ead8)::
 
     uint64 length | uint32 masked CRC of length | byte data[length] | uint32 masked CRC of data
 
-all little-endian (https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details). The data of each
-is a ``tf.train.Example`` of these features:
+all little-endian (https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details). The data of a
+frame is a ``tf.train.Example`` with these features:
 
 ======  ======  ================================================
 width   int64   of the image, pixels
@@ -59,7 +59,7 @@ class Record:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Record]:
-    """Read the records of a shard, one after another.
+    """Read the records of a shard.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[Record]:
     Raises
     ------
     FormatError
-        Naming the file and the byte where the record starts: a truncated file, a CRC that does not match, data that
-        are not a ``tf.train.Example``, a feature that is missing or of another kind.
+        For a truncated file, a CRC that does not match, data that are not a ``tf.train.Example``, a feature that is
+        missing or of another type; names the file and the byte where the record starts.
     """
     for offset, data in read_frames(path):
         try:
@@ -87,19 +87,19 @@ def read(path: str | os.PathLike[str]) -> Iterator[Record]:
 
 
 def write(path: str | os.PathLike[str], records: Iterable[Record]) -> int:
-    """Write a shard, under a temporary name until it is whole.
+    """Write a shard, under a temporary name until it is complete.
 
     Parameters
     ----------
     path : path-like
-        The shard; replaced where it is there.
+        The shard; an existing file is replaced.
     records : iterable of Record
-        Anything with the attributes of :class:`Record` will do.
+        Objects with the attributes of :class:`Record`.
 
     Returns
     -------
     int
-        How many records were written.
+        Number of records written.
     """
     count = 0
     with replacing(Path(path)) as file:
@@ -110,7 +110,7 @@ def write(path: str | os.PathLike[str], records: Iterable[Record]) -> int:
 
 
 def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
-    """Read the frames of any TFRecord file: the offset in bytes and the data of each, CRCs checked.
+    """Read the frames of any TFRecord file: the offset in bytes and the data of each, with CRCs checked.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
 
 
 def encode_record(record: Record) -> bytes:
-    """A record as a serialised ``tf.train.Example``."""
+    """Serialise a record as a ``tf.train.Example``."""
     features: dict[str, Feature] = {
         "width": np.array([record.width], np.int64),
         "height": np.array([record.height], np.int64),
@@ -148,7 +148,7 @@ def encode_record(record: Record) -> bytes:
 
 
 def encode_frame(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """What a file holds of one frame: length and its CRC, the data, their CRC."""
+    """Encode a frame: the length and its CRC, the data, the CRC of the data."""
     checksum = import_extra("google_crc32c", extra="images").value
     length = len(data).to_bytes(8, "little")
     return length + _masked(checksum(length)), data, _masked(checksum(data))

@@ -19,13 +19,13 @@ from torch.utils.data import Dataset
 
 from mlimages.errors import MlimagesError, ModelError, TableError
 from mlimages.images.packed.byname import PackedByName
-from mlimages.images.packed.packing import image_bytes
 from mlimages.images.packed.reading import PackedImages, is_packed, read
 from mlimages.images.picture import PictureError
 from mlimages.models.data.decode import load_pictures, picture_seed
 from mlimages.models.data.order import Ticket
 from mlimages.models.data.unlisted import Below
 from mlimages.models.networks.outputs import table_hierarchy
+from mlimages.storage.imagefiles import image_bytes
 from mlimages.storage.manifest import Manifest
 
 if TYPE_CHECKING:

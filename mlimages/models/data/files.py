@@ -17,9 +17,8 @@ from mlimages.models.data.decode import load_pictures
 from mlimages.models.data.order import Ticket
 from mlimages.models.data.preprocess import Preprocess
 from mlimages.models.data.sources import is_download
+from mlimages.storage.imagefiles import SUFFIXES
 from mlimages.storage.manifest import MANIFEST
-
-_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"))
 
 
 class ImageFiles(Dataset[Batch]):
@@ -87,7 +86,7 @@ def open_pictures(given: Sequence[str | os.PathLike[str]], *, preprocess: Prepro
         if is_packed(path):
             raise ModelError(f"{path}: holds packed images, which are taken alone: run once for each")
         if path.is_dir():
-            found = (below for below in path.rglob("*") if below.suffix.lower() in _SUFFIXES and below.is_file())
+            found = (below for below in path.rglob("*") if below.suffix.lower() in SUFFIXES and below.is_file())
             paths += sorted(map(str, found))
         elif not path.is_file():
             raise DataNotFoundError(f"{path}: no such file; expected a picture, a folder of them or a .txt list")
@@ -97,5 +96,5 @@ def open_pictures(given: Sequence[str | os.PathLike[str]], *, preprocess: Prepro
         else:
             paths.append(str(path))
     if not paths:
-        raise ModelError(f"{', '.join(map(str, given))}: no picture there, expected {', '.join(sorted(_SUFFIXES))}")
+        raise ModelError(f"{', '.join(map(str, given))}: no picture there, expected {', '.join(sorted(SUFFIXES))}")
     return ImageFiles(paths, preprocess=preprocess)

@@ -17,12 +17,11 @@ import xxhash
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
-from mlimages.images.duplicates.fingerprints import SUFFIXES, image_names
-from mlimages.images.packed.packing import image_bytes
 from mlimages.images.packed.reading import PackedImages, read
 from mlimages.images.packed.writing import PACKED
 from mlimages.images.picture import PictureError
 from mlimages.storage.files import replacing
+from mlimages.storage.imagefiles import SUFFIXES, image_bytes, image_names
 from mlimages.storage.manifest import MANIFEST, Manifest
 
 _SCHEMA = pa.schema([pa.field("image", pa.string())])

@@ -6,9 +6,14 @@ import pytest
 from PIL import Image
 
 from mlimages.images import DownloadOptions
-from mlimages.images.downloading import verify as verify_module
-from mlimages.images.downloading.name import stem_of
-from mlimages.images.downloading.verify import Verdict, is_small, keep_image, pillow_settings
+from mlimages.images.downloading.verify import (
+    FLICKR_UNAVAILABLE,
+    Verdict,
+    is_small,
+    keep_image,
+    pillow_settings,
+    stem_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +27,14 @@ def keep(tmp_path: Path):
     (tmp_path / "images").mkdir()
     (tmp_path / "partial").mkdir()
 
-    def run(body, **options) -> Verdict:
+    def run(body, *, unavailable=FLICKR_UNAVAILABLE, **options) -> Verdict:
         verdict = keep_image(
-            body, "ab/x", folder=tmp_path / "images", partial=tmp_path / "partial", options=DownloadOptions(**options)
+            body,
+            "ab/x",
+            folder=tmp_path / "images",
+            partial=tmp_path / "partial",
+            options=DownloadOptions(**options),
+            unavailable=unavailable,
         )
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         assert files == ([] if verdict.reason else [tmp_path / "images" / str(verdict.name)])
@@ -98,13 +108,17 @@ def test_keep_image_knows_a_placeholder_by_its_hash(keep) -> None:
     assert keep(hostile.PLACEHOLDER, placeholders=(digest,)).reason == "placeholder"
 
 
-def test_keep_image_compares_size_and_md5_for_flickrs_placeholder(keep, monkeypatch) -> None:
+def test_keep_image_compares_size_and_md5_for_flickrs_placeholder(keep) -> None:
     import hashlib
 
-    assert verify_module._FLICKR_UNAVAILABLE == (2051, "880a7a58e05d3e83797f27573bb6d35c")
+    assert FLICKR_UNAVAILABLE == (2051, "880a7a58e05d3e83797f27573bb6d35c")
     body = hostile.PLACEHOLDER
-    monkeypatch.setattr(verify_module, "_FLICKR_UNAVAILABLE", (len(body), hashlib.md5(body).hexdigest()))
-    assert keep(body).reason == "placeholder"
+    digest = hashlib.md5(body).hexdigest()
+    assert keep(body).reason is None
+    (keep.folder / "ab/x.png").unlink()
+    assert keep(body, unavailable=(len(body), "0" * 32)).reason is None
+    (keep.folder / "ab/x.png").unlink()
+    assert keep(body, unavailable=(len(body), digest)).reason == "placeholder"
 
 
 def test_keep_image_resizes_the_shorter_side_and_never_enlarges(keep) -> None:

@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mlimages import Hierarchy, Propagation, annotate
+from mlimages import Hierarchy, Propagation
+from mlimages.annotate.pipeline import annotate
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import FormatError, JobError, MlimagesError, TableError
-from mlimages.images import pack
-from mlimages.images.duplicates.fingerprints import fingerprint, image_names
+from mlimages.images import pack, tfrecord
+from mlimages.images.duplicates.fingerprints import fingerprint, fingerprint_images
 from mlimages.images.duplicates.groups import find_duplicates
 from mlimages.images.duplicates.merge import merge_duplicates
 from mlimages.images.packed.reading import read
 from mlimages.images.picture import PictureError
-from mlimages.images.tfrecord import records as tfrecord
 from mlimages.storage.manifest import verify_parts
 from tests.images.pictures import MakeTable, encoded, picture
 
@@ -72,13 +72,20 @@ def test_without_threshold_only_equal_pixels_are_duplicates(folder: Path, tmp_pa
     assert all(row["exact"] for row in _groups(tmp_path / "out"))
 
 
-def test_more_workers_find_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlimages.images.duplicates.fingerprints._TASK_IMAGES", 3)
+def test_more_workers_find_the_same(folder: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
-        find_duplicates(folder, tmp_path / f"out{workers}", workers=workers)
+        find_duplicates(folder, tmp_path / f"out{workers}", workers=workers, part_images=3)
     files = [{p.name: p.read_bytes() for p in (tmp_path / f"out{workers}").iterdir()} for workers in (1, 2)]
     assert files[0] == files[1]
     assert sorted(name for name in files[0] if name.startswith("part")) == [f"part-0000{i}.parquet" for i in range(3)]
+
+
+def test_resuming_with_parts_of_another_size_is_refused(folder: Path, tmp_path: Path) -> None:
+    fingerprint_images(folder, tmp_path / "out", workers=1, part_images=3)
+    with pytest.raises(JobError, match="begun with part_images 3, and to be resumed with 4"):
+        fingerprint_images(folder, tmp_path / "out", workers=1, part_images=4, resume=True)
+    with pytest.raises(MlimagesError, match="part_images=0: expected at least 1"):
+        fingerprint_images(folder, tmp_path / "none", part_images=0)
 
 
 def test_finished_fingerprints_are_grouped_anew_with_another_threshold(folder: Path, tmp_path: Path) -> None:
@@ -138,14 +145,6 @@ def test_find_duplicates_refuses_what_it_cannot_use(tmp_path: Path) -> None:
         find_duplicates(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(MlimagesError, match=r"found the threshold 17, expected .* 0 to 16"):
         find_duplicates(tmp_path / "empty", tmp_path / "out", threshold=17)
-
-
-def test_names_are_in_order_without_hidden_files_and_linked_folders(tmp_path: Path) -> None:
-    for name in ("b/x.JPG", "a.png", "b.jpg", ".hidden/x.jpg", "b/.x.jpg", "c/d/e.webp", "c.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert list(image_names(tmp_path)) == ["a.png", "b.jpg", "b/x.JPG", "c/d/e.webp"]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
@@ -230,6 +229,20 @@ def test_merge_drops_what_flowed_down_from_a_beaten_absence(folder: Path, tmp_pa
         # cat, hence pet, beats that there is no pet; with it go the absences of dog and puppy
         ("sub/d.bmp", [5, 3, 2, 9], [1, 1, 1, 1], [0, 1, 1, 1]),
     ]
+
+
+def test_merge_drops_the_absences_that_flowed_down_from_a_beaten_absence(
+    folder: Path, tmp_path: Path, zoo: Hierarchy
+) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\t0:1\nc.JPEG\t0:0\t5:0\n")  # a dog; no dog and no cat
+    table = annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table", propagation=Propagation(absent="descendants"))
+    assert table.to_table().column("labels").to_pylist()[1] == [0, 5, 1]  # nor, therefore, a puppy
+    find_duplicates(folder, tmp_path / "found", threshold=None, workers=1)
+    merge_duplicates(tmp_path / "table", tmp_path / "found", tmp_path / "out")
+    [(name, labels, confidences, _)] = _rows(AnnotationTable.open(tmp_path / "out"))
+    # dog with what is above it, and the verified absence of a cat; whether the dog is a puppy is unknown
+    assert name == "a.jpg"
+    assert dict(zip(labels, confidences, strict=True)) == {0: 1, 3: 1, 2: 1, 9: 1, 5: 0}
 
 
 def test_merge_of_packed_images_is_packed(folder: Path, tmp_path: Path, make_table: MakeTable) -> None:

@@ -18,11 +18,10 @@ import pytest
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
 from mlimages.errors import JobError, MlimagesError, TableError
-from mlimages.images.packed import packing
-from mlimages.images.packed.packing import image_path, pack
+from mlimages.images.packed.packing import pack
 from mlimages.images.packed.reading import read
-from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
 from mlimages.images.packed.shards import plan
+from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
 from mlimages.storage.manifest import Manifest, verify_parts
 from tests.images.pictures import Dataset
 
@@ -165,24 +164,12 @@ def test_missing_images_end_the_job_or_are_listed(dataset: Dataset, tmp_path: Pa
     assert images.manifest.options["missing"] == 3
 
 
-def test_image_that_vanishes_meanwhile_ends_the_job(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    planned = packing.plan
-
-    def vanish(sizes: np.ndarray, *, shard_mib: int) -> list:
-        (dataset.images / dataset.names[39]).unlink()
-        return planned(sizes, shard_mib=shard_mib)
-
-    monkeypatch.setattr(packing, "plan", vanish)
-    with pytest.raises(JobError, match="found 39 images for the rows 0 to 40, expected 40: files came or went"):
-        pack(dataset.table, dataset.images, tmp_path / "out", workers=1)
-
-
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "", "a\0b"])
-def test_no_image_is_read_outside_the_folder(name: str) -> None:
-    with pytest.raises(MlimagesError, match="expected the name of a file below images"):
-        image_path(Path("images"), name)
+def test_image_that_vanishes_meanwhile_ends_the_job(dataset: Dataset, tmp_path: Path) -> None:
+    last = dataset.images / dataset.names[39]  # in the second shard, which is made after the first
+    message = r"found \d+ images for the rows \d+ to 40, expected \d+: files came or went"
+    with pytest.raises(JobError, match=message):
+        pack(dataset.table, dataset.images, tmp_path / "out", workers=1, progress=lambda _: last.unlink(), **SMALL)
+    assert not last.exists()
 
 
 @pytest.mark.parametrize(

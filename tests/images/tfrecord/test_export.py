@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from mlimages.errors import JobError, MlimagesError
-from mlimages.images import pack
+from mlimages.images import pack, tfrecord
 from mlimages.images.picture import PictureError
-from mlimages.images.tfrecord import records as tfrecord
 from mlimages.images.tfrecord.export import export_tfrecord
 from mlimages.storage.manifest import Manifest
 from tests.images.pictures import Dataset, MakeTable, encoded, picture

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlimages.errors import FormatError
-from mlimages.images.tfrecord import records as tfrecord
+from mlimages.images import tfrecord
 from mlimages.images.tfrecord.example import decode_example, encode_example
 
 RECORD = tfrecord.Record(
@@ -221,7 +221,7 @@ def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(tmp_path: Pat
 
 def test_reading_imports_neither_tensorflow_nor_protobuf(shard: Path) -> None:
     script = (
-        "import sys; from mlimages.images.tfrecord import records as tfrecord; print(len(list(tfrecord.read(sys.argv[1]))));"
+        "import sys; from mlimages.images import tfrecord; print(len(list(tfrecord.read(sys.argv[1]))));"
         "assert not {'tensorflow', 'google.protobuf', 'tfrecord'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script, shard], capture_output=True, text=True, check=True)

@@ -18,21 +18,21 @@ from mlimages.annotate.sources.imagenet.synsets import Unmapped, is_synset_id, s
 from mlimages.annotate.sources.source import BadRow, Report, Unit, given_batch
 from mlimages.errors import JobError, MlimagesError
 from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.imagefiles import SUFFIXES
 
 if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
 
 #: A work unit ends with the folder that brings it to so many images.
 UNIT_IMAGES = 2 * BATCH_ROWS
-ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 class ImageNetTree:
     """Read the names of the images below folders named by synsets; no image is opened.
 
-    An image is a file with the ending of one (`ENDINGS`, upper or lower case); its name in the table is its path below
-    the given folder, ``n01440764/n01440764_10026.JPEG``. Folders are taken by ascending id, the images of each by
-    name. Everything else is passed over: hidden files, other endings, folders of other names.
+    An image is a file with one of the :data:`~mlimages.storage.imagefiles.SUFFIXES`; its name in the table is its path
+    below the given folder, ``n01440764/n01440764_10026.JPEG``. Folders are taken by ascending id, the images of each
+    by name. Everything else is passed over: hidden files, other suffixes, folders of other names.
 
     Parameters
     ----------
@@ -159,5 +159,5 @@ def _images(folder: Path) -> list[str]:
         return sorted(
             entry.name
             for entry in entries
-            if entry.name.lower().endswith(ENDINGS) and entry.name[0] != "." and entry.is_file()
+            if entry.name.lower().endswith(SUFFIXES) and entry.name[0] != "." and entry.is_file()
         )

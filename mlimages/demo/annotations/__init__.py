@@ -1,0 +1,1 @@
+"""The labels of the demo: lists and tables of its scenes, rules judged against the truth, the published list."""

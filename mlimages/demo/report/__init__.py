@@ -1,0 +1,1 @@
+"""What the demo reports: its results, sentences about them, charts, and the HTML page."""

@@ -1,0 +1,87 @@
+"""Cut-outs: RGBA images of single objects, from which scenes are composed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+#: Largest width and height of a cut-out, in pixels; scenes are smaller.
+LARGEST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """A cut-out of one object.
+
+    Parameters
+    ----------
+    key : str
+        WordNet id of the synset that it shows.
+    name : str
+        Its origin, such as ``animals/mammals/otter``.
+    picture : PIL.Image.Image
+        RGBA, cropped to its opaque pixels, at most `LARGEST` pixels wide and high.
+    """
+
+    key: str
+    name: str
+    picture: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A planted co-occurrence: an object placed beside another more often than by chance.
+
+    Parameters
+    ----------
+    key, beside : str
+        Two synsets, neither an ancestor of the other.
+    probability : float
+        Probability that a scene whose main object is `beside` contains `key` too.
+    """
+
+    key: str
+    beside: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A set of cut-outs and the co-occurrences to plant.
+
+    Parameters
+    ----------
+    title : str
+        Short description.
+    cutouts : tuple of Cutout
+        The cut-outs, in a fixed order.
+    companions : tuple of Companion
+        The co-occurrences to plant in scenes.
+    """
+
+    title: str
+    cutouts: tuple[Cutout, ...]
+    companions: tuple[Companion, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """The synset ids of the cut-outs, unique and sorted."""
+        return sorted({each.key for each in self.cutouts})
+
+
+def trimmed(picture: Image.Image) -> Image.Image:
+    """Convert to RGBA, crop the transparent margin, and scale down to at most `LARGEST` pixels.
+
+    Raises
+    ------
+    ValueError
+        If no pixel is opaque.
+    """
+    picture = picture.convert("RGBA")
+    box = picture.getchannel("A").point(lambda alpha: 255 if alpha > 24 else 0).getbbox()
+    if box is None:
+        raise ValueError("the picture is transparent all over")
+    picture = picture.crop(box)
+    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    return picture
