@@ -38,8 +38,15 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_told(folder: Path) -> Iterator[None]:
+def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> Iterator[None]:
     """Turn the error of a full disk into one that says what to do.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Named where the error names no file.
+    again : str
+        How the job is continued.
 
     Raises
     ------
@@ -52,8 +59,7 @@ def full_disk_told(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise JobError(
-            f"{error.filename or folder}: {os.strerror(error.errno).lower()}: free some, then run again with --resume; "
-            "finished parts are kept"
+            f"{error.filename or folder}: {os.strerror(error.errno).lower()}: free some, then {again}; finished parts are kept"
         ) from error
 
 
@@ -113,8 +119,15 @@ def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
 
 def _check_same(folder: Path, begun: Manifest, now: Manifest) -> None:
     """Refuse to go on with another input or other options than the job was begun with."""
-    before = {**begun.metadata, **begun.options, "input files": [each.path for each in begun.inputs]}
-    after = {**now.metadata, **now.options, "input files": [each.path for each in now.inputs]}
+    by_content = all(each.xxh3_128 for each in (*begun.inputs, *now.inputs))
+    before, after = (
+        {
+            **each.metadata,
+            **each.options,
+            "input files": [Path(file.path).name if by_content else file.path for file in each.inputs],
+        }
+        for each in (begun, now)
+    )
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             raise JobError(
@@ -122,7 +135,7 @@ def _check_same(folder: Path, begun: Manifest, now: Manifest) -> None:
                 "same, or start again in a new folder"
             )
     for then, file in zip(begun.inputs, now.inputs, strict=True):
-        if (then.bytes, then.modified) != (file.bytes, file.modified):
+        if not then.is_same(file):
             raise JobError(
                 f"{file.path}: changed since the job in {folder} was begun (found {file.bytes} bytes of "
                 f"{file.modified}, expected {then.bytes} of {then.modified}): start again in a new folder"

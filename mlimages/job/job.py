@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,8 @@ class Progress:
         Rows written.
     stage : str
         The name of the stage before the parts, where there is one and it is not done.
+    counts : dict of str to int
+        What was counted in the parts that are done.
     """
 
     parts: int
@@ -45,6 +47,7 @@ class Progress:
     all_bytes: int
     rows: int
     stage: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 Report = Callable[[Progress], None]
@@ -76,27 +79,34 @@ class Job:
         How the input is read, for the manifest. A resumed job must have the same, and the same metadata.
     inputs : sequence of pathlib.Path
         The files that are read, for the manifest; empty where the input is no file.
+    hashes : sequence of str
+        Hashes of their content, where they are known at the start: a resumed job may then read files of the same names
+        and content from elsewhere. Without, these are computed beside the parts, and resuming compares paths and times.
     stage : Stage, optional
         What goes before the tasks.
     beside : callable
         Writes what belongs beside the parts into the folder, once these are made and before the manifest.
     counts : dict of str to int
         For the manifest, beside those of the parts.
-    pattern : str
-        Names of the parts.
+    pattern : str, optional
+        Names of the parts, which are removed where a bad row ends the job; None keeps what is done.
     processes : bool
         Whether the local engine works in processes instead of threads.
+    again : str
+        How the user continues the job, for messages.
     """
 
     maker: Maker[Any]
     metadata: dict[str, Any]
     options: dict[str, Any]
     inputs: Sequence[Path] = ()
+    hashes: Sequence[str] = ()
     stage: Stage | None = None
     beside: Callable[[Path], None] = _nothing
     counts: dict[str, int] = field(default_factory=dict)
-    pattern: str = "part-*.parquet"
+    pattern: str | None = "part-*.parquet"
     processes: bool = False
+    again: str = "run again with --resume"
 
     @property
     def folder(self) -> Path:
@@ -134,6 +144,8 @@ class Job:
             disk is full.
         FormatError, LabelError
             For a bad row, where these end the job; what the job made is then removed.
+        Stopped
+            Where the engine was told to stop; what is done is kept.
         """
         run = engine_named(engine, processes=self.processes) if isinstance(engine, str) else engine
         workers = checked_workers(workers)
@@ -141,20 +153,34 @@ class Job:
         if (self.folder / MANIFEST).is_file() and not (self.folder / JOB).is_file():  # another process may read it
             job_folder.begin(self.folder, self._manifest(), resume=resume)
             return Manifest.read(self.folder)
-        with job_folder.full_disk_told(self.folder), job_folder.held(self.folder):
+        with job_folder.full_disk_told(self.folder, again=self.again), job_folder.held(self.folder):
             if not self.begin(resume=resume):
                 return Manifest.read(self.folder)
             with ThreadPoolExecutor(1) as hasher:  # beside the parts: the pages it reads are those that they need
-                hashes = [hasher.submit(file_hash, path) for path in self.inputs]
+                hashes = [hasher.submit(file_hash, path) for path in self.inputs if not self.hashes]
                 try:
                     made = self._make(tasks, run, workers, resume=resume, progress=progress or _nothing)
                 except BaseException as error:
                     for each in hashes:  # not when all went well: of many files some may still be waiting
                         each.cancel()
-                    if isinstance(error, FormatError | LabelError):
-                        self._remove()
+                    if isinstance(error, FormatError | LabelError) and self.pattern is not None:
+                        self._remove(self.pattern)
                     raise
-                return self.finish(made, [each.result() for each in hashes])
+                return self.finish(made, self.hashes or [each.result() for each in hashes])
+
+    def reopen(self) -> None:
+        """Make a finished job an unfinished one, to be resumed; its maker then says which parts are made again.
+
+        Raises
+        ------
+        JobError
+            Where the folder is in use, or the input or the options changed since the job was begun.
+        """
+        if (self.folder / MANIFEST).is_file():
+            with job_folder.held(self.folder):
+                job_folder.begin(self.folder, self._manifest(), resume=True)
+                self._manifest().write(self.folder / JOB)
+                (self.folder / MANIFEST).unlink()
 
     # The steps --------------------------------------------------------------------------------------------------------
 
@@ -177,10 +203,10 @@ class Job:
         JobError
             Where an input changed since the job was begun.
         """
-        hashes = [file_hash(path) for path in self.inputs] if hashes is None else hashes
-        inputs = [Input.of(path, xxh3_128=each) for path, each in zip(self.inputs, hashes, strict=True)]
+        hashes = self.hashes or [file_hash(path) for path in self.inputs] if hashes is None else hashes
+        inputs = self._inputs(hashes)
         for before, after in zip(Manifest.load(self.folder / JOB).inputs, inputs, strict=True):
-            if (before.bytes, before.modified) != (after.bytes, after.modified):
+            if not before.is_same(after):
                 raise JobError(f"{after.path}: changed while it was read: remove {self.folder} and start again")
         counts = Counter(self.counts)
         for each in made:
@@ -194,7 +220,10 @@ class Job:
         return manifest
 
     def _manifest(self) -> Manifest:
-        return Manifest(self.metadata, self.options, [Input.of(path) for path in self.inputs])
+        return Manifest(self.metadata, self.options, self._inputs(self.hashes or [None] * len(self.inputs)))
+
+    def _inputs(self, hashes: Sequence[str | None]) -> list[Input]:
+        return [Input.of(path, xxh3_128=each) for path, each in zip(self.inputs, hashes, strict=True)]
 
     def _make(self, tasks: Iterable[Any], run: Engine, workers: int, *, resume: bool, progress: Report) -> list[Made]:
         """All parts, those of an earlier run among them."""
@@ -203,12 +232,14 @@ class Job:
         total = len(tasks) if known else 0  # type: ignore[arg-type]
         all_bytes = sum(task.size for task in tasks) if known else 0
         rows = read = 0
+        counts = Counter(self.counts)
 
         def note(made: Made) -> None:
             nonlocal rows, read
             done.append(made)
             rows, read = rows + made.part.rows, read + made.size
-            progress(Progress(len(done), total, read, all_bytes, rows))
+            counts.update(made.counts)
+            progress(Progress(len(done), total, read, all_bytes, rows, counts=dict(counts)))
 
         def unfinished() -> Iterator[Any]:
             for task in tasks:
@@ -223,13 +254,14 @@ class Job:
             waiting = list(waiting)
             if waiting:
                 self.stage(self.folder / SCRATCH, workers=workers, progress=progress)
-        for made in run(self.maker, waiting, workers):
-            note(made)
+        with closing(run(self.maker, waiting, workers)) as results:  # no worker outlives the lock
+            for made in results:
+                note(made)
         return done
 
-    def _remove(self) -> None:
+    def _remove(self, parts: str) -> None:
         """Take back what the job made: after a bad row the input will change, so there is nothing to resume."""
-        for pattern in (self.pattern, f"quarantine/{self.pattern}", JOB, ".lock"):
+        for pattern in (parts, f"quarantine/{parts}", JOB, ".lock"):
             for path in self.folder.glob(pattern):
                 path.unlink()
         shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)

@@ -9,7 +9,7 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -42,13 +42,13 @@ def checked_workers(workers: int | None) -> int:
     return cores() if workers is None else workers
 
 
-def run_in_threads(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Iterator[R]:
+def run_in_threads(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generator[R]:
     """Do tasks in threads: for work that runs mostly without the interpreter lock. An :class:`Engine`."""
     stop = threading.Event()
     yield from _run(ThreadPoolExecutor(workers), work.worker(stop), tasks, workers, stop)
 
 
-def run_in_processes(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Iterator[R]:
+def run_in_processes(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generator[R]:
     """Do tasks in processes: for work that holds the interpreter lock. An :class:`Engine`.
 
     Raises

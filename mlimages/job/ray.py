@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_order: bool = False) -> Iterator[R]:
+def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_order: bool = False) -> Generator[R]:
     """Do tasks with Ray Data, `workers` at a time. An :class:`~mlimages.job.task.Engine`.
 
     A running Ray is used; otherwise one is started here, with as many CPUs as `workers`, and stopped at the end. Work
@@ -41,25 +41,36 @@ def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_orde
     pickled = [pickle.dumps(task) for task in tasks]
     if not pickled:
         return
+    with started(workers), _settings(data, in_order=in_order):
+        blocks = [pa.table({"number": [i], "task": pa.array([task], pa.binary())}) for i, task in enumerate(pickled)]
+        done = data.from_arrow(blocks).map_batches(
+            _Worker,
+            fn_constructor_args=(ray.put(work), Path.cwd()),
+            batch_size=1,
+            batch_format="pyarrow",
+            concurrency=min(workers, len(blocks)),
+            num_cpus=1,
+            num_gpus=getattr(work, "gpus", 0),
+        )
+        with closing(iter(done.iter_rows())) as rows:  # ends what still runs before Ray itself is ended
+            yield from until_first_error((pickle.loads(row["result"]) for row in rows), range(len(blocks)))
+
+
+@contextmanager
+def started(cpus: int) -> Iterator[int]:
+    """Start Ray with so many CPUs, and stop it at the end, unless it runs already; gives how many CPUs it has.
+
+    Raises
+    ------
+    MissingExtraError
+        Where Ray is not installed.
+    """
+    ray = import_extra("ray", extra="ray")
     started_here = not ray.is_initialized()
     if started_here:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        with _settings(data, in_order=in_order):
-            blocks = [
-                pa.table({"number": [i], "task": pa.array([task], pa.binary())}) for i, task in enumerate(pickled)
-            ]
-            done = data.from_arrow(blocks).map_batches(
-                _Worker,
-                fn_constructor_args=(ray.put(work), Path.cwd()),
-                batch_size=1,
-                batch_format="pyarrow",
-                concurrency=min(workers, len(blocks)),
-                num_cpus=1,
-                num_gpus=getattr(work, "gpus", 0),
-            )
-            with closing(iter(done.iter_rows())) as rows:  # ends what still runs before Ray itself is ended
-                yield from until_first_error((pickle.loads(row["result"]) for row in rows), range(len(blocks)))
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
     finally:
         if started_here:
             ray.shutdown()

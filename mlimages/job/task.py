@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -100,11 +100,11 @@ class Engine(Protocol):
     """Does tasks somewhere, several at a time, and yields the results in any order.
 
     After a task failed no other is begun; of several that failed, the error of the first, in the order of the tasks, is
-    raised.
+    raised. An engine that was told to stop raises :class:`Stopped`.
     """
 
-    def __call__(self, work: Work[T_contra, R_co], tasks: Iterable[T_contra], workers: int, /) -> Iterator[R_co]:
-        """Do all `tasks`, `workers` at a time."""
+    def __call__(self, work: Work[T_contra, R_co], tasks: Iterable[T_contra], workers: int, /) -> Generator[R_co]:
+        """Do all `tasks`, `workers` at a time; closing the generator ends what is under way."""
 
 
 def until_stopped(items: Iterable[T], stop: StopSignal) -> Iterator[T]:

@@ -80,6 +80,12 @@ class Input:
         modified = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
         return cls(os.fspath(path), status.st_size, modified, xxh3_128)
 
+    def is_same(self, other: Input) -> bool:
+        """Whether both describe the same content: by their hashes where both are known, otherwise by time and size."""
+        if self.xxh3_128 is not None and other.xxh3_128 is not None:
+            return self.xxh3_128 == other.xxh3_128
+        return (self.bytes, self.modified) == (other.bytes, other.modified)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

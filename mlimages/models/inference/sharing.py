@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch.distributed
@@ -61,7 +61,7 @@ class _Lead:
         self._ranks = ranks
         self.shared = self.gathered = False
 
-    def __call__(self, work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Iterator[R]:  # noqa: ARG002
+    def __call__(self, work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generator[R]:  # noqa: ARG002
         waiting = list(tasks)
         self.shared = True
         self._ranks.share(lambda: waiting)
