@@ -26,7 +26,8 @@ from mlimages.annotate.sources.source import BadRow, OnError, Report, Source, Un
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
-from mlimages.job.job import SCRATCH, Progress
+from mlimages.job.folder import SCRATCH
+from mlimages.job.job import Progress
 from mlimages.job.local import cores
 from mlimages.job.task import Task
 from mlimages.kernels import load_kernels

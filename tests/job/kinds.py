@@ -15,10 +15,12 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-import mlimages
 from mlimages import Hierarchy
 from mlimages.annotate.pipeline import annotate
 from mlimages.annotate.sources.openimages import files as openimages
+from mlimages.annotate.tables.merging import merge
+from mlimages.annotate.tables.selection import filter, subset  # noqa: A004
+from mlimages.annotate.tables.splitting import split
 from mlimages.images import pack
 from mlimages.images.duplicates.fingerprints import fingerprint_images
 from mlimages.images.tfrecord.export import export_tfrecord
@@ -74,19 +76,19 @@ def _open_images(inputs: Path, out: Path, **options: Any) -> None:
 
 
 def _merge(inputs: Path, out: Path, **options: Any) -> None:
-    mlimages.merge([inputs / "table", inputs / "other"], out, **options)
+    merge([inputs / "table", inputs / "other"], out, **options)
 
 
 def _filter(inputs: Path, out: Path, **options: Any) -> None:
-    mlimages.filter(inputs / "table", out, categories=["b"], **options)
+    filter(inputs / "table", out, categories=["b"], **options)
 
 
 def _subset(inputs: Path, out: Path, **options: Any) -> None:
-    mlimages.subset(inputs / "table", out, images=inputs / "other.txt", **options)
+    subset(inputs / "table", out, images=inputs / "other.txt", **options)
 
 
 def _split(inputs: Path, out: Path, **options: Any) -> None:
-    mlimages.split(inputs / "table", out, validation=0.5, **options)
+    split(inputs / "table", out, validation=0.5, **options)
 
 
 def _pack(inputs: Path, out: Path, **options: Any) -> None:
@@ -125,6 +127,11 @@ def _bad_line(path: Path) -> None:
 
 def _cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
+
+
+def _garble(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:300] + bytes(len(data) - 300))
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ KINDS = {
     ),
     "pack": Kind(_pack, f"named/{MANIFEST}", "images/4.jpg", Path.unlink, "files came or went", midway=True),
     "tfrecord": Kind(
-        _tfrecord, f"named/{MANIFEST}", "images/4.jpg", _cut_short, "4.jpg: damaged JPEG", part="0.tfrecords"
+        _tfrecord, f"named/{MANIFEST}", "images/4.jpg", _garble, "4.jpg: damaged JPEG", part="0.tfrecords"
     ),
     "fingerprints": Kind(_fingerprints, f"packed/{MANIFEST}", _PACKED_PART, _cut_short, "part-00004.parquet: damaged"),
     "predictions": Kind(_predictions, f"packed/{MANIFEST}", _PACKED_PART, _cut_short, "part-00004.parquet: damaged"),

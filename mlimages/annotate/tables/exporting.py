@@ -61,6 +61,7 @@ def export(
     format: ExportFormat | None = None,  # noqa: A002  (what the command and everybody call it)
     keys: bool = False,
     engine: EngineName = "local",
+    piece_rows: int = BATCH_ROWS,
     workers: int | None = None,
 ) -> Exported:
     """Write a table as one file for other programmes.
@@ -81,6 +82,8 @@ def export(
         In a list, write the keys of categories in place of their indices.
     engine : {"local", "ray"}
         Where the text is made. It is written here.
+    piece_rows : int
+        With Ray, images whose text is made by one task; the bytes do not depend on it.
     workers : int, optional
         Threads (or, with Ray, actors); as many as there are cores by default. The bytes do not depend on it.
 
@@ -120,14 +123,16 @@ def export(
     left_out = 0
     with _compressing(path) as file:
         file.write(formatter.header)
-        for text, rows, empty in _texts(table, formatter, engine, workers):
+        for text, rows, empty in _texts(table, formatter, engine, piece_rows, workers):
             file.write(text)
             written += rows - empty
             left_out += empty
     return Exported(path, written, left_out)
 
 
-def _texts(table: AnnotationTable, formatter: _Formatter, engine: EngineName, workers: int) -> Iterator[_Text]:
+def _texts(
+    table: AnnotationTable, formatter: _Formatter, engine: EngineName, piece_rows: int, workers: int
+) -> Iterator[_Text]:
     """The texts of all batches in order."""
     if engine == "local":
         batches = table.batches(columns=formatter.columns, rows=formatter.rows)
@@ -135,8 +140,7 @@ def _texts(table: AnnotationTable, formatter: _Formatter, engine: EngineName, wo
         return
     from mlimages.job.ray import run_on_ray
 
-    starts = range(0, len(table), BATCH_ROWS)  # where row groups mostly begin
-    pieces = [(start, min(len(table), start + BATCH_ROWS)) for start in starts]
+    pieces = [(start, min(len(table), start + piece_rows)) for start in range(0, len(table), piece_rows)]
     work = Calls(partial(_texts_of, StoredRows(table, formatter.columns), formatter))
     for texts in run_on_ray(work, pieces, workers, in_order=True):
         yield from texts

@@ -61,7 +61,7 @@ class ShardMaker:
     rows : callable
         How many rows a finished shard holds, read from itself.
     counts : callable
-        What was counted of the shard with an index, where it is there already.
+        What was counted of the shard with an index, where it is there already: rows that were left out, and why.
     """
 
     folder: Path
@@ -84,8 +84,10 @@ class ShardMaker:
             rows = self.rows(path)
         except (OSError, pa.ArrowInvalid, MlimagesError):
             return None
-        part = Part(path.name, rows, path.stat().st_size, file_hash(path))
-        return Made(part, self.counts(task.index), task.size)
+        counts = self.counts(task.index)
+        if rows + sum(counts.values()) != task.rows:
+            return None
+        return Made(Part(path.name, rows, path.stat().st_size, file_hash(path)), counts, task.size)
 
 
 def plan(sizes: NDArray[np.int64], *, shard_mib: int) -> list[ShardTask]:
