@@ -1,29 +1,65 @@
-"""Bytes on the wire: varints and masked checksums, as protocol buffers, TFRecord and LevelDB have them."""
+"""Bytes on the wire: varints and masked checksums, as Protocol Buffers, Thrift, TFRecord and LevelDB have them."""
 
 from __future__ import annotations
 
 from mlimages.errors import import_extra
 
+_MOST_BITS = 70  # of a varint, seven in each of the ten bytes that 64 bits take
+
 
 class DamageError(Exception):
-    """What is wrong with the bytes at hand; becomes a FormatError where the path is known."""
+    """Bytes that do not follow their format; becomes a FormatError where the path is known."""
 
 
 def masked_crc(data: bytes) -> int:
-    """CRC32C, rotated and offset as LevelDB stores it."""
+    """CRC32C of `data`, rotated and offset as LevelDB and TFRecord store it: 32 bits."""
     crc: int = import_extra("google_crc32c", extra="train").value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """A variable-length integer of up to 64 bits, and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, at
+def varint(value: int) -> bytes:
+    """Encode an unsigned integer in groups of seven bits, the lowest first (ULEB128).
+
+    Examples
+    --------
+    >>> varint(300).hex(" ")
+    'ac 02'
+    """
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
+    """Decode the varint at position `at`.
+
+    Returns
+    -------
+    int, int
+        Its value modulo 2**64, and the position after it.
+
+    Raises
+    ------
+    DamageError
+        Where `data` ends within it, or it is longer than ten bytes.
+
+    Examples
+    --------
+    >>> read_varint(bytes.fromhex("ac 02"), 0)
+    (300, 2)
+    """
+    value = shift = 0
+    try:
+        while shift < _MOST_BITS:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value & 0xFFFF_FFFF_FFFF_FFFF, at
+            shift += 7
+    except IndexError:
+        pass
     raise DamageError("a variable-length integer does not end")

@@ -1,4 +1,4 @@
-"""Learning from the annotation table: networks, losses, metrics."""
+"""Learning from annotation tables: networks, data, losses, training, inference, evaluation."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlimages.models.training.finetune import finetuning
     from mlimages.models.training.loop import train
 
+_OF_THE_EXTRA = ("torch", "torchvision", "PIL")  # what modules of this package import at their top
 _HOME = {  # public name: the module that holds it
     "Architecture": "networks.card",
     "AsymmetricLoss": "losses.loss",
@@ -97,23 +98,22 @@ __all__ = [
     "write_features",
 ]
 
-_NEEDS_TORCH = {
-    *("networks.build", "networks.checkpoint", "networks.resnet"),
-    *("evaluation.evaluate", "losses.loss", "losses.maxconstraint", "training.finetune", "training.loop"),
-    *("inference.inference", "inference.predictions", "inference.teacher", "inference.teachersource"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
+    """Import a public name on first use: torch takes seconds, and not all names need it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mlimages.models' has no attribute {name!r}")
+    try:
+        module = import_module(f"mlimages.models.{_HOME[name]}")
+    except ModuleNotFoundError as error:
         from mlimages.errors import import_extra
 
-        if _HOME[name] in _NEEDS_TORCH:
-            import_extra("torch", extra="train")  # its absence is told by the extra that brings it
-        value = getattr(import_module(f"mlimages.models.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'mlimages.models' has no attribute {name!r}")
+        if error.name in _OF_THE_EXTRA:
+            import_extra(error.name, extra="train")  # its error names the extra that installs it
+        raise
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Which process this is, of how many, and what it computes on.
+    """The rank of this process, the number of ranks, and the device of this one.
 
     Attributes
     ----------
@@ -35,37 +35,37 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is the first rank, which writes."""
         return self.rank == 0
 
     def sum(self, values: list[float]) -> list[float]:
-        """The sums over all ranks; all must ask."""
+        """The sum of each value over all ranks; a collective call."""
         if self.world == 1:
             return values
         total = self.sum_tensor(torch.tensor(values, dtype=torch.float64, device=self.device))
         return [float(value) for value in total.tolist()]
 
     def sum_tensor(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum of a tensor over all ranks, in place; all must ask."""
+        """The sum of a tensor over all ranks, in place; a collective call."""
         if self.world > 1:
             torch.distributed.all_reduce(values)
         return values
 
     def take_first(self, tensors: Iterable[torch.Tensor]) -> None:
-        """Give all ranks the first one's values, in place; all must ask."""
+        """Copy the values of the first rank to all ranks, in place; a collective call."""
         if self.world > 1:
             for tensor in tensors:
                 torch.distributed.broadcast(tensor, src=0)
 
     def share(self, make: Callable[[], T]) -> T:
-        """What the first rank makes, on all of them; all must ask. It is pickled, and so is an error of ours."""
+        """Call `make` on the first rank; return or raise its (pickled) result on all ranks; a collective call."""
         if self.world == 1:
             return make()
         made: list[Any] = [None, None]
         if self.first:
             try:
                 made[0] = make()
-            except (MlimagesError, OSError) as error:  # the others would wait for it
+            except (MlimagesError, OSError) as error:  # the other ranks would wait for it
                 made[1] = error
         torch.distributed.broadcast_object_list(made, src=0)
         if made[1] is not None:
@@ -74,13 +74,13 @@ class Ranks:
         return found
 
     def wait(self) -> None:
-        """Go on when all ranks are here."""
+        """Wait for all ranks; a collective call."""
         if self.world > 1:
             torch.distributed.barrier()
 
 
 def find_device(device: str, *, local: int = 0) -> torch.device:
-    """The device of that name; ``auto`` is a graphics card where there is one, else the CPU.
+    """The device of that name; ``auto`` is a GPU where there is one, else the CPU.
 
     Raises
     ------
@@ -101,16 +101,16 @@ def find_device(device: str, *, local: int = 0) -> torch.device:
 
 @contextmanager
 def joined(device: str = "auto", *, backend: str | None = None, timeout: timedelta | None = None) -> Iterator[Ranks]:
-    """Join the processes that ``torchrun`` started (it sets RANK, WORLD_SIZE and where to meet), or be alone.
+    """Join the processes that ``torchrun`` started, which sets RANK, WORLD_SIZE and their address; or be the only one.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"} or a torch device
-        ``auto`` takes a graphics card where there is one, and its processes speak NCCL; others speak gloo.
+        ``auto`` takes a GPU where there is one.
     backend : str, optional
-        What they speak instead.
+        The backend of torch.distributed; by default NCCL for GPUs, else gloo.
     timeout : datetime.timedelta, optional
-        How long they wait for each other; torch's default is minutes.
+        How long ranks wait for each other; torch's default is minutes.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def joined(device: str = "auto", *, backend: str | None = None, timeout: timedel
     if world == 1:
         yield Ranks(0, 1, place)
         return
-    if torch.distributed.is_initialized():  # by whoever does several things together, and ends it
+    if torch.distributed.is_initialized():  # by a caller that does several things together, and ends it
         yield Ranks(torch.distributed.get_rank(), world, place)
         return
     chosen = backend or ("nccl" if place.type == "cuda" else "gloo")
@@ -138,7 +138,7 @@ def joined(device: str = "auto", *, backend: str | None = None, timeout: timedel
 
 @contextmanager
 def asked_to_stop() -> Iterator[list[int]]:
-    """A list that SIGTERM and SIGINT fill instead of ending the process; a second one does end it."""
+    """A list to which SIGTERM and SIGINT are appended instead of ending the process; a second signal does end it."""
     signals: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

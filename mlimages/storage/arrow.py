@@ -64,18 +64,32 @@ def as_list(column: Any, name: str, kind: pa.DataType) -> pa.ListArray:
     return column
 
 
+def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.ListArray:
+    """An Arrow column of lists over numpy arrays, without a copy where `values` have the type of its entries.
+
+    Parameters
+    ----------
+    kind : pyarrow.DataType
+        The type of the column, a list type.
+    offsets : int32 array [rows + 1], contiguous
+        Where each row begins among the values.
+    values : array
+        The entries of all rows.
+
+    Examples
+    --------
+    >>> list_column(pa.list_(pa.int16()), np.array([0, 2, 2], np.int32), np.array([5, 7], np.int16)).to_pylist()
+    [[5, 7], []]
+    """
+    children = [pa.array(values, kind.value_type)]
+    return pa.ListArray.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=children)
+
+
 def list_offsets(lists: pa.ListArray) -> NDArray[np.int32]:
     """Where each row begins among the values, int32 [rows + 1], without a copy."""
     if not len(lists):
         return readonly(np.zeros(1, np.int32))
-    return np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1]
-
-
-def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.ListArray:
-    """An Arrow column of lists over numpy arrays, without a copy."""
-    return pa.ListArray.from_buffers(
-        kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=[pa.array(values, kind.value_type)]
-    )
+    return readonly(np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1])
 
 
 def readonly(array: NDArray[Any]) -> NDArray[Any]:

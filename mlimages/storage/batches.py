@@ -14,20 +14,20 @@ BATCH_ROWS = 131_072
 PART_ROWS = 8 * BATCH_ROWS
 
 
-def rebatched(batches: Iterable[pa.RecordBatch], *, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of `size` rows: small ones would make small row groups, which read slowly."""
+def rebatched(batches: Iterable[pa.RecordBatch], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of `rows`, the last one smaller: small ones make small row groups, which read slowly."""
     kept: list[pa.RecordBatch] = []
-    rows = 0
+    count = 0
     for batch in batches:
         if batch.num_rows:
             kept.append(batch)
-            rows += batch.num_rows
-        if rows >= size:
+            count += batch.num_rows
+        if count >= rows:
             whole = _joined(kept)
-            for start in range(0, rows - rows % size, size):
-                yield whole.slice(start, size)
-            kept, rows = [whole.slice(rows - rows % size)], rows % size
-    if rows:
+            for start in range(0, count - count % rows, rows):
+                yield whole.slice(start, rows)
+            kept, count = [whole.slice(count - count % rows)], count % rows
+    if count:
         yield _joined(kept)
 
 

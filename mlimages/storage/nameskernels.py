@@ -29,14 +29,23 @@ def _mixed(h):  # type: ignore[no-untyped-def]
 @nb.njit(nb.void(_BYTES, _OFFSETS, nb.uint64[:, ::1]), cache=True, nogil=True)
 def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
     """Write two independent 64-bit hashes of every name; name i is ``data[offsets[i]:offsets[i + 1]]``."""
+    one, eight = np.uint64(1), np.uint64(8)
     for row in range(len(offsets) - 1):
-        start, stop = offsets[row], offsets[row + 1]
-        first = np.uint64(stop - start) * _P1
-        second = np.uint64(stop - start) + _P2
-        for at in range(start, stop, 8):
+        at, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        first = (stop - at) * _P1
+        second = (stop - at) + _P2
+        while at < stop:
             word = np.uint64(0)
-            for byte in range(min(8, stop - at)):
-                word |= np.uint64(data[at + byte]) << np.uint64(8 * byte)
+            if stop - at >= eight:  # eight bytes that the compiler fetches as one word
+                for byte in range(8):
+                    word |= np.uint64(data[at + np.uint64(byte)]) << np.uint64(8 * byte)
+                at += eight
+            else:
+                shift = np.uint64(0)
+                while at < stop:
+                    word |= np.uint64(data[at]) << shift
+                    shift += eight
+                    at += one
             first = _mixed(first ^ word)
             second = (second ^ (word * _P1)) * _P2
             second ^= second >> np.uint64(29)

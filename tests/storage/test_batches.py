@@ -12,7 +12,7 @@ from mlimages.storage.batches import rebatched
 def test_rows_are_cut_anew_whatever_they_were_cut_into(sizes: list[int]) -> None:
     whole = pa.record_batch({"row": list(range(12))})
     given = [whole.slice(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
-    made = list(rebatched(given, size=5))
+    made = list(rebatched(given, rows=5))
     assert [batch.num_rows for batch in made] == [5, 5, 2]
     assert pa.concat_batches(made).equals(whole)
 

@@ -1,1 +1,1 @@
-"""Co-occurrence of a teacher's categories with those of annotations: counting pairs, keeping counts, rules from them."""
+"""Co-occurrence of a teacher's categories with those of annotations: counts of pairs, their files, and rules."""

@@ -1,4 +1,4 @@
-"""Counting over two tables: side by side where their images stand in the same order, joined by name where not."""
+"""Counting pairs over two tables: row by row where their images are in the same order, joined by name where not."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class Side:
     Parameters
     ----------
     name : str
-        What messages call it.
+        How error messages name it.
     rows : Rows
         The rows.
     values : str
-        The column that belongs to its labels.
+        The column of their confidences or scores.
     threshold : float
         A label counts where its value is above this.
     allowed : int, optional
-        Set bits are the origins that count; all do by default.
+        A bit set for each origin that counts; by default all count.
     axis : int32 array [n]
         Position of each category, -1 where it has none.
     positions : int
-        How many there are.
+        The number of positions.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The counts, and the rows of each table that had no partner in the other."""
+    """The counts, and the number of rows of each table that the other lacks."""
 
     counts: PairCounts
     unmatched: tuple[int, int]
@@ -119,13 +119,13 @@ def count_pairs(
     """Count the pairs of the rows that both tables have.
 
     Rows are compared by number first: batch by batch their names must be the same. From the first batch on that
-    differs, the rest of a unit is joined by name, on this machine whatever the `engine`. `progress` is told the rows
-    compared and those to compare.
+    differs, the rest of a unit is joined by name, on this machine whatever the `engine`. `progress` is called with the
+    number of rows compared and the number to compare.
 
     Raises
     ------
     TableError
-        Where the tables are not in the same order and an image stands twice in one of them.
+        Where the tables are in different orders and an image has several rows in one of them.
     LabelError
         For a label that is no category.
     """
@@ -204,7 +204,7 @@ class _Counting:
         return _Compared(stop - start, [])
 
     def join(self, left: list[Unit]) -> tuple[int, int]:
-        """Count the rows that are left by name; return how many of each table had no partner."""
+        """Count the rows that are left, joined by name; return how many rows of each table the other lacks."""
         shared = min(len(side.rows) for side in self._sides)
         largest = max(sum(stop - start for start, stop in left), 1)
         with tempfile.TemporaryDirectory(prefix="mlimages-join-") as folder:

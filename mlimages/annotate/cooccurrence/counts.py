@@ -1,4 +1,4 @@
-"""How often a teacher sees one category in the images of another: sparse counts, and the rules they give."""
+"""Co-occurrence counts: how often a teacher sees one category in the images of another, and the rules this gives."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.cooccurrence.counting import Side, count_pairs
 from mlimages.annotate.cooccurrence.paircounter import DEFAULT_SIZES, CountingSizes
 from mlimages.annotate.cooccurrence.storedcounts import StoredCounts, read_counts, write_counts
+from mlimages.annotate.cooccurrence.wilson import wilson_lower
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.annotate.tables.predictions import PredictionTable
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Categories = Iterable[CategoryLike] | NDArray[Any]
-
-#: Quantile of the normal distribution of a two-sided interval of 95 %.
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ class Cooccurrence:
     total : int
         Images counted: those that both tables have.
     teacher_threshold : float
-        The teacher sees what it gives a score above this.
+        A prediction counts where its score is above this.
     unmatched : (int, int)
         Images of the annotations without predictions, and of the predictions without annotations; not counted.
     """
@@ -103,13 +101,13 @@ class Cooccurrence:
         hierarchy : Hierarchy, optional
             The categories; may be left out where one of the tables is on disk.
         teacher_threshold : float
-            The teacher sees what it gives a score above this.
+            A prediction counts where its score is above this.
         sources : categories, optional
             The sources; all categories by default.
         targets : categories, optional
-            The targets; by default all that the teacher can say, or all categories where that is not known.
+            The targets; by default the outputs of the teacher, or all categories where these are not known.
         origins : iterable of Origin, optional
-            Count only labels of these; by default all.
+            Count only labels of these origins; by default all.
         engine : {"local", "ray"}
             Where the rows that stand side by side are counted; those that must be joined by name are joined here.
         workers : int, optional
@@ -117,7 +115,7 @@ class Cooccurrence:
         sizes : CountingSizes
             How much is counted at a time. The result does not depend on it.
         progress : callable, optional
-            Called with the rows compared and those to compare.
+            Called with the number of rows compared and the number to compare.
 
         Raises
         ------
@@ -166,7 +164,7 @@ class Cooccurrence:
 
     @classmethod
     def among_predictions(cls, predictions: Any, **options: Any) -> Cooccurrence:
-        """Count the pairs among a teacher's own categories: what it sees together in an image.
+        """Count the pairs of categories that a teacher predicts on the same image.
 
         Parameters
         ----------
@@ -257,7 +255,7 @@ class Cooccurrence:
         """
         return cls(hierarchy, *read_counts(Path(path), hierarchy))
 
-    # What the counts say ------------------------------------------------------------------------------------------
+    # Probabilities and rules ------------------------------------------------------------------------------------------
 
     def normalised(self) -> scipy.sparse.csr_array:
         """The share of the images of a source on which the teacher sees the target: p(j|i), float64 CSR [m, k]."""
@@ -335,20 +333,6 @@ class Cooccurrence:
             lower=wilson_lower(support, images)[order],
             lift=(p / share)[order],
         )
-
-
-def wilson_lower(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Lower end of the 95 % interval of a share (Wilson 1927), float64; `trials` are above 0.
-
-    Examples
-    --------
-    >>> wilson_lower(np.array([81, 1]), np.array([263, 1])).round(4).tolist()
-    [0.2553, 0.2065]
-    """
-    p, z2 = successes / trials, _Z95**2
-    spread = _Z95 * np.sqrt(p * (1 - p) / trials + z2 / (4.0 * trials * trials))
-    lower: NDArray[np.float64] = (p + z2 / (2 * trials) - spread) / (1 + z2 / trials)
-    return lower.clip(0, 1)
 
 
 def _opened(source: Any, kind: type[ImageTable]) -> Any:

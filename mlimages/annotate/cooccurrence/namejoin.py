@@ -1,4 +1,4 @@
-"""Joining two tables of unlike order by the names of their images, out of core.
+"""Joining two tables in different orders by the names of their images, out of core.
 
 The rows of both are sorted into files by a hash of the name. Two rows with the same hash are in files of the same
 number, which are joined in memory, one pair of files a thread.
@@ -24,8 +24,8 @@ _BUCKET_ROWS = 1 << 18
 _MOST_BUCKETS = 256
 
 
-class Twice(Exception):  # noqa: N818  (tells the caller, who knows the name of the table, which row it is)
-    """A name stands twice in the table of that number, once in that row."""
+class Twice(Exception):  # noqa: N818  (not an error yet: the caller knows the name of the table)
+    """The table of that number has several rows of one name; the row is one of them."""
 
     def __init__(self, table: int, row: int) -> None:
         super().__init__(table, row)
@@ -43,8 +43,8 @@ class Joined(NamedTuple):
 class NameJoin:
     """Collects rows of two tables and counts those whose images have the same name.
 
-    Names are compared by two independent 64-bit hashes: two of 10 million names collide with a probability below
-    1e-24.
+    Names are not kept; they are compared by hashes of 128 bits: two of 10 million names that differ have the same with
+    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`).
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class NameJoin:
         self.rows = [0, 0]
 
     def add(self, table: int, images: pa.StringArray, reduced: Reduced, first_row: int) -> None:
-        """Take rows of table 0 (the sources) or 1 (the targets), the first of which has the given number there."""
+        """Take rows of table 0 (the sources) or 1 (the targets), numbered there from `first_row` on."""
         rows = len(images)
         hashes = hash_names(images)
         row_starts, entry_starts = np.empty(self.buckets + 1, np.int64), np.empty(self.buckets + 1, np.int64)
@@ -85,7 +85,7 @@ class NameJoin:
         Raises
         ------
         Twice
-            Where a name that has a partner stands twice in one of the tables.
+            Where a name of the targets, or one of the sources that has a partner, has several rows.
         """
         (heads, sources), (others, targets) = (self._read(table, bucket) for table in (0, 1))
         index = NameIndex(others)

@@ -56,16 +56,16 @@ class Reduced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairCounts:
-    """What was counted.
+    """Counts of pairs, and of either side of them.
 
     Parameters
     ----------
     counts : int64 csr_array [m, k]
-        Rows of the table that have source and target.
+        Rows that have the source and the target.
     images, target_images : int64 array [m] and [k]
         Rows that have the source, and the target.
     rows : int
-        All of them.
+        Rows counted.
     """
 
     counts: scipy.sparse.csr_array
@@ -83,10 +83,10 @@ class PairCounts:
 
 
 class PairCounter(Protocol):
-    """Counts pairs; one belongs to one thread, and :func:`total` says what several counted."""
+    """Counts pairs for one thread; :func:`total` adds up several counters."""
 
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
-        """Count rows; `match` names each row's partner, -1 for none; empty where the rows stand side by side."""
+        """Count rows; `match` [rows] is the row of `targets` of each, -1 for none; empty: the same rows."""
 
 
 def counters(sources: int, targets: int, threads: int, sizes: CountingSizes = DEFAULT_SIZES) -> list[PairCounter]:
@@ -127,7 +127,7 @@ class DenseCounter:
         )
 
     def result(self, pool: Executor) -> PairCounts:
-        """All that was added; a pool shares the work."""
+        """The counts; a pool shares the work."""
         sources, targets = self._low.shape
         found, indptr = np.empty(sources, np.int64), np.zeros(sources + 1, np.int32)
         bands = self._bands()
@@ -147,7 +147,7 @@ class DenseCounter:
         )
 
     def absorb(self, other: DenseCounter, pool: Executor) -> None:
-        """Take over what another counted: dense matrices add up faster than sparse ones."""
+        """Add the counts of another counter: dense matrices add up faster than sparse ones."""
 
         def add(band: slice) -> None:
             cells = self._low[band], self._high[band], other._low[band], other._carried(band)
@@ -159,7 +159,7 @@ class DenseCounter:
         self._rows += other._rows
 
     def _carried(self, band: slice) -> NDArray[np.int32]:
-        """What cells carried; without lines where none can have, so that nobody reads the memory."""
+        """What cells carried; no rows where none can have, so that this memory is not read."""
         possible = min(self._images[band].max(initial=0), self._target_images.max(initial=0)) >= CARRIES_AT
         return self._high[band] if possible else self._high[:0]
 
@@ -169,7 +169,7 @@ class DenseCounter:
 
 
 class RunCounter:
-    """Lists pairs, sorts them, and merges sorted runs of similar length, so that each pair is merged seldom."""
+    """Lists pairs, sorts them, and merges sorted runs of similar length, so that each pair is merged few times."""
 
     def __init__(self, sources: int, targets: int, run_pairs: int) -> None:
         self._shape = sources, targets
@@ -210,7 +210,7 @@ class RunCounter:
             self._runs.append(_merged(self._runs.pop(), self._runs.pop()))
 
     def result(self) -> PairCounts:
-        """All that was added."""
+        """The counts."""
         while len(self._runs) > 1:
             self._runs.append(_merged(self._runs.pop(), self._runs.pop()))
         keys, counts = self._runs[0] if self._runs else (np.empty(0, np.uint64), np.empty(0, np.int64))
@@ -229,7 +229,7 @@ def _merged(a: Run, b: Run) -> Run:
 
 
 def total(counted: Sequence[PairCounter], pool: Executor) -> PairCounts:
-    """What several counters of one kind counted together; the pool, which must be idle, shares the work."""
+    """The sum of several counters of one kind; the pool, which must be idle, shares the work."""
     first, *others = counted
     if isinstance(first, DenseCounter):
         for each in others:

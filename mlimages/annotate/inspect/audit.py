@@ -1,4 +1,4 @@
-"""An audit of labels: what in annotated images does not fit the hierarchy."""
+"""An audit of labels: which of them contradict the hierarchy or each other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 UNREADABLE = "unreadable row"
 DUPLICATED_IMAGE = "duplicated image"
-#: What an audit finds, and what it means; labels are counted but for the last two, where rows are.
+#: Problems that an audit finds, and what each means. Labels are counted; of the last two, rows.
 PROBLEMS = {
     "unknown category": "a label that is no category of the hierarchy",
     "bad confidence": "a confidence outside 0 to 1",
@@ -44,7 +44,7 @@ PROBLEMS = {
 }
 _OF_LABELS = tuple(PROBLEMS)[:6]
 _COLUMNS = ["image", "problem", "category", "detail"]
-_UNKNOWN_LABEL = "found the label"  # how the reader of lists begins what it says of a label it does not know
+_UNKNOWN_LABEL = "found the label"  # how the reader of lists begins the reason for a label that it does not know
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,13 +54,13 @@ class LabelAudit:
     Parameters
     ----------
     rows, labels : int
-        What was looked at.
+        How many were checked.
     summary : dict
-        Of every problem of ``PROBLEMS``, how many ``rows`` and ``labels`` have it.
+        For every problem of ``PROBLEMS``, the number of ``rows`` and ``labels`` that have it.
     table : pandas.DataFrame
         Examples, the first of each problem: ``image``, ``problem``, ``category`` (its key) and ``detail``.
     examples : int
-        How many there are at most of each problem.
+        The most of each problem.
     """
 
     rows: int
@@ -95,7 +95,7 @@ class LabelAudit:
 
 
 def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examples: int = 1000) -> LabelAudit:
-    """Find what in annotated images is not closed, not monotone, unknown or there twice.
+    """Find labels that are unknown, repeated, not closed under ancestors or not monotone, and repeated images.
 
     Parameters
     ----------
@@ -103,10 +103,10 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
         A table or its folder; label lists (globs allowed); or labels in memory with the columns image, labels and,
         where they are known, confidences.
     hierarchy : Hierarchy or str, optional
-        The categories, or what :func:`mlimages.load_hierarchy` makes them of. A table brings its own; a list and
-        labels in memory need it.
+        The categories, or a name or path for :func:`mlimages.load_hierarchy`. A table has its own; lists and labels in
+        memory need it.
     examples : int
-        So many of each problem are shown in ``.table``; all are counted.
+        The most examples of each problem in ``.table``; all occurrences are counted.
 
     Returns
     -------
@@ -157,7 +157,7 @@ _Batches = Callable[[list[BadRow] | None], Iterable[pa.RecordBatch]]
 
 
 def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _Batches]:
-    """The hierarchy, and what yields the rows as often as it is called; a list takes the bad ones."""
+    """The hierarchy, and a function that yields the rows whenever it is called; bad rows go to its argument."""
     given = load_hierarchy(hierarchy) if isinstance(hierarchy, str | os.PathLike) else hierarchy
     if isinstance(source, str | os.PathLike) and ((path := Path(source)) / MANIFEST).is_file():
         source = AnnotationTable.open(path)
@@ -186,7 +186,7 @@ def _read(reader: ImageList, bad: list[BadRow] | None) -> Iterator[pa.RecordBatc
 
 
 class _Checker:
-    """Counts, and the first examples of every problem."""
+    """Counts problems and keeps the first examples of each."""
 
     def __init__(self, hierarchy: Hierarchy, examples: int) -> None:
         self._hierarchy = hierarchy

@@ -1,4 +1,4 @@
-"""Why an image has its labels: each with what brought it."""
+"""Why an image has its labels: the label or rule that brought each."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ExplainedLabel:
     Parameters
     ----------
     category : Category
-        What is said to be in the image.
+        What the label says is in the image.
     confidence : float
         Above 0 to 1: present; 0: verified absent.
     origin : Origin
         Why the label is there.
     brought_by : tuple of Category
-        The labels of the same image that brought it, the likeliest first; empty where it came from outside.
+        The labels of the same image that brought it, the most likely first; empty if none of them did.
     because : str
         The same in words.
     """
@@ -95,7 +95,7 @@ class Explanation:
 
 
 def explain(table: TableLike, image: str) -> Explanation:
-    """Tell each label of an image, and the label or rule that brought it.
+    """Explain each label of an image by the label or rule that brought it.
 
     Parameters
     ----------

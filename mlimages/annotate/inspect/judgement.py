@@ -1,4 +1,4 @@
-"""Judging rules on images whose labels are all known: precision and recall of what they add, by threshold."""
+"""How good co-occurrence rules are: precision and recall of the labels they add to images whose labels are known."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ GRID = tuple(i / 20 for i in range(20))
 
 @dataclass(frozen=True, eq=False)
 class RuleJudgement:
-    """What rules add at every strength, and whether it is there; see :func:`evaluate_rules`.
+    """The labels that rules add, by the strength of the rule, and how many are right; see :func:`evaluate_rules`.
 
     Parameters
     ----------
     p : float32 array [s]
         The strengths that rules have, ascending.
     right, wrong, unknown : int64 array [s]
-        Labels whose strongest rule has that p, and that the truth has, denies, or does not say.
+        Labels whose strongest rule has that p: present in the truth, verified absent there, or not listed.
     could : int
-        Present labels of the truth that a rule of whatever strength could add: the whole of which recall is a part.
+        Present labels of the truth that any rule could add: the denominator of recall.
     images : int
         Images judged.
     unlisted : {"wrong", "unknown"}
-        What a label is that the truth does not list.
+        How a label counts that the truth does not list.
     """
 
     p: NDArray[np.float32] = field(repr=False)
@@ -63,9 +63,9 @@ class RuleJudgement:
         Returns
         -------
         pandas.DataFrame
-            A row a threshold: ``threshold``; ``added``, labels; ``right``, ``wrong``, ``unknown`` of them;
-            ``precision``, the right ones of those that are right or wrong (NaN where there are none); ``recall``, the
-            right ones of all that rules could add (NaN where that is none); ``f1``, their harmonic mean.
+            One row for each threshold: ``threshold``; ``added``, the labels added; ``right``, ``wrong``, ``unknown``,
+            how many of them are so; ``precision``, right / (right + wrong); ``recall``, right / `could`; ``f1``, their
+            harmonic mean. A ratio with denominator 0 is NaN.
         """
         import pandas as pd
 
@@ -84,7 +84,7 @@ class RuleJudgement:
         return pd.DataFrame({name: columns[name] for name in order})
 
     def best(self) -> float:
-        """The threshold of the greatest f1, among those just below the strengths that rules have; NaN without rules."""
+        """The threshold with the greatest f1, among those just below the strengths of rules; NaN without rules."""
         if not len(self.p):
             return float("nan")
         # just below a strength means above the one before: the rules from that one up are in
@@ -118,8 +118,8 @@ def evaluate_rules(
 ) -> RuleJudgement:
     """Judge the labels that rules add on a held-out table with all labels.
 
-    The labels added are those of :mod:`mlimages.annotate.propagation.applyrules`: targets with their ancestors. A label that
-    several rules add counts once, with the strength of the strongest, so that one pass judges all thresholds.
+    The labels added are those of :mod:`mlimages.annotate.propagation.applyrules`: targets with their ancestors. A label
+    that several rules add counts once, with the strength of the strongest, so that one pass judges all thresholds.
 
     Parameters
     ----------
@@ -127,12 +127,11 @@ def evaluate_rules(
         Counts (all their rules, however weak, are judged), a rules CSV, or what ``Cooccurrence.rules`` returned. A
         threshold below the one that rules were chosen with adds no rules to them.
     truth : AnnotationTable or path-like
-        What is in the images: every label that is there, and verified absences where these are known.
+        The labels that are there, and verified absences where these are known.
     annotations : AnnotationTable or path-like, optional
-        What the rules are applied to: the same images in the same order, with the labels that they had. Labels that an
-        image has there are not added. By default rules are applied to the true labels, and those labels are judged by
-        each other: does what a rule promises stand beside its source? An ancestor of the source, which is there
-        anyway, is then no success of the rule.
+        The table that the rules are applied to: the same images in the same order. Labels that an image has there are
+        not added. By default the rules are applied to the true labels: a rule is right where its target stands beside
+        its source. Ancestors of the source, which are there anyway, are then not counted.
     unlisted : {"wrong", "unknown"}
         Whether a label that the truth does not list is wrong, as in a set whose images were labelled exhaustively, or
         unknown, so that only verified absences are wrong.
@@ -144,7 +143,7 @@ def evaluate_rules(
     TableError
         For tables of other hierarchies, or of other images.
     MlimagesError
-        For rules that are none.
+        For a source of rules that cannot be read.
     """
     if unlisted not in ("wrong", "unknown"):
         raise MlimagesError(f"unlisted={unlisted!r}: expected wrong or unknown")
@@ -170,7 +169,7 @@ def evaluate_rules(
 
 
 class _Ranked(NamedTuple):
-    """Rules, what each adds, the number of its strength among all, and the categories that any adds."""
+    """Rules, what each of the r adds, the rank of its strength, and which of the n categories any rule adds."""
 
     rules: Rules
     brought: CSR
@@ -179,7 +178,7 @@ class _Ranked(NamedTuple):
 
 
 def _brought(rules: Rules, *, own_ancestors: bool) -> CSR:
-    """What each rule adds; without `own_ancestors`, none of what stands above its source."""
+    """What each rule adds; without `own_ancestors`, no ancestor of its source."""
     hierarchy = rules.hierarchy
     brought = brought_by(rules, hierarchy.closure, hierarchy.closure)
     if own_ancestors:

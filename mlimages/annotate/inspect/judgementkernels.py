@@ -1,4 +1,4 @@
-"""Compiled judging of rules: what they would add to each image, beside what is known to be there."""
+"""Compiled judgement of rules: the labels they would add to each image, compared with the true labels."""
 
 from __future__ import annotations
 

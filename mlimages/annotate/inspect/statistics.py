@@ -1,4 +1,4 @@
-"""The published statistics of an annotation table."""
+"""Statistics of an annotation table, as those of ML-Images were published."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 Backend = Literal["matplotlib", "plotly"]
 
-#: A category is called trainable with more training images than this, as ML-Images counted 10,505 of its 11,166.
+#: A category with more training images than this is called trainable: in ML-Images 10,505 of 11,166 are.
 TRAINABLE_OVER = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counts:
-    """What is counted, all int64."""
+    """Counts over some rows of a table of n categories, all int64."""
 
     by_origin: NDArray[np.int64]  # [origins, n]: labels, present or verified absent
     absent: NDArray[np.int64]  # [n]: verified absent labels
@@ -109,12 +109,12 @@ class TableStatistics:
 
     @property
     def mean_labels_per_image(self) -> float:
-        """Present labels an image, images without any included."""
+        """Mean number of present labels of an image; images without labels count."""
         return self.labels / self.images if self.images else 0.0
 
     @property
     def mean_images_per_category(self) -> float:
-        """Images a category, over the categories that are present in any."""
+        """Mean number of images of a category, over the categories that are present in at least one image."""
         return self.labels / self.categories if self.categories else 0.0
 
     @property
@@ -124,7 +124,7 @@ class TableStatistics:
 
     @cached_property
     def per_category(self) -> pd.DataFrame:
-        """A row a category, by index: key, name, images, subtree images, absent, and labels by origin."""
+        """One row for each category, by index: key, name, images, subtree images, absent, and labels by origin."""
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -138,7 +138,7 @@ class TableStatistics:
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self.hierarchy), name="index"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the counts of single categories, as plain values."""
+        """All numbers but those of single categories, as plain values that JSON holds."""
         return {
             "images": self.images,
             "labels": self.labels,
@@ -168,7 +168,7 @@ class TableStatistics:
         return draw[_checked(backend)](self.histogram)
 
     def save_figures(self, folder: str | os.PathLike[str], *, html: bool = False) -> list[Path]:
-        """Write ``images_per_class`` and ``labels_per_image`` as PNG, with `html` as plotly pages too; return the files.
+        """Write ``images_per_class`` and ``labels_per_image`` as PNG, with `html` as pages too; return the files.
 
         Raises
         ------
@@ -220,12 +220,12 @@ def statistics(
     engine : {"local", "ray"}
         Where the parts are read and counted.
     workers : int, optional
-        Threads (or, with Ray, actors), each at a part; as many as there are cores by default.
+        Threads (or, with Ray, actors), each of which counts a part at a time; as many as there are cores by default.
 
     Returns
     -------
     TableStatistics
-        Prints as a summary; has the counts of every category, the histogram of labels per image and both figures.
+        Counts of every category, the histogram of labels per image and both figures; prints as a summary.
 
     Raises
     ------

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mlimages.wire import varint
+
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _BINARY, _LIST, _STRUCT = 1, 2, 3, 4, 5, 6, 8, 9, 12
 
 
@@ -35,16 +37,6 @@ class I64:
 #: A struct by field number, ascending; lists hold one kind of value and are not empty.
 Struct = Mapping[int, "Value"]
 Value = bool | int | I8 | I16 | I64 | bytes | Sequence["Value"] | Struct
-
-
-def varint(value: int) -> bytes:
-    """An unsigned integer in groups of seven bits, the lowest first (ULEB128)."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def zigzag(value: int) -> bytes:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from mlimages.annotate.labels.schema import INT32_FROM, table_schema
 from mlimages.annotate.parquet import thrift
 from mlimages.annotate.parquet import writerkernels as pagekernels
-from mlimages.annotate.parquet.thrift import I8, I16, I64, Struct, varint
+from mlimages.annotate.parquet.thrift import I8, I16, I64, Struct
+from mlimages.wire import varint
 
 _INT32, _FLOAT, _BYTE_ARRAY = 1, 4, 6  # physical types
 _PLAIN, _RLE, _RLE_DICTIONARY, _DELTA_LENGTH = 0, 3, 8, 6  # encodings

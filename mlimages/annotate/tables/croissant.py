@@ -1,4 +1,4 @@
-"""Croissant metadata (MLCommons, version 1.0) of an annotation table: what its files and columns are."""
+"""Croissant metadata (MLCommons, version 1.0) of an annotation table: a description of its files and columns."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def croissant_metadata(table: AnnotationTable, *, folder: Path | None = None) ->
     table : AnnotationTable
         What to describe. Its files are read once, since Croissant wants their SHA-256.
     folder : pathlib.Path, optional
-        The folder that paths are relative to; that of the table by default, else one above it.
+        The folder that paths are relative to: that of the table, by default, or one above it.
 
     Returns
     -------
     dict
-        JSON-LD with the record sets ``images`` and ``categories``. Licence, citation and address are for you to add:
-        a table does not know them.
+        JSON-LD with the record sets ``images`` and ``categories``, without licence, citation and address, which a table
+        does not know.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tables for other programmes: the published text format, CSV, and Croissant metadata."""
+"""Exporting tables for other programs: image lists (the published text format), CSV, and Croissant metadata."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def export(
     piece_rows: int = BATCH_ROWS,
     workers: int | None = None,
 ) -> Exported:
-    """Write a table as one file for other programmes.
+    """Write a table as one file for other programs.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def export(
         The file. A list or a CSV file is compressed where it ends in ``.gz`` or ``.zst``. An existing file is
         replaced once the new one is whole.
     format : {"list", "csv", "croissant"}, optional
-        By default what the ending says: ``.csv``, ``.json`` (Croissant), and anything else is a list. ``list`` is the
-        published text: ``name<TAB>index:confidence...``, a line an image. ``csv`` has a line a label: image, key,
-        name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the Parquet files of
-        the table; see :func:`mlimages.annotate.tables.croissant.croissant_metadata`.
+        By default that of the ending: ``.csv``, ``.json`` (Croissant), and anything else is a list. ``list`` is the
+        published text: ``name<TAB>index:confidence...``, one line per image. ``csv`` has one line per label: image,
+        key, name, confidence, origin. ``croissant`` is JSON metadata (Croissant 1.0) that describes the Parquet files
+        of the table; see :func:`mlimages.annotate.tables.croissant.croissant_metadata`.
     keys : bool
         In a list, write the keys of categories in place of their indices.
     engine : {"local", "ray"}
@@ -95,9 +95,9 @@ def export(
     Raises
     ------
     LabelError
-        For a name that is empty or holds a control character, which no list can hold.
+        For a name that is empty or contains a control character, which lists cannot hold.
     MlimagesError
-        For an unknown format, or keys where they do not apply.
+        For an unknown format, or keys in a format other than list.
 
     Notes
     -----
@@ -171,7 +171,7 @@ class _Formatter(Protocol):
 
 
 class _ListFormatter:
-    """Batches as lines of an image list."""
+    """Formats batches as lines of an image list."""
 
     header = b""
     columns: tuple[str, ...] = ("image", "labels", "confidences")
@@ -216,7 +216,7 @@ class _ListFormatter:
 
 
 class _CsvFormatter:
-    """Batches as lines of CSV, one a label."""
+    """Formats batches as lines of CSV, one per label."""
 
     header = b"image,key,name,confidence,origin\n"
     columns: tuple[str, ...] = ("image", "labels", "confidences", "origins")
@@ -247,7 +247,7 @@ class _CsvFormatter:
 
 @contextmanager
 def _compressing(path: Path) -> Iterator[IO[Any]]:
-    """A file that takes its name once it is whole, compressed as its ending says."""
+    """A file that takes its name once it is complete, compressed as its ending says."""
     compression = COMPRESSION.get(path.suffix)
     with replacing(path) as file:
         if compression is None:

@@ -1,4 +1,4 @@
-"""Several tables into one, every image once."""
+"""Merging tables: one row for every image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mlimages.storage.names import FirstRows
 if TYPE_CHECKING:
     from mlimages.job.job import Progress
 
-#: Rows of the result for which one file holds those that join them; more where there would be too many files.
+#: Rows of the result whose joining rows one file holds; more where there would be too many files.
 _BUCKET_ROWS = 1 << 17
 _MOST_BUCKETS = 500
 
@@ -42,7 +42,7 @@ def merge(
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> AnnotationTable:
-    """Make one table of several, in which every image has one row.
+    """Merge tables into one in which every image has one row.
 
     The rows come in the order of the tables. An image that has several rows, in one table or in several, keeps the
     first, which is joined by the labels of the others: the result is what annotating all given labels together would
@@ -121,16 +121,16 @@ def _check(tables: list[AnnotationTable]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Joins:
-    """The rows that join others, in files.
+    """The rows that are joined to others, in files.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where they are, in files by the row they join.
+        Holds them, in files by the row they are joined to.
     rows : int
-        Rows that one such file stands for.
+        Rows of the result that one such file covers.
     schema : pyarrow.Schema
-        Of the files: the columns of a table, and ``first``.
+        Schema of the files: the columns of a table, and ``first``.
     """
 
     folder: Path
@@ -149,14 +149,14 @@ class _Joins:
 
 
 class _Window:
-    """The rows that join those of a part: as many in memory as a batch needs."""
+    """The rows to join to those of a part, of which it holds as many in memory as a batch needs."""
 
     def __init__(self, joins: _Joins) -> None:
         self._joins = joins
         self._loaded: dict[int, pa.Table] = {}
 
     def joining(self, start: int, stop: int) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
-        """The rows that join rows `start` to `stop`, and which."""
+        """The rows to join to the rows ``[start, stop)``, and the row that each is joined to."""
         buckets = range(start // self._joins.rows, (stop - 1) // self._joins.rows + 1)
         self._loaded = {
             each: self._loaded[each] if each in self._loaded else self._joins.read(each) for each in buckets
@@ -178,7 +178,7 @@ def _combined(column: pa.ChunkedArray) -> pa.Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PartTask:
-    """A part of one of the tables, to be joined by rows of others.
+    """A part of one of the tables, and the rows of others to join to it.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def _images(tables: list[AnnotationTable]) -> Iterator[pa.StringArray]:
 
 
 def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path, bucket_rows: int) -> _Joins:
-    """Write every row that joins another into the file for that one, with its number."""
+    """Write every row that is joined to another into the file for that one, with the number of that one."""
     rows = max(bucket_rows, -(-len(first) // _MOST_BUCKETS))
     schema = tables[0].schema.append(pa.field("first", pa.int64()))
     joins = _Joins(folder, rows, schema)

@@ -1,4 +1,4 @@
-"""Parts of a table: the images that carry certain categories, or that a list names."""
+"""Selecting from a table: the images that have certain categories, or that a list names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> AnnotationTable:
-    """Keep some labels of a table, and then the images that carry certain categories.
+    """Keep some labels of a table, and of its images those that then have certain categories.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
     out : path-like
         Folder of the new table, new or empty.
     categories : iterable of categories, optional
-        Keep the images in which any (or all, see `match`) of these is present, among the labels that were kept.
+        Keep the images in which any (or all, see `match`) of these is present among the labels that were kept.
     match : {"any", "all"}
-        Of `categories`.
+        Whether an image must have any or all of the `categories`.
     restrict : iterable of categories, optional
         Keep only the labels of these. Their ancestors are not among them unless they are named.
     min_confidence : float, optional
         Drop present labels that are less confident. A verified absence stays.
     origins : iterable of Origin or str, optional
-        Keep only the labels that came so, such as ``["given"]``.
+        Keep only the labels of these origins, such as ``["given"]``.
     keep_empty : bool
         Keep images that are left without any label.
     engine, workers, resume, progress
@@ -80,7 +80,7 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
     UnknownCategoryError
         For a category that the table does not know.
     MlimagesError
-        Where nothing to filter by is given, or a confidence or an origin is none.
+        Where there is no condition, or a confidence or an origin is invalid.
     JobError
         Where `out` is not empty, or what is to be resumed was begun otherwise.
     """
@@ -132,8 +132,8 @@ def subset(
     out : path-like
         Folder of the new table, new or empty.
     images : path-like or iterable of str
-        A file with a name a line, which ends at the first tab, so that an image list will do (gzip and zstd are
-        decompressed); or the names themselves. They are held in memory.
+        A file with one name per line, which ends at the first tab, so that an image list will do (gzip and zstd are
+        decompressed); or the names. They are held in memory.
     engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`.
 
@@ -185,7 +185,7 @@ def subset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rules:
-    """What a filter keeps; masks are bool [n], None keeps all."""
+    """The conditions of a filter; masks are bool [n], and None keeps all."""
 
     wanted: NDArray[np.bool_] | None
     match_all: bool
@@ -195,7 +195,7 @@ class _Rules:
     keep_empty: bool
 
     def to_dict(self, keys: tuple[str, ...]) -> dict[str, Any]:
-        """For the manifest."""
+        """The options that the manifest states."""
 
         def named(mask: NDArray[np.bool_] | None) -> list[str] | None:
             return None if mask is None else [keys[i] for i in np.flatnonzero(mask)]
@@ -210,7 +210,7 @@ class _Rules:
         }
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The labels, and then the rows, of a batch that are kept."""
+        """The batch with the labels, and of its rows those, that are kept."""
         given = GivenLabels.of(batch)
         first, last = int(given.offsets[0]), int(given.offsets[-1])
         labels, confidences = given.labels[first:last], given.confidences[first:last]
@@ -263,7 +263,7 @@ def _labels(batch: pa.RecordBatch) -> int:
 
 
 def _counted(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """How many are set before each place, int32 [m + 1]."""
+    """The number of flags set before each position, int32 [m + 1]."""
     counts = np.zeros(len(flags) + 1, np.int32)
     np.cumsum(flags, out=counts[1:])
     return counts

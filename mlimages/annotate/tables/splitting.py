@@ -1,4 +1,4 @@
-"""A table in two: training and validation, with every category in both in proportion."""
+"""Splitting a table into training and validation sets, stratified by category."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def split(
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Split:
-    """Deal the images of a table to training and validation so that every category is in both in proportion.
+    """Split the images of a table into training and validation so that every category is in both in proportion.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ def split(
     validation : float or int
         The share of the images for validation (0.1), or how many (5000).
     seed : int
-        Of the lots; the same seed makes the same split.
+        Of the random numbers; the same seed makes the same split.
     engine, workers, resume, progress
-        As those of :func:`mlimages.annotate.pipeline.annotate`; `engine` and `workers` write the tables, the images are
-        dealt here.
+        As those of :func:`mlimages.annotate.pipeline.annotate`; `engine` and `workers` write the tables; the
+        images are divided here.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def split(
     Raises
     ------
     MlimagesError
-        Where `validation` would leave either without an image.
+        Where `validation` would leave one of the two without images.
     JobError
         Where `out` is not empty, or what is to be resumed was begun otherwise.
 
@@ -103,7 +103,7 @@ def split(
 
 
 def stratified(table: AnnotationTable, count: int, *, seed: int = 0) -> NDArray[np.bool_]:
-    """Choose `count` images in which every category has its share, bool [rows]."""
+    """Choose `count` images, in which every category is in proportion: bool [rows]."""
     from mlimages.annotate.tables import splittingkernels as splitkernels
 
     rows = len(table)
@@ -135,7 +135,7 @@ def stratified(table: AnnotationTable, count: int, *, seed: int = 0) -> NDArray[
 
 
 def _count(rows: int, validation: float) -> int:
-    """How many images a share or a number means."""
+    """The number of validation images, given as a share or a number."""
     count = validation if isinstance(validation, int) else round(validation * rows) if 0 < validation < 1 else -1
     if isinstance(validation, bool) or not 0 < count < rows:
         raise MlimagesError(

@@ -45,10 +45,10 @@ def invert(offsets, labels, order, label_offsets, rows_of):  # type: ignore[no-u
 def stratify(  # type: ignore[no-untyped-def]
     offsets, labels, order, label_offsets, rows_of, desired, size, seed, chosen
 ):
-    """Deal every row to the first or the second subset; true in `chosen` for the first.
+    """Assign every row to the first or the second subset; true in `chosen` for the first.
 
-    The label of which the fewest rows are left is dealt first. Each of its rows goes to the subset that still wants
-    most rows of it, then to the one that wants most rows at all, then to either by lot. `desired` [2, labels] and
+    The label of which the fewest rows are left is assigned first. Each of its rows goes to the subset that still wants
+    most rows of it, then to the one that wants most rows in all, then to one at random. `desired` [2, labels] and
     `size` [2] are what the subsets want, and count down; unlike in the paper a subset that has all its rows takes no
     more, so that sizes come out exact. `order` is that of the rows without labels.
     """

@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlimages.wire import DamageError, read_varint, varint
+
 #: The values of one feature: a list of bytes, or an array of float32 or int64.
 Feature = list[bytes] | NDArray[np.float32] | NDArray[np.int64]
 
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
-_LONGEST_VARINT = 10  # bytes that 64 bits take, seven in each
+_64_BITS = 0xFFFF_FFFF_FFFF_FFFF  # a negative number is its 64-bit complement
 
 
 def encode_example(features: Mapping[str, Feature]) -> bytes:
@@ -53,8 +55,15 @@ def decode_example(data: bytes | memoryview) -> dict[str, Feature]:
     ValueError
         Where the bytes are not such a message; states what was found.
     """
+    try:
+        return _decode_features(memoryview(data))
+    except DamageError:
+        raise ValueError("found an integer that does not end") from None
+
+
+def _decode_features(data: memoryview) -> dict[str, Feature]:
     features: dict[str, Feature] = {}
-    for body in _messages(memoryview(data), field=1):
+    for body in _messages(data, field=1):
         for entry in _messages(body, field=1):
             name, values = "", None
             for number, wire, value in _fields(entry):
@@ -72,7 +81,7 @@ def _encode_feature(values: Feature) -> bytes:
         return _field(_BYTES_LIST, b"".join(_field(1, value) for value in values))
     if values.dtype.kind == "f":
         return _field(_FLOAT_LIST, _field(1, values.astype("<f4").tobytes()))
-    return _field(_INT64_LIST, _field(1, b"".join(_varint(int(value)) for value in values)))
+    return _field(_INT64_LIST, _field(1, b"".join(varint(int(value) & _64_BITS) for value in values)))
 
 
 def _decode_feature(data: memoryview) -> Feature | None:
@@ -110,7 +119,7 @@ def _integers(data: memoryview) -> NDArray[np.int64]:
         elif wire == _DELIMITED:
             at = 0
             while at < len(value):
-                item, at = _read_varint(value, at)
+                item, at = read_varint(value, at)
                 values.append(item)
     return np.array(values, np.uint64).view(np.int64)  # negative numbers are in two's complement
 
@@ -126,14 +135,14 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
     """Yield (field number, wire type, value): an integer for a varint, otherwise a view of the bytes."""
     at = 0
     while at < len(data):
-        tag, at = _read_varint(data, at)
+        tag, at = read_varint(data, at)
         wire = tag & 7
         if wire == _VARINT:
-            value, at = _read_varint(data, at)
+            value, at = read_varint(data, at)
             yield tag >> 3, wire, value
             continue
         if wire == _DELIMITED:
-            size, at = _read_varint(data, at)
+            size, at = read_varint(data, at)
         elif wire in (_FIXED32, _FIXED64):
             size = 4 if wire == _FIXED32 else 8
         else:
@@ -145,24 +154,4 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
 
 
 def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | _DELIMITED) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    value &= 0xFFFF_FFFF_FFFF_FFFF
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Read a varint, groups of seven bits from the least significant; return it and the position after it."""
-    value = 0
-    for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at + place + 1
-    raise ValueError("found an integer that does not end")
+    return varint(number << 3 | _DELIMITED) + varint(len(data)) + data

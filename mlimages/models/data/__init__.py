@@ -1,1 +1,1 @@
-"""TODO mlimages/models/data."""
+"""From tables and image files to batches: which images, decoding, preprocessing, labels."""

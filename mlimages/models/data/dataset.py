@@ -1,4 +1,4 @@
-"""Batches of pictures and labels from an annotation table and a folder, or from packed images."""
+"""Batches of images and labels from an annotation table and a folder, or from packed images."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _KEPT_GROUPS = 16  # row groups whose labels a process keeps: two pools of the u
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures with their labels, the labels as places in the matrix that :class:`MultiHot` makes of them.
+    """Images with their labels, as the sparse matrix that :class:`MultiHot` makes dense.
 
     Attributes
     ----------
     pictures : uint8 tensor [B, 3, H, W]
-        Black for those that are broken.
+        Black where an image is broken.
     rows, columns : int64 tensors [nnz]
         Position in the batch and output of each label.
     values : float32 tensor [nnz]
@@ -50,9 +50,9 @@ class Batch:
     names : list of str
         The images.
     broken : dict of int to str
-        Position and reason of each image that could not be read; it has no labels and is to be left out.
+        Position and reason of each image that could not be read; it has no labels and is to be ignored.
     epoch, number : int
-        Which batch of which epoch.
+        Epoch, and number of the batch within it.
     """
 
     pictures: Tensor
@@ -68,23 +68,23 @@ class Batch:
         return len(self.names)
 
     def pin_memory(self) -> Batch:
-        """The same in memory that a graphics card reads directly; called by torch's loader."""
+        """Copy the tensors to page-locked memory; torch's loader calls this."""
         tensors = (self.pictures, self.rows, self.columns, self.values)
         pictures, rows, columns, values = (tensor.pin_memory() for tensor in tensors)
         return replace(self, pictures=pictures, rows=rows, columns=columns, values=values)
 
 
 class MultiHot:
-    """Targets of a batch as a matrix, in a buffer that is used again: only what the last batch set is cleared.
+    """Makes the dense targets of batches in a reused buffer, of which only what the last batch set is cleared.
 
     Parameters
     ----------
     num_classes : int
     unknown : float, optional
-        What stands where an image does not list a class: 0 counts it as absent, as the published training did, -1
-        leaves it out.
+        The target of classes that an image does not list: 0 for absent, as in the published training, or -1 for left
+        out.
     device : torch.device, optional
-        Where the matrix is; labels travel there as indices.
+        Device of the targets; labels are copied there as indices.
     """
 
     def __init__(self, num_classes: int, *, unknown: float = 0.0, device: torch.device | str = "cpu") -> None:
@@ -121,34 +121,33 @@ class _Group(NamedTuple):
 
 
 class ParquetImages(Dataset[Batch]):
-    """Pictures and labels, a whole batch at a time: ``images[ticket]`` is a :class:`Batch`.
+    """Images and labels, a whole batch at a time: ``images[ticket]`` is a :class:`Batch`.
 
     Parameters
     ----------
     table : path-like
         An annotation table, or packed images.
     images : path-like, optional
-        Of an annotation table: the folder that its names start from, or packed images in which they are found by name.
-        Packed images hold their own.
-    preprocess : callable
-        From an RGB picture to a uint8 tensor [3, H, W]: see :mod:`mlimages.models.data.preprocess`.
+        For an annotation table: the folder that its names are relative to, or packed images, which are found by name.
+    preprocess : Preprocess
+        From an RGB image to a uint8 tensor [3, H, W]: see :mod:`mlimages.models.data.preprocess`.
     categories : sequence of int, optional
         The categories of the table that are the outputs, in order; all by default. Labels of others are dropped.
     phases : sequence of (int, callable), optional
-        Epochs, ascending, from which on pictures are prepared otherwise: at another size, say.
+        Epochs, ascending, and the preprocessing from each on, for example at another size.
     seed : int, optional
-        Of the random part of the preprocessing, which depends on seed, epoch and image alone.
+        Seed of the random part of the preprocessing, which depends on seed, epoch and image only.
     below : bool, optional
-        List as unknown what lies below the most specific labels of an image, and is not listed:
+        Whether unlisted descendants of the most specific labels of an image become unknown labels:
         see :class:`mlimages.models.data.unlisted.Below`.
 
     Attributes
     ----------
     num_classes : int
-        Outputs.
+        Number of outputs.
     groups : list of int
-        Rows of each row group, for :class:`mlimages.models.data.order.Batches`; :func:`mlimages.models.data.feed.loader` loads
-        what these deal out.
+        Rows of each row group, for :class:`mlimages.models.data.order.Batches`, whose tickets
+        :func:`mlimages.models.data.feed.loader` loads.
 
     Raises
     ------
@@ -182,7 +181,7 @@ class ParquetImages(Dataset[Batch]):
         self.images = None if images is None else Path(images)
         self._by_name: PackedByName | None = None
         if self.packed is None and self.images is not None:
-            if not self.images.is_dir():  # or every picture would be a broken one
+            if not self.images.is_dir():  # otherwise every image would be a broken one
                 raise TableError(f"{self.images}: no such folder: expected the images that {self.folder} names")
             if is_packed(self.images):
                 self._by_name = PackedByName(read(self.images), self._names())
@@ -210,7 +209,7 @@ class ParquetImages(Dataset[Batch]):
         return int(self._starts[-1])
 
     def __getitem__(self, ticket: Ticket) -> Batch:
-        """Read, decode and prepare a batch."""
+        """Read, decode and preprocess a batch."""
         groups = np.searchsorted(self._starts, ticket.rows, side="right") - 1
         within = ticket.rows - self._starts[groups]
         found = [self._group(int(group)) for group in groups]
@@ -231,7 +230,7 @@ class ParquetImages(Dataset[Batch]):
     def _labels(
         self, groups: NDArray[np.int64], within: NDArray[np.int64], broken: dict[int, str]
     ) -> dict[str, Tensor]:
-        """Places and values of the labels, gathered group by group."""
+        """Rows, columns and values of the labels of a batch, gathered group by group."""
         positions, labels, values = [], [], []
         for group in np.unique(groups):
             read = self._group(int(group))
@@ -313,7 +312,7 @@ class ParquetImages(Dataset[Batch]):
 
 
 def _columns(known: int, categories: Sequence[int] | NDArray[Any] | None) -> NDArray[np.int64]:
-    """The output of each category of the table, -1 where it is none."""
+    """The output of each category of the table, int64 [known], -1 where it is none."""
     if categories is None:
         return np.arange(known)
     chosen = np.asarray(categories, np.int64)

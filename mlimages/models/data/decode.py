@@ -1,4 +1,4 @@
-"""Files of pictures as a tensor: read, decoded, prepared, the broken ones named."""
+"""From the bytes of images to one tensor: read, decode, preprocess, report broken ones."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
     from mlimages.models.data.preprocess import Preprocess
 
 _JPEG = b"\xff\xd8\xff"
-_MOST_PIXELS = 1 << 24  # beyond, Pillow's own limits decide
+_MOST_PIXELS = 1 << 24  # above, Pillow's own limits apply
 
 
 def load_pictures(
     read: Sequence[Callable[[], bytes]], preprocess: Preprocess, *, seeds: Sequence[int]
 ) -> tuple[Tensor, dict[int, str]]:
-    """Read, decode and prepare pictures.
+    """Read, decode and preprocess images.
 
     Parameters
     ----------
     read : sequence of callable
-        Each gives the bytes of a file, or raises what a broken one does.
+        Each returns the bytes of an image, or raises a PictureError or OSError where it is broken.
     preprocess : Preprocess
     seeds : sequence of int
-        Of torch's generator, for each picture.
+        Seeds of torch's generator, one per image.
 
     Returns
     -------
     uint8 tensor [B, 3, size, size]
-        Black where a picture is broken.
+        Black where an image is broken.
     dict of int to str
-        Position and reason of each that is broken.
+        Position and reason of each broken image.
     """
     whole = torch.empty((len(read), 3, preprocess.size, preprocess.size), dtype=torch.uint8)
     if get_worker_info() is not None:
-        # still empty; torch would copy it there full, to hand it to the process that trains
+        # while it is empty; torch would copy the full tensor there to pass it to the training process
         whole.share_memory_()  # type: ignore[no-untyped-call]
     rooms = whole.numpy()
     broken: dict[int, str] = {}
     generator = torch.default_generator
-    with torch.random.fork_rng(devices=[]):  # the draws of a network must not depend on who loads
+    with torch.random.fork_rng(devices=[]):  # draws of the network must not depend on what loads
         for position, (read_one, seed) in enumerate(zip(read, seeds, strict=True)):
-            generator.manual_seed(seed)  # torch.manual_seed asks every kind of device, which takes longer
+            generator.manual_seed(seed)  # torch.manual_seed also seeds all devices, which takes longer
             try:
                 preprocess.change(decode_pixels(read_one(), least_side=preprocess.least_side), rooms[position])
             except (PictureError, OSError) as error:
@@ -61,10 +61,10 @@ def load_pictures(
 
 
 def decode_pixels(data: bytes, *, least_side: int) -> Pixels:
-    """Decode a picture to pixels, uint32 [H, W]: see :mod:`mlimages.models.data.pixels`.
+    """Decode an image to pixels, uint32 [H, W]: see :mod:`mlimages.models.data.pixels`.
 
-    JPEGs in colour take the short way, without Pillow; what does not decode there without complaint, Pillow may still
-    read, and its errors are the ones that tell.
+    Colour JPEGs are decoded without Pillow, which is faster. Pillow decodes the others, and JPEGs that the fast decoder
+    refuses; its error messages are the better ones.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ def _simplejpeg() -> Any:
 
 
 def picture_seed(seed: int, epoch: int, row: int) -> int:
-    """What torch's generator starts from for one picture in one epoch."""
-    # splitmix64's constants: neighbouring rows and epochs get seeds that are far apart
+    """The seed of torch's generator for one image in one epoch, below 2**63."""
+    # splitmix64's constants, so that neighbouring rows and epochs get unrelated seeds
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + row * 0x94D049BB133111EB) % (1 << 64)
     return (mixed ^ (mixed >> 31)) % (1 << 63)
 
 
 def opaque(picture: Image.Image) -> Image.Image:
-    """In RGB; where it is transparent, white shines through, as on a page."""
+    """The picture in RGB, transparent parts on white."""
     if picture.mode != "RGBA":
         return picture
     white = Image.new("RGBA", picture.size, "white")

@@ -1,4 +1,4 @@
-"""Batches out of processes that load them, in their order, with errors as they were raised."""
+"""Batches from loading processes, in order, with errors as they were raised."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from mlimages.models.data.dataset import Batch
     from mlimages.models.data.order import Batches, Ticket
 
-_FEEDS: WeakSet[Generator[Batch, None, None]] = WeakSet()  # that loader gave out
+_FEEDS: WeakSet[Generator[Batch, None, None]] = WeakSet()  # that `loader` returned
 
 
-class _Telling(Dataset[Any]):
-    """Batches of a dataset, or the error in place of one: raised in a process of torch's loader, it would come out as
-    another, with a traceback for its message.
+class _WithErrors(Dataset[Any]):
+    """Batches of a dataset, with errors returned in their place: if raised, torch's loader would replace an error by
+    another one whose message is a traceback.
     """
 
     def __init__(self, dataset: Dataset[Batch]) -> None:
@@ -35,23 +35,37 @@ class _Telling(Dataset[Any]):
 
 
 def loader(dataset: Dataset[Batch], batches: Batches, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
-    """The batches of the tickets of `batches`, in their order, however many `workers` processes read them."""
-    feed = _told(dataset, batches, workers=workers, pin_memory=pin_memory)
+    """Load the batches of a dataset, in order.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Makes a :class:`mlimages.models.data.dataset.Batch` of a ticket.
+    batches : Batches
+        The tickets.
+    workers : int, optional
+        Loading processes; 0 loads in this one.
+    pin_memory : bool, optional
+        Whether tensors are copied to page-locked memory, from which a GPU reads faster.
+    """
+    feed = _batches(dataset, batches, workers=workers, pin_memory=pin_memory)
     _FEEDS.add(feed)
     return feed
 
 
 @atexit.register
 def _close_feeds() -> None:
-    """End the processes of feeds that an error's traceback, say, still holds: ignoring SIGTERM, they outlive the end
-    that multiprocessing puts to them, and Python would wait for them for ever.
+    """Stop the loading processes of feeds that are still referenced, for instance by a traceback: they ignore the
+    SIGTERM that multiprocessing sends at exit, and Python would wait for them forever.
     """
     for feed in list(_FEEDS):
         feed.close()
 
 
-def _told(dataset: Dataset[Batch], batches: Batches, *, workers: int, pin_memory: bool) -> Generator[Batch, None, None]:
-    for loaded in _torch_loader(_Telling(dataset), batches, workers=workers, pin_memory=pin_memory):
+def _batches(
+    dataset: Dataset[Batch], batches: Batches, *, workers: int, pin_memory: bool
+) -> Generator[Batch, None, None]:
+    for loaded in _torch_loader(_WithErrors(dataset), batches, workers=workers, pin_memory=pin_memory):
         if isinstance(loaded, Exception):
             raise loaded
         yield loaded
@@ -71,7 +85,7 @@ def _torch_loader(dataset: Dataset[Any], batches: Batches, *, workers: int, pin_
 
 
 def _outlive_signals(_worker: int) -> None:
-    """Leave to the parent what a whole group of processes is sent: it saves before all end."""
+    """Ignore signals that are sent to the whole process group: the parent saves first, then stops its workers."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""Which images make which batch: shuffled by row group and pool, the same whoever reads them."""
+"""Which images are in which batch: shuffled by row group and pool, independent of what reads them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mlimages.errors import ModelError
 
 
 class Ticket(NamedTuple):
-    """One batch that is still to be read.
+    """A batch to read.
 
     Attributes
     ----------
     epoch, number : int
-        Which batch of which epoch, from 0.
+        Epoch, and number of the batch within it, from 0.
     rows : int64 array [B]
-        Its images.
+        Row numbers of its images in the table.
     """
 
     epoch: int
@@ -28,36 +28,36 @@ class Ticket(NamedTuple):
 
 
 class Batches:
-    """All batches of a rank, epoch after epoch; iterate for tickets.
+    """All batches of a rank, epoch after epoch; an iterable of :class:`Ticket`.
 
-    The order of the images depends on the seed and the epoch alone. It is cut into global batches, and each rank takes
-    its stretch of every one: so two ranks together read in each step what one would with twice the batch, and it does
-    not matter how many processes load.
+    The order of the images depends on seed and epoch only. It is cut into global batches, of which each rank takes a
+    contiguous slice: two ranks together read in each step what one rank would with twice the batch size, however many
+    processes load.
 
     Parameters
     ----------
     groups : sequence of int
-        Rows of each row group, which are kept near each other so that each is read about once.
+        Number of rows of each row group. Rows of a group stay close together, so that each group is read about once.
     batch : int
         Images of a batch on one rank.
     seed : int or None
-        Of the shuffling; None keeps the order of the table.
+        Seed of the shuffling; None keeps the order of the table.
     pool : int, optional
         Row groups that are shuffled together.
     epochs : int, optional
-        How many times all images are read.
+        Number of passes over the images.
     rank, world : int, optional
-        Which of how many ranks this is.
+        Number of this rank, and number of ranks.
     drop_last : bool, optional
-        Leave out what does not fill a global batch at the end of an epoch; otherwise ranks share it, some perhaps
-        without any.
+        Whether images that do not fill a global batch at the end of an epoch are left out; otherwise ranks share them,
+        and some may get none.
     start : tuple of int, optional
-        Epoch and number of the first batch: where an interrupted run goes on.
+        Epoch and number of the first batch, where an interrupted run continues.
 
     Raises
     ------
     ModelError
-        Where there is not one batch in an epoch.
+        Where an epoch has no full batch.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Batches:
             yield kept
 
     def _pools(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """The rows of each pool of row groups, in their order for this epoch."""
+        """The rows of each pool of row groups, in the order of this epoch."""
         groups = len(self.starts) - 1
         random = None if self.seed is None else np.random.default_rng((self.seed, epoch))
         order = np.arange(groups) if random is None else random.permutation(groups)

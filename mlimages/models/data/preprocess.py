@@ -1,6 +1,7 @@
-"""Pictures made ready for a network: as published for training and for evaluation.
+"""Preprocessing of images for a network, as published for training and for evaluation.
 
-All give uint8 tensors [3, size, size]; a network's own mean and spread are applied on its device, where it is cheap.
+Everything here yields uint8 tensors [3, size, size], except :func:`normalised`, which applies mean and standard
+deviation of a network on its device, where that is cheap.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F  # noqa: N812, torchvision's own way
 
 from mlimages.errors import ModelError
-from mlimages.models.data.colourkernels import contrast_last, contrast_second
-from mlimages.models.data.cropkernels import planes, resized_crop
 from mlimages.models.data.pixels import Pixels, pixels_of_picture, pixels_of_tensor, tensor_of_pixels
-from mlimages.models.data.turnkernels import turn
+from mlimages.models.data.preprocesskernels import contrast_last, contrast_second, planes, resized_crop, turn
 from mlimages.models.networks.card import Preprocessing
 
 if TYPE_CHECKING:
@@ -34,23 +33,22 @@ _FACTOR = (0.5, 1.5)  # of saturation and contrast
 _DEGREES = (-45, 45)
 _CENTRAL = 0.8  # of height and width, for evaluation
 _NARROWEST, _WIDEST = 0.75, 1.33  # width over height of random crops
-_TRIES = 10  # of a random crop, before the middle is taken
+_TRIES = 10  # of a random crop, before the central one is taken
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """From RGB, a uint8 tensor [3, H, W] or a Pillow picture, to a uint8 tensor [3, size, size].
+    """From an RGB image, a uint8 tensor [3, H, W] or a Pillow image, to a uint8 tensor [3, size, size].
 
     Attributes
     ----------
     change : callable
-        What is done: it takes pixels, uint32 [H, W], and an array uint8 [3, size, size] that it fills. Transforms of
-        tensors are turned into such by :func:`on_tensors`.
+        Takes pixels, uint32 [H, W], and an array uint8 [3, size, size] that it fills. :func:`on_tensors` makes one of a
+        transform of tensors.
     size : int
-        Height and width of the outcome.
+        Height and width of the result, in pixels.
     least_side : int
-        How long the shorter side of a picture must be for this not to enlarge anything: a greater JPEG need not be
-        decoded in full.
+        The shorter side, in pixels, from which on nothing is enlarged: a larger JPEG need not be decoded at full size.
     """
 
     change: Callable[[Pixels, NDArray[np.uint8]], None]
@@ -58,7 +56,7 @@ class Preprocess:
     least_side: int
 
     def __call__(self, picture: Tensor | Image) -> Tensor:
-        """Prepare a picture."""
+        """Preprocess an image."""
         pixels = pixels_of_tensor(picture) if isinstance(picture, Tensor) else pixels_of_picture(picture)
         out = torch.empty((3, self.size, self.size), dtype=torch.uint8)
         self.change(pixels, out.numpy())
@@ -66,7 +64,7 @@ class Preprocess:
 
 
 def on_tensors(transform: Callable[[Tensor], Tensor]) -> Callable[[Pixels, NDArray[np.uint8]], None]:
-    """What `transform` makes of tensors [3, H, W], as a change of :class:`Preprocess`."""
+    """A `change` of :class:`Preprocess` that applies a transform of uint8 tensors [3, H, W]."""
     return partial(_on_tensors, transform)
 
 
@@ -76,9 +74,9 @@ def _on_tensors(transform: Callable[[Tensor], Tensor], pixels: Pixels, out: NDAr
 
 @dataclass(frozen=True, slots=True)
 class RandomCrop:
-    """A random part of a picture, resized to a square and flipped in half of the cases.
+    """A random part of an image, resized to a square and flipped with probability 0.5.
 
-    What torchvision's RandomResizedCrop and RandomHorizontalFlip do, with all draws made at once.
+    Equivalent to torchvision's RandomResizedCrop and RandomHorizontalFlip, with all random numbers drawn at once.
 
     Attributes
     ----------
@@ -86,7 +84,7 @@ class RandomCrop:
         Height and width of the square.
     interpolation : InterpolationMode
     least_area : float
-        The least part of the area.
+        The least fraction of the area of the image.
     """
 
     size: int
@@ -94,18 +92,18 @@ class RandomCrop:
     least_area: float
 
     def __call__(self, pixels: Pixels, out: NDArray[np.uint8]) -> None:
-        """Crop, resize and perhaps flip pixels [H, W] into `out` [3, size, size]."""
+        """Crop, resize and perhaps flip pixels uint32 [H, W] into `out` uint8 [3, size, size]."""
         planes(self.square(pixels), out)
 
     def square(self, pixels: Pixels) -> Pixels:
-        """The same as pixels [size, size]."""
+        """Crop, resize and perhaps flip to pixels uint32 [size, size]."""
         flip, *draws = torch.rand(1 + 4 * _TRIES, dtype=torch.float64).tolist()
         height, width = pixels.shape
         window = self.window(height, width, draws)
         return resized(pixels, window, size=self.size, interpolation=self.interpolation, flip=flip < 0.5)
 
     def window(self, height: int, width: int, draws: list[float]) -> tuple[int, int, int, int]:
-        """Top, left, height and width of a part of a picture, from 40 `draws` from [0, 1)."""
+        """Top, left, height and width of a random window, from 40 `draws` from [0, 1)."""
         logs = math.log(_NARROWEST), math.log(_WIDEST)
         for at in range(0, 4 * _TRIES, 4):
             area = height * width * between(self.least_area, 1.0, draws[at])
@@ -119,20 +117,20 @@ class RandomCrop:
 
 
 def training(preprocessing: Preprocessing, *, size: int | None = None, least_area: float = 0.7) -> Preprocess:
-    """What the published training did to a picture: crop, flip, and one of three fates drawn evenly.
+    """The published preprocessing for training: crop, flip, and one of three augmentations with equal probability.
 
-    A random crop of at least `least_area` of the picture, 0.75 to 1.33 as wide as high, is resized and flipped in half
-    of the cases. Then: fate 0 turns it by up to 45 degrees and jitters brightness, saturation, hue, contrast in that
-    order; fate 1 jitters brightness, contrast, saturation, hue; fate 2 does neither.
+    A random crop of at least `least_area` of the image, with an aspect ratio of 0.75 to 1.33, is resized and flipped
+    with probability 0.5. Then it is (0) rotated by up to 45 degrees, and jittered in brightness, saturation, hue and
+    contrast in this order; or (1) jittered in brightness, contrast, saturation and hue; or (2) left as it is.
 
-    Draws come from torch's global generator: who seeds it, repeats them.
+    Random numbers come from torch's global generator.
 
     Parameters
     ----------
     preprocessing : Preprocessing
-        The network's; its size and interpolation are used.
+        That of the network, whose size and interpolation are used.
     size : int, optional
-        Another size than the network's.
+        Height and width in pixels, instead of the network's.
     least_area : float, optional
         0.7 in pre-training; 0.05 where the network is then fine-tuned on ImageNet.
     """
@@ -141,17 +139,17 @@ def training(preprocessing: Preprocessing, *, size: int | None = None, least_are
 
 
 def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: str = "central") -> Preprocess:
-    """What the published evaluation, or the published classifier, did to a picture.
+    """The preprocessing of the published evaluation, or of the published classifier.
 
     Parameters
     ----------
     preprocessing : Preprocessing
-        The network's; its size and interpolation are used.
+        That of the network, whose size and interpolation are used.
     size : int, optional
-        Another size than the network's.
+        Height and width in pixels, instead of the network's.
     crop : {"central", "classifier"}
-        ``central`` takes the middle 0.8 of height and of width and resizes it, whatever its aspect; ``classifier``
-        resizes the shorter side to 256 for 224 (in proportion for other sizes) and takes the middle square.
+        ``central`` resizes the central 0.8 of height and width to a square; ``classifier`` resizes the shorter side to
+        256 for a size of 224, in proportion for others, and takes the central square.
 
     Raises
     ------
@@ -170,7 +168,7 @@ def evaluation(preprocessing: Preprocessing, *, size: int | None = None, crop: s
 
 
 def normalised(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """What a network takes: float32 [B, 3, H, W] of uint8 [B, 3, H, W], on the device where they are."""
+    """The input of a network, float32 [B, 3, H, W], from uint8 [B, 3, H, W], on the same device."""
     mean, std = (
         torch.tensor(values, device=pictures.device).view(1, 3, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
@@ -213,17 +211,17 @@ def resized(
     interpolation: v2.InterpolationMode,
     flip: bool = False,
 ) -> Pixels:
-    """A window of a picture as a square, perhaps flipped: what torchvision makes of it, to within rounding.
+    """Resize a window of an image to a square and perhaps flip it, as torchvision does to within rounding.
 
     Parameters
     ----------
     pixels : uint32 array [H, W]
     window : tuple of int
-        Top, left, height and width, within the picture.
+        Top, left, height and width in pixels, within the image.
     size : int
         Height and width of the square.
     interpolation : InterpolationMode
-        Bilinear is compiled, in about half the time; others are torchvision's own.
+        Bilinear is compiled and takes about half the time; others are torchvision's.
     flip : bool, optional
         Whether left and right are exchanged.
 
@@ -240,5 +238,5 @@ def resized(
 
 
 def between(low: float, high: float, draw: float) -> float:
-    """Where a `draw` from [0, 1) falls from `low` to `high`."""
+    """Map a `draw` from [0, 1) linearly to [low, high)."""
     return low + (high - low) * draw

@@ -1,4 +1,4 @@
-"""What a category is that an image does not list: absent, left out, or left out below what the image does list."""
+"""How categories count that an image does not list: absent, left out, or left out below what the image lists."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from mlimages.hierarchy.csr import CSR
 
 ABSENT, LEFT_OUT, BELOW = "absent", "left-out", "below"
-#: What an unlisted category can be taken for.
+#: How an unlisted category can count.
 UNLISTED = (ABSENT, LEFT_OUT, BELOW)
 
 
 def background(unknown: str) -> float:
-    """The target of a category that nothing is known of: 0 absent, -1 left out.
+    """The target of unlisted categories: 0 for absent, -1 for left out.
 
     Raises
     ------
     ModelError
-        For another word than those of ``UNLISTED``.
+        Where `unknown` is not one of ``UNLISTED``.
     """
     if unknown not in UNLISTED:
         raise ModelError(f"unknown is {unknown!r}: expected one of {', '.join(UNLISTED)}")
@@ -32,10 +32,10 @@ def background(unknown: str) -> float:
 
 
 class Below:
-    """Finds the categories that lie below an image's most specific labels: it may show any of them, or none.
+    """Finds the unlisted descendants of an image's most specific labels, of which the image may show any or none.
 
-    "A dog" says nothing of its breed, so that breeds which are not listed are neither right nor wrong; cats are absent.
-    An image that lists a breed as well says more, and leaves nothing below "dog" open.
+    The label "dog" does not say which breed, so unlisted breeds are neither present nor absent; cats are absent. An
+    image that lists a breed as well has a more specific label, and no other breed is left open.
 
     Source: Redmon and Farhadi 2017, "YOLO9000: Better, Faster, Stronger", CVPR, https://arxiv.org/abs/1612.08242,
     section 4: a label is learned from "at or above the level of the label", as nothing is known of what is below.
@@ -43,7 +43,7 @@ class Below:
     Parameters
     ----------
     hierarchy : Hierarchy
-        One category an output.
+        Its categories are the outputs.
 
     Examples
     --------
@@ -60,14 +60,14 @@ class Below:
     def __call__(
         self, rows: NDArray[Any], columns: NDArray[Any], values: NDArray[Any]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Position in the batch and category of what is unknown, int64 [m] each, ascending.
+        """Position in the batch and category of each unknown label, int64 [m] each, ascending.
 
         Parameters
         ----------
         rows, columns : int array [nnz]
             Position in the batch and category of each label, in any order.
         values : float array [nnz]
-            Its confidence; 0 is verified absent.
+            Confidence of each label; 0 is verified absent.
         """
         listed = rows.astype(np.int64) * self._classes + columns
         present = listed[values > 0]
@@ -76,7 +76,7 @@ class Below:
         return unknown // self._classes, unknown % self._classes
 
     def _of(self, relation: CSR, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The places of all relatives of the categories at `places`, each row's in that row."""
+        """The places (position in the batch times number of categories, plus category) of the relatives of `places`."""
         columns = places % self._classes
         found = relation.take(columns)
         shifted: NDArray[np.int64] = np.repeat(places - columns, found.lengths)

@@ -1,4 +1,4 @@
-"""How good a network is on a table: top-k accuracy of one class an image, or the metrics of many labels."""
+"""Evaluation of a network on a table: top-k accuracy for one class per image, or multi-label metrics."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class TopK:
     Attributes
     ----------
     size : int
-        Height and width of the pictures.
+        Height and width of the input in pixels.
     images : int
-        How many were counted.
+        Number of images that were counted.
     left_out : int
-        Images that carry none or several of the classes, which cannot be right or wrong.
+        Number of images with none or several of the classes, for which accuracy is not defined.
     broken : int
-        Pictures that could not be read.
+        Number of images that could not be read.
     accuracy : dict of str to float
         ``top1``, ``top5``: from 0 to 1.
     """
@@ -52,20 +52,21 @@ class TopK:
 
 @dataclass(frozen=True, slots=True)
 class MultiLabelResult:
-    """The metrics of :class:`mlimages.models.evaluation.metrics.MultiLabelMetrics`, all together and by class.
+    """The metrics of :class:`mlimages.models.evaluation.metrics.MultiLabelMetrics`, overall and per class.
 
     Attributes
     ----------
     metrics : dict of str to float
+        See :meth:`mlimages.models.evaluation.metrics.MultiLabelMetrics.compute`.
     broken : int
-        Pictures that could not be read; they are in no metric.
+        Number of images that could not be read; they are in no metric.
     keys : tuple of str
-        The classes.
-    images_of_class : int array [C]
-    average_precision : float array [C]
-        nan where no image carries the class.
+        Keys of the C classes.
+    images_of_class : int64 array [C]
+    average_precision : float64 array [C]
+        nan where no image has the class.
     trainable : bool array [C]
-        Which are averaged over.
+        The classes that averages are taken over.
     """
 
     metrics: dict[str, float]
@@ -84,7 +85,7 @@ def evaluate_top_k(
     sizes: Sequence[int] = PUBLISHED_SIZES,
     how: Inference | None = None,
 ) -> list[TopK]:
-    """Top-1 and top-5 accuracy on the images that carry one class of the network, at each size.
+    """Top-1 and top-5 accuracy on the images with exactly one class of the network, at each size.
 
     Parameters
     ----------
@@ -93,8 +94,9 @@ def evaluate_top_k(
     table, images : path-like
         An annotation table and the folder of its images, or packed images.
     sizes : sequence of int, optional
+        Heights and widths in pixels.
     how : Inference, optional
-        Its size is not used.
+        Settings, of which `size` is not used.
     """
     how = how or Inference()
     chosen = outputs_of(model.card, table_hierarchy(table))
@@ -133,21 +135,21 @@ def evaluate_multi_label(
     table, images : path-like
         An annotation table and the folder of its images, or packed images.
     unknown : {"left-out", "absent", "below"}, optional
-        What a class is that an image does not list: left out; absent, for tables that list all that is there; or absent
-        but for what lies below an image's most specific labels, which is left out.
+        How classes count that an image does not list: left out; absent, for tables that list all that images show; or
+        absent except for descendants of the most specific labels, which are left out.
     make_consistent : bool, optional
-        Whether an ancestor is made at least as probable as its descendants.
+        Whether the probability of each ancestor is raised to that of its descendants.
     trainable : bool array [n], optional
         The categories of the table to average over: see :func:`trainable_categories`.
     ks : sequence of int, optional
-        How many best classes are the predictions of an image.
+        Numbers of best classes that are taken as the predictions of an image.
     how : Inference, optional
 
     Raises
     ------
     ModelError
-        For another word for `unknown`, and where unlisted classes are left out and the table lists no class as absent:
-        nothing could be wrong.
+        For another value of `unknown`; and where unlisted classes are left out and the table lists no class as absent,
+        so that no prediction could be wrong.
     """
     how = how or Inference()
     hierarchy = table_hierarchy(table)
@@ -180,13 +182,13 @@ def evaluate_multi_label(
 
 
 def count_multi_label(counted: MultiLabelMetrics, batch: Batch, scores: NDArray[Any], hot: MultiHot) -> None:
-    """Count a batch, but for its broken pictures."""
+    """Count the images of a batch that are not broken; `scores` are probabilities float32 [B, C]."""
     good = [at for at in range(len(batch)) if at not in batch.broken]
     counted.update(scores[good], hot(batch).cpu().numpy()[good])
 
 
 def single_labels(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Position and class of each image that carries exactly one class, int [m] each."""
+    """Position in the batch and class of each image with exactly one class, int64 [m] each."""
     present = (batch.values > 0).numpy()
     rows, columns = batch.rows.numpy()[present], batch.columns.numpy()[present]
     alone = np.bincount(rows, minlength=len(batch))[rows] == 1
@@ -196,16 +198,16 @@ def single_labels(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def trainable_categories(
     table: str | os.PathLike[str], *, more_than: int = 100, hierarchy: Hierarchy | None = None
 ) -> NDArray[np.bool_]:
-    """The categories that more images of a training table carry, bool [n]: the published meaning of trainable.
+    """The categories with more than so many images in a training table, bool [n]: trainable as published.
 
     Parameters
     ----------
     table : path-like
         The annotation table, or the packed images, that the network was trained on.
     more_than : int
-        Images; 100 as published.
+        Number of images; 100 as published.
     hierarchy : Hierarchy, optional
-        That of the table which is evaluated: the training table must have the same.
+        That of the evaluated table, which the training table must have as well.
 
     Raises
     ------
@@ -230,7 +232,7 @@ def lists_absences(table: str | os.PathLike[str]) -> bool:
 
 
 def _label_columns(table: str | os.PathLike[str]) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
-    """Labels and confidences of a table or of packed images, a batch at a time: int [m] and float32 [m]."""
+    """Labels int [m] and confidences float32 [m] of a table or of packed images, batch by batch."""
     opened = read(table) if is_packed(table) else AnnotationTable.open(table)
     for batch in opened.batches(columns=["labels", "confidences"]):
         labels, confidences = (batch.column(name).flatten().to_numpy() for name in ("labels", "confidences"))
@@ -238,7 +240,7 @@ def _label_columns(table: str | os.PathLike[str]) -> Iterator[tuple[NDArray[Any]
 
 
 def results_table(rows: Sequence[tuple[str, str, list[TopK]]]) -> str:
-    """Results in the layout of the published table, as Markdown: model, setting, top-1 and top-5 at each size."""
+    """A Markdown table of results in the published layout: model, setting, top-1 and top-5 at each size."""
     sizes = [each.size for each in rows[0][2]]
     header = [*_HEADER, *(f"Top-{k} acc on Val {size}" for size in sizes for k in (1, 5))]
     lines = [header, [":---", ":---", *["---:"] * (2 * len(sizes))]]

@@ -1,4 +1,4 @@
-"""Metrics that are counted batch by batch, in memory that does not grow: top-k, multi-label, hierarchical."""
+"""Metrics counted batch by batch in constant memory: top-k, multi-label, hierarchical."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOGIT_RANGE = 16.0  # histograms span probabilities from 1.1e-7 to 1 - 1.1e-7; 
 
 
 class TopKAccuracy:
-    """How often the right class is among the k best, for images of one class each.
+    """Share of images whose only class is among the k best.
 
     Parameters
     ----------
@@ -42,17 +42,17 @@ class TopKAccuracy:
 
     @property
     def images(self) -> int:
-        """How many were counted."""
+        """Number of images that were counted."""
         return int(self._images[0])
 
     def counts(self) -> list[NDArray[Any]]:
-        """The arrays that are counted in, which sum over parts of the images."""
+        """The arrays of counts; those of disjoint sets of images add up."""
         return [self._images, self.right]
 
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
-        """Count a batch: scores [B, C] of any monotone kind, labels int [B].
+        """Count a batch: scores [B, C], such as logits or probabilities, and labels int [B].
 
-        A class that scores as much as the right one ranks before it where its index is lower, as in a stable sort.
+        Of classes with equal scores, that with the lower index ranks first, as in a stable sort.
         """
         scores, labels = np.asarray(scores), np.asarray(labels)
         right = np.take_along_axis(scores, labels[:, None], axis=1)
@@ -69,9 +69,8 @@ class TopKAccuracy:
 class AveragePrecision:
     """Average precision of every class from histograms of its scores.
 
-    Scores fall into bins of equal width in the log-odds, where probabilities near 0, as those of rare classes are,
-    stay apart. Scores that share a bin count as tied. With the default 1,024 bins, a bin is 0.031 wide: probabilities
-    that differ by a factor below 1.03 tie.
+    Bins have equal width in log-odds, which resolves probabilities near 0, such as those of rare classes. Scores in one
+    bin are tied. With the default of 1,024, bins are 0.031 wide: probabilities that differ by less than 3 % may tie.
 
     Parameters
     ----------
@@ -102,8 +101,8 @@ class AveragePrecision:
     def compute(self) -> FloatArray:
         """Average precision of each class [C], nan where it has no positive.
 
-        The sum over thresholds of precision times the recall gained, as scikit-learn's ``average_precision_score``,
-        on scores rounded to their bins.
+        The sum over thresholds of precision times increase of recall, as scikit-learn's ``average_precision_score`` on
+        scores rounded to bins.
         """
         result = np.full(self.num_classes, np.nan)
         for start in range(0, self.num_classes, 512):  # a slice at a time: the cumulative sums are 8 bytes each
@@ -116,32 +115,32 @@ class AveragePrecision:
 
 
 class MultiLabelMetrics:
-    """Multi-label and hierarchical metrics over any number of batches; unknown labels are left out everywhere.
+    """Multi-label and hierarchical metrics over any number of batches; unknown labels are ignored.
 
     Parameters
     ----------
     classes : int or Hierarchy
-        How many, or the hierarchy, which adds the hierarchical metrics.
+        Their number, or their hierarchy, which adds the hierarchical metrics.
     ks : sequence of int, optional
-        How many best classes of an image are its predictions.
+        Numbers of best classes that are taken as the predictions of an image.
     trainable : bool array [C], optional
         The classes to average over, such as those with enough images; all by default.
     bins : int, optional
-        Of the score histograms: see :class:`AveragePrecision`.
+        Number of bins of the score histograms: see :class:`AveragePrecision`.
 
     Notes
     -----
-    An image's predictions at k are its k most probable known classes (of equals, the lower index). An unknown class is
-    neither right nor wrong, and does not take a place among the k.
+    The predictions of an image at k are its k most probable known classes; ties go to the lower index. An unknown class
+    is neither right nor wrong, and is not among the k.
 
     Hierarchical precision, recall and F1 are those of Kiritchenko et al. 2005, "Functional annotation of genes using
     hierarchical text categorization", recommended by Silla and Freitas 2011, https://doi.org/10.1007/s10618-010-0175-9:
-    predictions and truth are each completed with all ancestors, and overlaps are summed over all images. Ancestors that
-    are marked unknown and that no present label implies are left out.
+    predictions and labels are each extended by all ancestors, and overlaps are summed over all images. Ancestors
+    that are marked unknown and that no present label implies are left out.
 
-    The mean LCA depth is that of the deepest category which is, or lies above, both the best prediction and a present
-    label, on average over images with any present label. Depth is counted in categories on the longest path from a
-    root, which is 1; 0 where the two have nothing in common.
+    The LCA depth of an image is that of the deepest common ancestor of its best prediction and any of its present
+    labels, each being an ancestor of itself; its mean is over images with a present label. Depth is the number of
+    categories on the longest path from a root, so 1 for a root, and 0 where there is no common ancestor.
     """
 
     def __init__(
@@ -171,7 +170,7 @@ class MultiLabelMetrics:
             self._depth = self.hierarchy.depth(longest=True).astype(np.int64) + 1
 
     def counts(self) -> list[NDArray[Any]]:
-        """The arrays that are counted in, which sum over parts of the images."""
+        """The arrays of counts; those of disjoint sets of images add up."""
         histograms = self.average_precision.counts
         return [self._totals, self.actual, self.predicted, self.right, self.overlap, histograms]
 
@@ -222,10 +221,10 @@ class MultiLabelMetrics:
     def compute(self) -> dict[str, float]:
         """The metrics by name, from 0 to 1 but ``lca_depth``; nan where nothing could be counted.
 
-        ``map`` is the mean average precision over trainable classes with a positive; ``precision@k``, ``recall@k``
-        and ``f1@k`` come micro (all labels together) and ``macro_``, the mean over trainable classes with a positive
-        (precision 0 where a class is never predicted); with a hierarchy also ``hierarchical_precision@k`` and so on,
-        and ``lca_depth``.
+        ``map`` is the mean average precision over trainable classes with a positive. ``precision@k``, ``recall@k`` and
+        ``f1@k`` are micro averages, over all labels together; with the prefix ``macro_`` they are means over trainable
+        classes with a positive, where precision is 0 for a class that is never predicted. With a hierarchy there are
+        also those with the prefix ``hierarchical_``, and ``lca_depth``.
         """
         counted = self.trainable & (self.actual > 0)
         precisions = self.average_precision.compute()[counted]
@@ -256,7 +255,7 @@ class MultiLabelMetrics:
 
 
 def _best(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
-    """Indices of the `k` greatest scores of each row, greatest first, of equals the lower; -1 for scores below 0."""
+    """Indices of the `k` greatest scores of each row, descending, ties by index; -1 for scores below 0."""
     k = min(k, scores.shape[1])
     least = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
     best = np.empty((len(scores), k), np.int64)
@@ -274,7 +273,7 @@ def _one_hot(classes: NDArray[np.int64], num_classes: int) -> NDArray[np.bool_]:
 
 
 def _completed(labels: NDArray[np.bool_], upward: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    """The labels [B, C] with all their ancestors, as a sparse bool matrix."""
+    """Labels bool [B, C] with all their ancestors, as a sparse bool matrix."""
     import scipy.sparse
 
     reached: scipy.sparse.csr_array = (scipy.sparse.csr_array(labels.astype(np.int32)) @ upward).astype(bool)

@@ -1,1 +1,1 @@
-"""TODO mlimages/models/inference."""
+"""What a network says of images: classes, features, and the predictions of a teacher."""

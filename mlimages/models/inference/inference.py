@@ -1,4 +1,4 @@
-"""What a network says of pictures: logits or features batch by batch, the best classes, features in Parquet."""
+"""Inference with a network: logits or features batch by batch, the best classes, features in Parquet."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.data.dataset import Batch, ParquetImages
 from mlimages.models.data.feed import loader
-from mlimages.models.data.files import ImageFiles, open_pictures
 from mlimages.models.data.order import Batches
 from mlimages.models.data.preprocess import Preprocess, evaluation, normalised
+from mlimages.models.data.sources import ImageFiles, open_unlabelled
 from mlimages.models.losses.consistency import consistent
 from mlimages.models.networks.build import Network, check_size
 from mlimages.models.networks.outputs import output_hierarchy
@@ -37,20 +37,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inference:
-    """How pictures go through a network.
+    """Settings of inference.
 
     Attributes
     ----------
     batch : int
-        Pictures at a time.
+        Images of a batch.
     workers : int
-        Processes that load.
+        Loading processes; 0 loads in this one.
     device : str
         auto, cpu or cuda.
     bf16 : bool
-        Compute in bfloat16 where that is safe.
+        Compute in bfloat16 where autocast considers it safe.
     size : int or None
-        Height and width of pictures; what the network was made for by default.
+        Height and width of the input in pixels; by default what the network was made for.
     crop : {"central", "classifier"}
         See :func:`mlimages.models.data.preprocess.evaluation`.
     """
@@ -69,7 +69,13 @@ class Inference:
             )
 
     def preprocess(self, model: Network) -> Preprocess:
-        """What is done to pictures for that network; a ModelError where it does not take them at that size."""
+        """The preprocessing for a network.
+
+        Raises
+        ------
+        ModelError
+            Where the network does not take images of `size`.
+        """
         if self.size is not None:
             check_size(model, self.size)
         return evaluation(model.card.preprocessing, size=self.size, crop=self.crop)
@@ -77,16 +83,18 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """A picture and its best classes, or why it could not be read.
+    """The best classes of an image, or why it could not be read.
 
     Attributes
     ----------
     image : str
+        Path or name.
     classes : list of int
-        Outputs, the most probable first; of equals the lower.
+        Outputs, the most probable first; ties go to the lower one. Empty for a broken image.
     probabilities : list of float
+        Of each of `classes`.
     reason : str or None
-        Why it is broken; it has no classes then.
+        Why the image is broken.
     """
 
     image: str
@@ -103,26 +111,31 @@ def classify(
     hierarchy: Hierarchy | None = None,
     how: Inference | None = None,
 ) -> Iterator[Classified]:
-    """The best classes of each picture, in order, a batch in memory at a time.
+    """The best classes of each image, in order, with one batch in memory at a time.
 
     Parameters
     ----------
     model : torch.nn.Module
         From :func:`mlimages.models.load_model`.
     images : sequence of path-like
-        See :func:`mlimages.models.data.files.open_pictures`.
+        See :func:`mlimages.models.data.sources.open_unlabelled`.
     top : int, optional
-        How many classes.
+        Number of classes for each image.
     hierarchy : Hierarchy, optional
-        Make an ancestor at least as probable as its descendants in this one.
+        Raise the probability of each ancestor to that of its descendants in this hierarchy.
     how : Inference, optional
-        The published classifier's by default.
+        By default with the crop of the published classifier.
+
+    Raises
+    ------
+    DataNotFoundError, FormatError, ModelError
+        For images that do not exist, a `top` below 1, or a hierarchy without the categories of the network.
     """
     if top < 1:
         raise ModelError(f"top is {top}: expected at least 1")
     how = how or Inference(crop="classifier")
     restricted = None if hierarchy is None else output_hierarchy(model.card, hierarchy)
-    pictures = open_pictures(images, preprocess=how.preprocess(model))
+    pictures = open_unlabelled(images, preprocess=how.preprocess(model))
     for batch, logits in outputs(model, feed_of(pictures, how), how=how):
         scores = probabilities(logits, model.card.activation, hierarchy=restricted)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
@@ -141,35 +154,34 @@ def write_features(
     *,
     how: Inference | None = None,
 ) -> tuple[int, int]:
-    """Write the features of pictures to a Parquet file, in order, a row group in memory at a time.
+    """Write the features of images to a Parquet file, in order, with one row group in memory at a time.
 
-    The columns are ``image`` (string) and ``features`` (a list of as many float32 as the network has features: 2048 in
-    the published ones). The file takes its name once it is whole. Broken pictures, and files whose names are not UTF-8,
-    are left out, and named in the log.
+    The columns are ``image`` (string) and ``features`` (fixed-size list of float32, 2048 for published networks). The
+    file gets its name once it is complete. Broken images, and those whose names are not UTF-8, are left out and logged.
 
     Parameters
     ----------
     model : torch.nn.Module
         From :func:`mlimages.models.load_model`.
     images : sequence of path-like
-        See :func:`mlimages.models.data.files.open_pictures`.
+        See :func:`mlimages.models.data.sources.open_unlabelled`.
     out : path-like
         The Parquet file.
     how : Inference, optional
-        The middle 0.8 of the picture by default, as the training's own evaluation takes.
+        By default with the central crop of the published evaluation.
 
     Returns
     -------
     int, int
-        Pictures in the file, and broken ones.
+        Number of images in the file, and of those left out.
 
     Raises
     ------
     ModelError
-        Where all are broken, or `out` is a folder.
+        Where all images are broken, or `out` is a folder.
     """
     how = how or Inference()
-    pictures = open_pictures(images, preprocess=how.preprocess(model))
+    pictures = open_unlabelled(images, preprocess=how.preprocess(model))
     width = model.num_features
     metadata = {"model": model.card.name, "size": str(how.size or model.card.preprocessing.size), "crop": how.crop}
     schema = pa.schema(
@@ -177,7 +189,7 @@ def write_features(
         metadata=metadata,
     )
     path = Path(out)
-    if path.is_dir():  # told before hours of work rather than after
+    if path.is_dir():  # an error now rather than after hours of work
         raise ModelError(f"{path}: is a folder, expected the name of a Parquet file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     written = broken = 0
@@ -207,7 +219,7 @@ def write_features(
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether a name can be written: Linux takes any bytes for one."""
+    """Whether a file name is valid UTF-8, which Linux does not require."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -218,7 +230,7 @@ def _is_utf8(name: str) -> bool:
 def outputs(
     model: Network, feed: Iterable[Batch], *, how: Inference, features: bool = False
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Each batch with its logits, or features, float32 [B, C] on the CPU; those of broken pictures mean nothing."""
+    """Each batch with its logits or features, float32 [B, C] on the CPU; rows of broken images are meaningless."""
     device = find_device(how.device)
     model = model.to(device).eval()
     for batch in feed:
@@ -232,7 +244,7 @@ def outputs(
 
 
 def feed_of(pictures: ParquetImages | ImageFiles, how: Inference, *, rank: int = 0, world: int = 1) -> Iterable[Batch]:
-    """All pictures in order, with a progress bar on a terminal."""
+    """All batches of a rank in order, with a progress bar on a terminal."""
     batches = Batches(pictures.groups, how.batch, seed=None, drop_last=False, rank=rank, world=world)
     tqdm = import_extra("tqdm", extra="train").tqdm
     feed: Any = loader(pictures, batches, workers=how.workers, pin_memory=find_device(how.device).type == "cuda")
@@ -243,7 +255,7 @@ def feed_of(pictures: ParquetImages | ImageFiles, how: Inference, *, rank: int =
 
 
 def probabilities(logits: Tensor, activation: str, *, hierarchy: Hierarchy | None = None) -> NDArray[np.float32]:
-    """Probabilities float32 [B, C] of logits [B, C], consistent with the hierarchy of the outputs if it is given."""
+    """Probabilities float32 [B, C] of logits [B, C], made consistent with the hierarchy of the outputs if given."""
     chances = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
     scores: NDArray[np.float32] = chances.numpy()
     return scores if hierarchy is None else consistent(scores, hierarchy)

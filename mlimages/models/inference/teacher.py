@@ -1,4 +1,4 @@
-"""A teacher: a classifier that says how probable each of its categories is in a picture."""
+"""A teacher: a classifier that gives the probability of each of its categories for an image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mlimages.errors import ModelError
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.data.preprocess import Preprocess, evaluation, normalised
 from mlimages.models.networks.card import Preprocessing
-from mlimages.models.networks.classes import Outputs, outputs_of
+from mlimages.models.networks.outputs import Outputs
 
-#: From pictures, float32 [B, 3, H, W] as the preprocessing says, to probabilities, float [B, classes].
+#: From normalised images, float32 [B, 3, H, W], to probabilities, float [B, classes].
 Probabilities = Callable[[Tensor], Any]
 
 Activation = Literal["sigmoid", "softmax"]
@@ -28,7 +28,7 @@ ACTIVATIONS, CROPS = ("sigmoid", "softmax"), ("classifier", "central")
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
 class Teacher:
-    """A model, its K output categories, and how pictures are prepared for it.
+    """A model, its K output categories, and the preprocessing of its input.
 
     Make one with :meth:`from_network`, :meth:`from_function` or :func:`mlimages.models.load_teacher`.
 
@@ -39,18 +39,18 @@ class Teacher:
     hierarchy : Hierarchy
         The categories.
     kept : Outputs
-        Which of the classes are which categories.
+        The category of each class.
     classes : int
-        Columns that `probabilities` gives.
+        Number of columns of `probabilities`.
     disjoint : bool
-        Whether the classes exclude each other, as those of a softmax do: where several are one category their
-        probabilities add up; otherwise the greatest stands for all.
+        Whether classes exclude each other, as those of a softmax do. Where several classes are one category, its
+        probability is then their sum, otherwise their maximum.
     preprocessing : Preprocessing
-        Size, mean, spread and interpolation.
+        Size, mean, standard deviation and interpolation.
     crop : {"classifier", "central"}
-        What of a picture is seen; see :func:`mlimages.models.data.preprocess.evaluation`.
+        See :func:`mlimages.models.data.preprocess.evaluation`.
     identity : mapping
-        What the teacher is, as JSON holds it: what a table of predictions says it was made with.
+        What identifies the teacher, as JSON values; the manifest of a table of predictions records it.
     """
 
     probabilities: Probabilities
@@ -82,7 +82,7 @@ class Teacher:
         crop: Crop = "classifier",
         name: str | None = None,
     ) -> Teacher:
-        """A network that gives logits, as those of :func:`mlimages.models.load_model`.
+        """Make a teacher of a network that gives logits, such as one of :func:`mlimages.models.load_model`.
 
         Parameters
         ----------
@@ -92,11 +92,11 @@ class Teacher:
         classes : sequence of str, optional
             The key of each output; by default those of the network's card.
         mapping : mapping of str to int, optional
-            The category of each class where it is not the one of the same key.
+            The category of each class; by default the one with the same key.
         categories : sequence of str, optional
-            Keys of the categories to keep; all that the network knows by default.
+            Keys of the categories to keep; by default all that are outputs.
         activation : {"sigmoid", "softmax"}, optional
-            What makes probabilities of logits; by default what the network's card says, else sigmoid.
+            From logits to probabilities; by default that of the network's card, else sigmoid.
         preprocessing : Preprocessing, optional
             By default that of the network's card.
         crop : {"classifier", "central"}
@@ -106,7 +106,7 @@ class Teacher:
         Raises
         ------
         ModelError
-            Where the classes are not known, or not one an output, or none is a category.
+            Where the classes are unknown, not as many as outputs, or no categories.
         """
         card: Any = getattr(network, "card", None)
         activation = activation or getattr(card, "activation", "sigmoid")
@@ -126,7 +126,7 @@ class Teacher:
             NetworkProbabilities(network, activation),
             hierarchy,
             classes=classes,
-            kept=outputs_of(classes, hierarchy, mapping=mapping, kept=categories),
+            kept=Outputs.of(classes, hierarchy, mapping=mapping, kept=categories),
             disjoint=activation == "softmax",
             preprocessing=preprocessing,
             crop=crop,
@@ -147,20 +147,20 @@ class Teacher:
         disjoint: bool = False,
         name: str | None = None,
     ) -> Teacher:
-        """Any callable from a batch of pictures to probabilities: an ONNX session, a service.
+        """Make a teacher of any callable from a batch of images to probabilities, such as an ONNX session.
 
         Parameters
         ----------
         function : callable
-            From float32 [B, 3, H, W], RGB, prepared as `preprocessing` says, to probabilities [B, classes].
+            From float32 [B, 3, H, W], RGB, normalised by `preprocessing`, to probabilities [B, classes].
         hierarchy, classes, mapping, categories, crop
-            As those of :meth:`from_network`.
+            See :meth:`from_network`.
         preprocessing : Preprocessing, optional
-            By default pictures are of 224 pixels, in [-1, 1].
+            By default 224 pixels, in [-1, 1].
         disjoint : bool
             Whether the classes exclude each other; see :class:`Teacher`.
         name : str, optional
-            What the table of predictions says it was made with; a resumed job must have the same.
+            The name in the manifest of a table of predictions; a resumed job must have the same.
 
         Examples
         --------
@@ -173,7 +173,7 @@ class Teacher:
             _FunctionProbabilities(function),
             hierarchy,
             classes=classes,
-            kept=outputs_of(classes, hierarchy, mapping=mapping, kept=categories),
+            kept=Outputs.of(classes, hierarchy, mapping=mapping, kept=categories),
             disjoint=disjoint,
             preprocessing=preprocessing or Preprocessing(),
             crop=crop,
@@ -201,15 +201,15 @@ class Teacher:
 
     @property
     def preprocess(self) -> Preprocess:
-        """From an RGB picture to what a batch is stacked of: uint8 [3, size, size]."""
+        """From an RGB image to uint8 [3, size, size], of which batches are stacked."""
         return evaluation(self.preprocessing, crop=self.crop)
 
     def named(self, **more: Any) -> Teacher:
-        """The same with more in its identity."""
+        """A copy with more entries in its identity."""
         return replace(self, identity={**self.identity, **more})
 
     def on(self, device: torch.device | str) -> Teacher:
-        """The same, its network on a device."""
+        """Move the network, where there is one, to a device; return this teacher."""
         if isinstance(self.probabilities, NetworkProbabilities):
             self.probabilities.to(device)
         return self
@@ -220,12 +220,12 @@ class Teacher:
         Parameters
         ----------
         pictures : uint8 tensor [B, 3, H, W]
-            Stacked from what :attr:`preprocess` makes.
+            A stack of results of :attr:`preprocess`.
 
         Raises
         ------
         ModelError
-            Where the model gives another shape, or what is no probability.
+            Where the model gives an array of another shape, or values outside [0, 1].
         """
         if isinstance(self.probabilities, NetworkProbabilities):
             pictures = pictures.to(self.probabilities.device, non_blocking=True)
@@ -248,7 +248,7 @@ class NetworkProbabilities:
     Parameters
     ----------
     network : torch.nn.Module
-        From pictures to logits.
+        From images to logits.
     activation : {"sigmoid", "softmax"}
     """
 
@@ -257,7 +257,7 @@ class NetworkProbabilities:
         self.device = torch.device("cpu")
 
     def to(self, device: torch.device | str) -> None:
-        """Move the network; its weights are copied, since the alignment of mapped ones moves the last bit."""
+        """Move the network. Weights are copied: the alignment of memory-mapped ones would change the last bit."""
         self.device = torch.device(device)
         self.network.load_state_dict(
             {name: each.clone() for name, each in self.network.state_dict().items()}, assign=True
@@ -265,14 +265,14 @@ class NetworkProbabilities:
         self.network.requires_grad_(False).to(self.device)
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Probabilities [B, classes], where the network is."""
+        """Probabilities [B, classes], on the device of the network."""
         with torch.inference_mode():
             logits = self.network(pictures)
             return torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=1)
 
 
 class _FunctionProbabilities:
-    """A callable that takes and gives arrays."""
+    """A callable on arrays as one on tensors."""
 
     def __init__(self, function: Callable[[NDArray[np.float32]], Any]) -> None:
         self._function = function
@@ -291,7 +291,7 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def _merged(scores: NDArray[np.float32], kept: Outputs, *, disjoint: bool) -> NDArray[np.float32]:
-    """Scores of the categories [B, K] of those of the classes [B, C]."""
+    """Scores of categories, float32 [B, K], from scores of classes, float32 [B, C]."""
     chosen = scores[:, kept.classes]
     if len(kept.columns) == len(kept.categories):
         result = np.empty_like(chosen)

@@ -1,4 +1,4 @@
-"""Teachers by name: out of a checkpoint of ours, of TensorFlow, of timm, or a callable in a Python module."""
+"""Teachers by name: from a checkpoint of mlimages, TensorFlow or timm, or from a callable in a Python module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlimages.models.inference.teacher import Activation, Crop, Teacher
 from mlimages.models.networks.build import Network, build_model
 from mlimages.models.networks.card import Preprocessing
 from mlimages.models.networks.checkpoint import load_model
-from mlimages.models.networks.classes import head_classes, read_categories, read_keys
+from mlimages.models.networks.outputs import head_classes, read_categories, read_keys
 from mlimages.models.networks.slimresnet import SlimResNet, load_slim, slim_scope
 from mlimages.models.networks.tfcheckpoint import TensorFlowCheckpoint
 
@@ -27,23 +27,23 @@ _Path = str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherOptions:
-    """How a teacher is to be understood.
+    """Options of :func:`load_teacher`.
 
     Parameters
     ----------
     class_file : path-like, optional
-        Keys, one a line: the class of each output. By default those that a checkpoint of ours carries, or the ImageNet
-        class list of the size of the head.
+        The class of each output: a file of keys, one per line, or the name of a class list. By default the categories
+        of a checkpoint of mlimages, else the ImageNet class list with as many classes as outputs.
     mapping : path-like, optional
-        A CSV ``label,key``: the category of each class where it is not the one of the same key.
+        A CSV file ``label,key``: the category of each class; by default the one with the same key.
     categories : path-like, optional
-        Keys, one a line: the categories to keep.
+        The categories to keep: a file of keys, one per line.
     weights : path-like, optional
-        For timm: a file of weights, instead of those that timm fetches.
+        For timm: a file of weights, instead of the published ones.
     activation : {"sigmoid", "softmax"}, optional
-        By default softmax for ``timm:NAME``; otherwise what a checkpoint of ours says, or sigmoid.
+        By default softmax for ``timm:NAME``; otherwise that of a checkpoint of mlimages, or sigmoid.
     size : int, optional
-        Pixels of pictures; by default what the network was made for.
+        Height and width of the input in pixels; by default what the network was made for.
     crop : {"classifier", "central"}
         See :func:`mlimages.models.data.preprocess.evaluation`.
     """
@@ -63,7 +63,7 @@ def load_teacher(source: _Path, hierarchy: Hierarchy, **options: Any) -> Teacher
     ==========================  ====================================================================================
     source                      what it is
     ==========================  ====================================================================================
-    ``FILE.safetensors``        a network that mlimages trained or converted; its card knows the categories
+    ``FILE.safetensors``        a network that mlimages trained or converted; its card has the categories
     ``PREFIX`` of ``.index``    a TensorFlow V2 checkpoint: the published ML-Images networks, or a slim ResNet-v1 such
                                 as the 5,000-way Open Images V2 ResNet-101 of Google (class file:
                                 ``classes-trainable.txt``)
@@ -75,17 +75,17 @@ def load_teacher(source: _Path, hierarchy: Hierarchy, **options: Any) -> Teacher
     Parameters
     ----------
     source : str or path-like
-        See above.
+        One of the above.
     hierarchy : Hierarchy
-        The categories that its outputs become.
+        The categories that the outputs are mapped to.
     **options
-        Those of :class:`TeacherOptions`.
+        Fields of :class:`TeacherOptions`.
 
     Raises
     ------
     DataNotFoundError, FormatError, ModelError
-        Where there is none, a file is damaged or of another kind, outputs and classes do not agree, or no class is a
-        category.
+        For a source or file that does not exist, is damaged or of another kind; for another number of classes than
+        outputs; and where no class is a category.
     """
     known = TeacherOptions(**options)
     name = os.fspath(source)
@@ -133,10 +133,10 @@ def _from_timm(name: str, hierarchy: Hierarchy, options: TeacherOptions) -> Teac
     timm = import_extra("timm", extra="train")
     keys = None if options.class_file is None else read_keys(options.class_file)
     if not timm.is_model(name):
-        build_model(name, num_classes=1)  # tells which are near
+        build_model(name, num_classes=1)  # raises an error that lists similar names
     config = timm.get_pretrained_cfg(name)
     if options.weights is None and config is not None and config.has_weights and config.num_classes > 0:
-        classes = config.num_classes  # the published head; whether the class file has as many is checked against it
+        classes = config.num_classes  # of the published head; a class file must have as many
     elif keys is None and (config is None or not config.num_classes):
         raise ModelError(f"timm does not say how many outputs {name} has: give a class file")
     else:
@@ -172,7 +172,7 @@ def _from_python(place: str, hierarchy: Hierarchy, options: TeacherOptions) -> T
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # something that it needs is not there, and its own message says what
+            raise  # one of its own imports is missing, which its message says
         raise ModelError(f"{PYTHON}{place}: no module named {error.name}; is its folder in PYTHONPATH?") from error
     found = getattr(module, attribute, None)
     if isinstance(found, Teacher):
@@ -200,7 +200,7 @@ def _from_python(place: str, hierarchy: Hierarchy, options: TeacherOptions) -> T
 
 
 def _classes(carried: tuple[str, ...], outputs: int, options: TeacherOptions) -> list[str] | tuple[str, ...]:
-    """What the outputs are: as a file says, or the network itself, or the size of its head."""
+    """The class of each output: from the class file, the card, or the number of outputs, in this order."""
     if options.class_file is not None:
         keys = read_keys(options.class_file)
         if len(keys) != outputs:

@@ -1,1 +1,1 @@
-"""TODO mlimages/models/losses."""
+"""Losses on logits and targets, and scores that are consistent with the hierarchy."""

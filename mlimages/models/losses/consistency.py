@@ -1,4 +1,4 @@
-"""Scores that respect the hierarchy: an ancestor at least as probable as each of its descendants."""
+"""Scores that are consistent with a hierarchy: an ancestor is at least as probable as each of its descendants."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Level:
     parents : int64 array [p]
         Ascending.
     children : int64 array [e]
-        Children of the first parent, of the second, and so on.
+        The children of the first parent, then those of the second, and so on.
     starts : int64 array [p]
-        Where the children of each parent begin.
+        Position in `children` of the first child of each parent.
     rows : int64 array [e]
         Position in `parents` of each child's parent.
     """
@@ -39,8 +39,8 @@ class Level:
 def upward_levels(hierarchy: Hierarchy) -> list[Level]:
     """The edges of the hierarchy by the longest depth of the parent, deepest first.
 
-    A child is always deeper than its parent by that measure, so that by the time a level is reached, all its children
-    are final: one pass is exact in any directed acyclic graph.
+    By that measure a child is always deeper than its parents, so that all children of a level are final when it is
+    reached: one pass is exact in any directed acyclic graph.
     """
     children = hierarchy.children()
     depth = hierarchy.depth(longest=True)
@@ -54,15 +54,15 @@ def upward_levels(hierarchy: Hierarchy) -> list[Level]:
 
 
 def consistent(probabilities: NDArray[Any], hierarchy: Hierarchy) -> NDArray[Any]:
-    """Raise every category to the greatest value among its descendants.
+    """Raise the value of every category to the greatest among its descendants.
 
-    The least change upwards that makes scores consistent with the hierarchy: the constraint layer of Giunchiglia and
+    This is the least increase that makes scores consistent with the hierarchy: the constraint layer of Giunchiglia and
     Lukasiewicz (2020), https://arxiv.org/abs/2010.10151.
 
     Parameters
     ----------
     probabilities : float array [..., C]
-        One column a category of the hierarchy; logits do as well.
+        One column per category of the hierarchy; may be logits.
     hierarchy : Hierarchy
 
     Returns

@@ -1,7 +1,7 @@
-"""The published loss, and the usual multi-label ones; all leave unknown labels out.
+"""The published loss and common multi-label losses, all of which ignore unknown labels.
 
-Everywhere `logits` are float [B, C] and `targets` float [B, C]: in [0, 1], or -1 where it is unknown whether the image
-carries the category.
+Everywhere `logits` are float [B, C], and `targets` float [B, C] in [0, 1], or -1 where it is unknown whether the image
+has the category.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from mlimages.errors import ModelError, import_extra
 
 _FLOORS = {"published": 0.001, "paper": 0.01}
-_SEED_STRIDE = 0x9E3779B97F4A7C15  # the golden ratio in 64 bits: seeds of one run do not meet those of the next
+_SEED_STRIDE = 0x9E3779B97F4A7C15  # the golden ratio in 64 bits, so that the seeds of two runs differ in all steps
 
 
 class MLImagesLoss(nn.Module):
-    """The weighted cross-entropy of the ML-Images release, which pays less to classes seen again and again.
+    """The weighted cross-entropy of the ML-Images release, which reduces the weight of classes in many steps in a row.
 
-    Two counters a class follow for how many steps in a row it was present in the batch, and how often it was drawn
-    while absent. Source: Wu et al. 2019, "Tencent ML-Images", https://arxiv.org/abs/1901.01703, section 4, and the
-    released training code, whose constants these are.
+    Two counters per class hold for how many steps in a row it was present in the batch, and how often it was drawn
+    since it was last present. Source: Wu et al. 2019, "Tencent ML-Images", https://arxiv.org/abs/1901.01703, section 4,
+    and the released training code, whose constants these are.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ class MLImagesLoss(nn.Module):
     neg_select : float, optional
         Probability that a class which is absent from the batch is trained in this step.
     positive_weight : float, optional
-        Weight of a positive against a negative in the cross-entropy.
+        Weight of positives relative to negatives in the cross-entropy.
     mask_thres : float, optional
-        A class is present in the batch where any target reaches this.
+        A class is present in the batch if any target reaches this.
     floor : {"published", "paper"}, optional
         The least coefficient of an absent class: 0.001 in the released code, 0.01 in the paper.
     seed : int, optional
-        Of the draws. They depend on the seed and the number of the step alone, so that all ranks draw alike and a
-        resumed run draws on.
+        Seed of the draws, which depend on it and on the number of the step only: all ranks draw the same, and so does a
+        resumed run.
 
     Attributes
     ----------
@@ -86,25 +86,25 @@ class MLImagesLoss(nn.Module):
     def forward(self, logits: Tensor, targets: Tensor, drawn: Tensor | None = None) -> Tensor:
         """The loss, a scalar: the sum over classes of coefficient times mean over the batch.
 
-        Unknown elements count as zero in the mean; they stay in its divisor. In evaluation mode the counters are left
-        as they were.
+        Unknown elements count as zero in the mean, but are counted by its divisor. In evaluation mode the counters do
+        not change.
 
         Parameters
         ----------
         logits, targets : float tensors [B, C]
         drawn : bool tensor [C], optional
-            Which classes are drawn in this step, instead of a random draw.
+            The classes that are drawn in this step, instead of random ones.
         """
         check_shapes(logits, targets, self.num_classes)
         coefficients = self.coefficients(self.present(targets), drawn)
         return self.weighted(logits, targets, coefficients)
 
     def present(self, targets: Tensor) -> Tensor:
-        """Which classes any target of the batch, on any rank, reaches the threshold of: bool [C]."""
+        """Whether a target of the batch reaches the threshold on any rank, for each class: bool [C]."""
         return self.synchronised((targets >= self.mask_thres).any(dim=0))
 
     def synchronised(self, present: Tensor) -> Tensor:
-        """Which classes are present on any rank, of those on this one: bool [C]."""
+        """Whether a class is present on any rank, bool [C], from `present` on this one, bool [C]."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             counts = present.to(torch.int32)
             torch.distributed.all_reduce(counts, op=torch.distributed.ReduceOp.MAX)
@@ -112,9 +112,14 @@ class MLImagesLoss(nn.Module):
         return present
 
     def coefficients(self, present: Tensor, drawn: Tensor | None = None) -> Tensor:
-        """Count the step, and give the weight of each class in it: float32 [C].
+        """Count a step in training mode, and return the weight of each class in it: float32 [C].
 
-        For those who gather gradients over several batches: `present` is then that of all of them together.
+        Parameters
+        ----------
+        present : bool tensor [C]
+            The classes that are present in any batch of the step.
+        drawn : bool tensor [C], optional
+            The classes that are drawn in this step, instead of random ones.
         """
         if drawn is None:
             drawn = self._draw().to(present.device)
@@ -132,7 +137,7 @@ class MLImagesLoss(nn.Module):
         return torch.where(present, paid, torch.where(drawn, spared, 0.0))
 
     def weighted(self, logits: Tensor, targets: Tensor, coefficients: Tensor) -> Tensor:
-        """The loss of a batch under given coefficients [C]."""
+        """The loss of a batch, a scalar, for coefficients float32 [C]."""
         weight = torch.tensor(self.positive_weight, device=logits.device)
         each = _elements(logits, targets, pos_weight=weight)
         return (each.mean(dim=0) * coefficients).sum()
@@ -142,16 +147,16 @@ class MLImagesLoss(nn.Module):
         return torch.rand(self.num_classes, generator=generator) <= self.neg_select
 
     def get_extra_state(self) -> dict[str, int]:
-        """The number of the step, beside the buffers in a state dict."""
+        """The number of steps, which a state dict holds besides the buffers."""
         return {"step": self.step}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        """Put back what :meth:`get_extra_state` gave."""
+        """Restore what :meth:`get_extra_state` returned."""
         self.step = state["step"]
 
 
 class BinaryCrossEntropy(nn.Module):
-    """Plain binary cross-entropy with logits: the sum over classes, the mean over the batch, as the others here."""
+    """Binary cross-entropy with logits: the sum over classes, the mean over the batch."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss, a scalar; unknown elements count as zero."""
@@ -160,7 +165,7 @@ class BinaryCrossEntropy(nn.Module):
 
 
 class AsymmetricLoss(nn.Module):
-    """The asymmetric loss of Ridnik et al. 2021, https://arxiv.org/abs/2009.14119, as timm has it.
+    """The asymmetric loss of Ridnik et al. 2021, https://arxiv.org/abs/2009.14119, as implemented in timm.
 
     Parameters
     ----------
@@ -176,15 +181,15 @@ class AsymmetricLoss(nn.Module):
         """The loss, a scalar: the sum over known elements, divided by the batch."""
         check_shapes(logits, targets)
         known = targets >= 0
-        # as one row: whether timm's version sums over all or takes the mean of rows, it is the sum
+        # one row: versions of timm sum over all or average over rows, which is then the same
         total: Tensor = self.loss(logits[known][None], targets[known][None])
         return total / len(logits)
 
 
 class SoftmaxCrossEntropy(nn.Module):
-    """Cross-entropy of one class an image, for networks that tell ImageNet's classes apart: the mean over the batch.
+    """Softmax cross-entropy for networks with one class per image: the mean over the batch.
 
-    An image's confidences above 0, divided by their sum, are the distribution it is held to.
+    The target distribution of an image is its confidences above 0, divided by their sum.
     """
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -196,16 +201,16 @@ class SoftmaxCrossEntropy(nn.Module):
 
 
 def l2_penalty(model: nn.Module) -> Tensor:
-    """Half the sum of squares of all trainable weights but those of batch norms, a scalar.
+    """Half the sum of squares of all trainable weights except those of batch norms, a scalar.
 
-    The published run adds 1e-4 times this to its loss; its gradient is the weight, so that ``weight_decay=1e-4`` of
-    ``torch.optim.SGD`` on the same parameters is the same step.
+    The published run adds 1e-4 times this to its loss. ``weight_decay=1e-4`` of ``torch.optim.SGD`` on the same
+    parameters has the same gradient.
     """
     return sum(((weight.float() ** 2).sum() / 2 for weight in decayed_parameters(model)), torch.zeros(()))
 
 
 def decayed_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The trainable parameters outside batch norms, each once, in the order of the modules."""
+    """The trainable parameters outside of batch norms, each once, in the order of the modules."""
     spared = {
         id(parameter)
         for module in model.modules()
@@ -216,7 +221,7 @@ def decayed_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _elements(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy of each element [B, C] in float32, zero where the target is unknown."""
+    """Cross-entropy of each element, float32 [B, C], zero where the target is unknown."""
     known = targets >= 0
     each = F.binary_cross_entropy_with_logits(
         logits.float(), targets.float().clamp(min=0), pos_weight=pos_weight, reduction="none"
@@ -225,7 +230,7 @@ def _elements(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = No
 
 
 def check_shapes(logits: Tensor, targets: Tensor, num_classes: int | None = None) -> None:
-    """Raise a ModelError unless both are [B, C], C being `num_classes` where given."""
+    """Raise a ModelError unless both are [B, C], with C equal to `num_classes` if given."""
     if logits.shape != targets.shape or logits.ndim != 2 or num_classes not in (None, logits.shape[1]):
         wanted = "[B, C]" if num_classes is None else f"[B, {num_classes}]"
         raise ModelError(

@@ -1,4 +1,4 @@
-"""A loss that knows the hierarchy: the max-constraint loss of coherent multi-label networks."""
+"""A hierarchical loss: the max-constraint loss of coherent multi-label networks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class MaxConstraintLoss(nn.Module):
-    """Cross-entropy on scores made consistent with the hierarchy: a category scores as its best descendant.
+    """Cross-entropy on scores made consistent with the hierarchy: a category has the score of its best descendant.
 
     Source: Giunchiglia and Lukasiewicz 2020, "Coherent Hierarchical Multi-Label Classification Networks", NeurIPS,
     https://arxiv.org/abs/2010.10151, equation 2. For a category A with itself and its descendants D(A), scores h:
 
-    - where A is absent it pays ``-log(1 - max of h over D(A))``: whoever below it scored, learns;
-    - where A is present it pays ``-log(max of h over those of D(A) that are present)``: a descendant that is absent
-      cannot earn its ancestor's credit, which a plain cross-entropy on consistent scores would give it.
+    - if A is absent, its term is ``-log(1 - max of h over D(A))``, whose gradient reaches the best descendant;
+    - if A is present, its term is ``-log(max of h over those of D(A) that are present)``, so that an absent descendant
+      is not reinforced for its ancestor, as it would be by cross-entropy on consistent scores.
 
-    Here it works on logits, level by level over the edges, in memory of B times the edges, not B x C x C; a target
-    between 0 and 1 weighs the two terms, and counts as present; unknown elements pay nothing and earn no credit.
-    Prediction wants :meth:`constrain` (or :func:`mlimages.models.consistent`) as well.
+    This implementation works on logits, level by level over the edges, in memory of B x edges instead of B x C x C. A
+    target between 0 and 1 counts as present and weighs the two terms; unknown elements have no term, and do not count
+    as present. Predictions need :meth:`constrain` (or :func:`mlimages.models.consistent`) as well.
 
     Parameters
     ----------
     hierarchy : Hierarchy
-        One category an output.
+        Its categories are the outputs.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class MaxConstraintLoss(nn.Module):
                 self.register_buffer(f"{name}_{number}", torch.tensor(values), persistent=False)
 
     def constrain(self, logits: Tensor) -> Tensor:
-        """Each category's greatest logit among itself and its descendants, [B, C]."""
+        """The greatest logit of each category and its descendants, [B, C], from logits [B, C]."""
         for number in range(self.levels):
             children = self.get_buffer(f"children_{number}")  # [edges of the level]
             parents = self.get_buffer(f"parents_{number}")
@@ -66,8 +66,8 @@ class MaxConstraintLoss(nn.Module):
         check_shapes(logits, targets, self.num_classes)
         logits = logits.float()
         least = torch.finfo(torch.float32).min
-        credit = self.constrain(torch.where(targets > 0, logits, least))  # of those present
-        # where nothing below is present the first term has no weight: a finite stand-in keeps 0 x inf away
+        credit = self.constrain(torch.where(targets > 0, logits, least))  # the best of those present
+        # elsewhere the first term has weight 0: a finite value avoids 0 x inf
         credit = torch.where(targets > 0, credit, 0.0)
         weight = targets.clamp(min=0).float()
         each = -weight * F.logsigmoid(credit) - (1 - weight) * F.logsigmoid(-self.constrain(logits))

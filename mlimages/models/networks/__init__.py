@@ -1,1 +1,1 @@
-"""TODO mlimages/models/networks."""
+"""Networks, the meaning of their outputs, and their weights in files."""

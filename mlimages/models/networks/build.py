@@ -1,4 +1,4 @@
-"""Networks by name: the published ones, and those of timm behind the same two methods."""
+"""Networks by name: the published ones, and those of timm with the same two methods."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mlimages.models.networks.resnet import PUBLISHED, PublishedResNet
 
 
 class TimmModel(nn.Module):
-    """A timm network with `forward` to the logits and `forward_features` to the pooled features, as ours have.
+    """A timm network with the methods of the published ones: `forward` to logits, `forward_features` to features.
 
     Parameters
     ----------
     name : str
-        A name that timm knows.
+        A model name of timm.
     num_classes : int
     pretrained : bool, optional
-        Whether timm fetches its published weights; the classifier is then new.
+        Whether to start from weights that timm publishes, which it downloads; the classifier is new.
     """
 
     def __init__(self, name: str, *, num_classes: int, pretrained: bool = False) -> None:
@@ -47,12 +47,12 @@ class TimmModel(nn.Module):
         self.num_features: int = self.backbone.head_hidden_size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of pictures [B, 3, H, W], normalised as `card.preprocessing` says."""
+        """Logits [B, num_classes] of images float32 [B, 3, H, W], normalised by `card.preprocessing`."""
         logits: Tensor = self.backbone(x)
         return logits
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Features [B, num_features]: what goes into the last layer."""
+        """Features [B, num_features], the input of the last layer, of images float32 [B, 3, H, W]."""
         features: Tensor = self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
         return features
 
@@ -66,23 +66,23 @@ def build_model(name: str, *, num_classes: int, pretrained: bool = False) -> Net
     Parameters
     ----------
     name : str
-        ``resnet50-mlimages``, ``resnet101-mlimages``, ``resnet152-mlimages``, or a name that timm knows.
+        ``resnet50-mlimages``, ``resnet101-mlimages``, ``resnet152-mlimages``, or a model name of timm.
     num_classes : int
-        Outputs.
+        Number of outputs.
     pretrained : bool, optional
-        For timm's: start from the weights that timm publishes (it downloads them), with a new classifier. The
-        published ones come from :func:`mlimages.models.load_model`.
+        For timm's: whether to start from weights that timm publishes, which it downloads; the classifier is new. Use
+        :func:`mlimages.models.load_model` for published networks with their weights.
 
     Returns
     -------
     torch.nn.Module
         ``forward(x)`` gives logits [B, num_classes], ``forward_features(x)`` the pooled features [B, `num_features`];
-        `card` says how inputs are prepared.
+        `card` describes the preprocessing of the input.
 
     Raises
     ------
     ModelError
-        For an unknown name, no classes, or pretrained weights of a published network, or that cannot be fetched.
+        For an unknown name, no classes, and pretrained weights of a published network or that cannot be downloaded.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def build_model(name: str, *, num_classes: int, pretrained: bool = False) -> Net
 
 
 def check_size(model: Network, size: int) -> None:
-    """Raise a ModelError unless a network takes pictures of `size` by `size` pixels; the published ones take any."""
+    """Raise a ModelError unless a network takes images of `size` by `size` pixels; the published ones take any."""
     if isinstance(model, PublishedResNet):
         return
     trained = model.training
@@ -119,7 +119,7 @@ def check_size(model: Network, size: int) -> None:
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros((1, 3, size, size), device=place))
-    except (RuntimeError, AssertionError, ValueError) as error:  # each of timm's families says it in its own way
+    except (RuntimeError, AssertionError, ValueError) as error:  # depends on the family of timm
         raise ModelError(
             f"{model.card.name} does not take pictures of {size} pixels ({first_line(error)}): it was made for "
             f"{model.card.preprocessing.size}"
@@ -129,7 +129,7 @@ def check_size(model: Network, size: int) -> None:
 
 
 def last_layer(model: Network) -> tuple[str, ...]:
-    """How the names of the weights of the classifier begin."""
+    """Prefixes of the names of the weights of the classifier."""
     if isinstance(model, PublishedResNet):
         return ("logits.",)
     heads = model.backbone.default_cfg["classifier"]
@@ -137,9 +137,10 @@ def last_layer(model: Network) -> tuple[str, ...]:
 
 
 def build_from_card(card: ModelCard) -> Network:
-    """A network whose weights are about to be loaded: they may hold anything.
+    """A network with uninitialised weights, for loading into.
 
-    Loading copies into this memory, rather than keep a mapped file's, whose alignment moves the last bit of results.
+    Loading copies into this memory instead of using that of a memory-mapped file, whose alignment would change results
+    in the last bit.
     """
     if card.architecture is not None:
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""What travels with a network's weights: its name and shape, what its inputs and outputs mean."""
+"""The metadata of a network: its name and shape, and the meaning of its input and outputs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ACTIVATIONS = ("sigmoid", "softmax")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
-    """How pixels become inputs: RGB in [0, 1], less `mean`, over `std`, at `size`.
+    """From pixels to input: RGB in [0, 1] at `size`, minus `mean`, divided by `std`.
 
     Attributes
     ----------
     size : int
-        Height and width, in pixels, that the network was made for; the published ones take any.
+        Height and width in pixels that the network was made for; the published ones take any.
     mean, std : tuple of float
-        One a channel, red first. 0.5 and 0.5 bring [0, 1] to the [-1, 1] of the published networks.
+        One per channel, red first. 0.5 and 0.5 map [0, 1] to the [-1, 1] of the published networks.
     interpolation : str
-        How pictures are resized: ``bilinear`` or ``bicubic``.
+        How images are resized: ``bilinear`` or ``bicubic``.
     """
 
     size: int = 224
@@ -41,7 +41,7 @@ class Architecture:
     Attributes
     ----------
     blocks : tuple of int
-        Blocks of each stage.
+        Number of blocks of each stage.
     widths : tuple of int
         Output channels of each stage, multiples of 4; the last is the number of features.
     stem : int
@@ -55,27 +55,28 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
-    """All that is known of a network besides its weights.
+    """Everything that is known of a network besides its weights.
 
     Attributes
     ----------
     name : str
-        What :func:`mlimages.models.build_model` builds it from.
+        Its name for :func:`mlimages.models.build_model`.
     num_classes : int
+        Number of outputs.
     preprocessing : Preprocessing
     architecture : Architecture or None
-        Of the published family only.
+        For published networks only.
     categories : tuple of str
-        The key of each output, or nothing where it is not known.
+        The key of each output; empty where they are not known.
     fingerprint : str or None
-        That of the hierarchy whose categories the outputs are.
+        Fingerprint of the hierarchy of these categories.
     activation : {"sigmoid", "softmax"}
-        What makes probabilities of the outputs: each by itself, or one of all.
+        From outputs to probabilities: of each category by itself, or of exactly one among all.
 
     Raises
     ------
     ModelError
-        For categories that are not one an output, or another activation.
+        For another number of categories than outputs, or another activation.
     """
 
     name: str
@@ -96,7 +97,7 @@ class ModelCard:
             )
 
     def to_metadata(self) -> dict[str, str]:
-        """Strings by name, as safetensors keeps them; :meth:`from_metadata` reads them."""
+        """The card as strings by name, the form of metadata in safetensors; :meth:`from_metadata` reads it."""
         return {
             "format": _FORMAT,
             "format_version": _VERSION,
@@ -116,7 +117,7 @@ class ModelCard:
         Raises
         ------
         ModelError
-            For metadata of another kind, or with a field that is missing or makes no sense.
+            For metadata of another format, and for a missing field or one out of its range.
         """
         if metadata.get("format") != _FORMAT or metadata.get("format_version") != _VERSION:
             raise ModelError(

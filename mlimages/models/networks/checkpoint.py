@@ -1,4 +1,4 @@
-"""Weights in files: safetensors with a card, and the published TensorFlow checkpoints mapped onto our network."""
+"""Weights in files: safetensors with a card, and the published TensorFlow checkpoints."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mlimages.storage.files import replacing
 if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
 
-# what a training run leaves beside the network: the step, the optimiser's slots, the loss's two counters
+# other variables of a training run: the step, the optimizer's slots, the two counters of the loss
 _IGNORED = re.compile(r"global_step|.*/Momentum|Variable(_1)?")
-_IMAGENET_CLASSES = 1000  # the published network of so many outputs tells classes apart, one an image
-_MOST_LISTED = 100  # of each kind in one message; a network of the wrong kind differs in every variable
+_IMAGENET_CLASSES = 1000  # a published network with so many outputs has a softmax, one class per image
+_MOST_LISTED = 100  # names of each kind in one message; a network of another kind differs in all variables
 _BLOCK = re.compile(r"stages_(\d+)_block_(\d+)/")
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a tensor comes from: the variable, its shape there, and the axes that bring it to torch's order."""
+    """The source of a tensor: name and shape of the variable, and the permutation of its axes to torch's order."""
 
     name: str
     shape: tuple[int, ...]
@@ -80,16 +80,16 @@ def load_model(path: str | os.PathLike[str], *, architecture: Architecture | Non
 
 
 def save_model(model: Network, path: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None) -> None:
-    """Write weights and card as safetensors, under a temporary name first, so that no half file is ever left.
+    """Write weights and card as safetensors, under a temporary name first, so that no partial file is left.
 
     Parameters
     ----------
     model : torch.nn.Module
         From :func:`build_model` or :func:`load_model`.
     path : path-like
-        Overwritten where it exists.
+        An existing file is replaced.
     hierarchy : Hierarchy, optional
-        Its keys and fingerprint are kept as the meaning of the outputs, instead of what the card has.
+        The categories of the outputs, written instead of those of the card.
 
     Raises
     ------
@@ -108,17 +108,17 @@ def save_model(model: Network, path: str | os.PathLike[str], *, hierarchy: Hiera
 
 
 def _ordered(data: bytes) -> bytes:
-    """The same file with its metadata in the order of their names: safetensors writes them in any, anew each time."""
+    """A safetensors file with its metadata sorted by name; safetensors itself writes them in random order."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, as the format says
+    text += b" " * (-len(text) % 8)  # the format aligns tensors to 8 bytes
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
-    """The card of a safetensors file, without its weights.
+    """Read the card of a safetensors file, without its weights.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
 
 def load_card(path: str | os.PathLike[str]) -> ModelCard:
-    """The card of what :func:`load_model` loads."""
+    """The card of a file that :func:`load_model` loads."""
     prefix = Path(os.fspath(path).removesuffix(".index"))
     return convert(prefix).card if Path(f"{prefix}.index").is_file() else read_card(path)
 
@@ -152,20 +152,20 @@ def load_card(path: str | os.PathLike[str]) -> ModelCard:
 
 
 def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None = None) -> PublishedResNet:
-    """The published network, in evaluation mode, with the weights of a TensorFlow V2 checkpoint.
+    """Convert a TensorFlow V2 checkpoint to a published network, in evaluation mode.
 
     Parameters
     ----------
     prefix : path-like
         The path of the checkpoint before ``.index``.
     architecture : Architecture, optional
-        By default that of ResNet-50, 101 or 152, whichever has the nearest number of blocks; the number of outputs
-        is that of the checkpoint's last bias.
+        By default that of ResNet-50, 101 or 152, whichever has the nearest number of blocks. The number of outputs is
+        that of the last bias in the checkpoint.
 
     Raises
     ------
     FormatError
-        Where variables are missing, surplus or have another shape: all of them are listed.
+        Where variables are missing, surplus or of another shape; the message lists them.
     """
     source = TensorFlowCheckpoint(prefix)
     shapes = {name: variable.shape for name, variable in source.variables.items() if not _IGNORED.fullmatch(name)}
@@ -173,7 +173,7 @@ def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None
     bias = shapes.get("logits/dense/bias", ())
     card = ModelCard(
         name=name,
-        num_classes=bias[0] if bias and bias[0] else 1,  # where there is none, the comparison says so
+        num_classes=bias[0] if bias and bias[0] else 1,  # a missing bias is reported by the comparison
         preprocessing=Preprocessing(),
         architecture=architecture,
         activation="softmax" if bias == (_IMAGENET_CLASSES,) else "sigmoid",
@@ -192,13 +192,13 @@ def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None
 
 
 def _nearest(shapes: dict[str, tuple[int, ...]]) -> tuple[str, Architecture]:
-    """The published network with the nearest number of blocks, so that what is missing can be named."""
+    """Name and architecture of the published network with the nearest number of blocks."""
     found = {match.groups() for name in shapes if (match := _BLOCK.match(name))}
     return min(PUBLISHED.items(), key=lambda item: abs(sum(item[1].blocks) - len(found)))
 
 
 def _mapping(card: ModelCard) -> dict[str, _Source]:
-    """For each tensor of our network but the batch counters, the variable that it comes from."""
+    """The source of each tensor of a published network, except for counters of batches."""
     assert card.architecture is not None
     shape = card.architecture
     mapping = _from_convolution("init_conv", "init/init_conv", 7, 3, shape.stem)

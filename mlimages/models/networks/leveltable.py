@@ -13,26 +13,26 @@ from mlimages.wire import DamageError, masked_crc, read_varint
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48  # two block handles padded to 40 bytes, then the magic
 _TRAILER = 5  # compression type, masked CRC32C
-_LONGEST_NAME = 4096  # bytes; names are prefix-compressed, so without a bound a small file could ask for much memory
+_LONGEST_NAME = 4096  # bytes; names are prefix-compressed, so a small damaged file could otherwise need much memory
 
 
 def read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The keys and values of a table.
 
-    Keys must ascend and blocks follow one another, as a writer leaves them: so no damage can make one block be read
-    again and again.
+    Keys must ascend and blocks must not overlap, as in every valid file: so no damage can make a block be read many
+    times.
 
     Raises
     ------
     DamageError
-        For anything else than an undamaged, uncompressed table.
+        For a table that is damaged or compressed, or another kind of file.
     """
     if len(data) < _FOOTER:
         raise DamageError(f"the file has {len(data)} bytes, fewer than a table's footer of {_FOOTER}")
     footer = data[-_FOOTER:]
     if struct.unpack("<Q", footer[40:])[0] != _MAGIC:
         raise DamageError(f"the last eight bytes are {footer[40:].hex()}, not a table's magic number")
-    at = read_varint(footer, read_varint(footer, 0)[1])[1]  # past the meta index, which TensorFlow leaves empty
+    at = read_varint(footer, read_varint(footer, 0)[1])[1]  # after the handle of the meta index, which is empty
     last: bytes | None = None
     free = 0
     for _, handle in _block(data, *_handle(footer, at)):
@@ -48,7 +48,7 @@ def read_table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, at: int) -> tuple[int, int]:
-    """Offset and size of a block."""
+    """Offset and size of a block, in bytes."""
     offset, at = read_varint(data, at)
     return offset, read_varint(data, at)[0]
 

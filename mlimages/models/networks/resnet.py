@@ -1,4 +1,4 @@
-"""The published ResNet: pre-activation bottlenecks, each stage halving the picture, no pooling before the last."""
+"""The published ResNet: pre-activation bottlenecks, stride 2 in each stage, no pooling but the last."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PUBLISHED = {
 }
 
 _EPSILON = 1e-5
-_MOMENTUM = 1 - 0.997  # torch weighs the new batch, TensorFlow the old average
+_MOMENTUM = 1 - 0.997  # torch gives the weight of the new batch, TensorFlow that of the old average
 _TRUNCATED_STD = (
-    0.87962566103423978  # standard deviation of a unit normal that is cut at two, as TensorFlow corrects it
+    0.87962566103423978  # of a standard normal truncated at 2 standard deviations, for which TensorFlow corrects
 )
 
 
 class PublishedResNet(nn.Module):
     """ResNet of the ML-Images release (Wu et al. 2019, after He et al. 2016, "Identity mappings in deep residual
-    networks"), in three respects another than the common one: no max-pooling, so that all four stages open with
-    stride 2 (total 32); the stride is in the 3x3 convolution; and the short cut of a stage's first block has its own
-    batch norm and ReLU.
+    networks"), which differs from the common one in three respects: there is no max-pooling, so that all four stages
+    begin with stride 2 (32 in total); the stride is in the 3x3 convolution; and the shortcut of the first block of a
+    stage has its own batch norm and ReLU.
 
     Parameters
     ----------
     card : ModelCard
-        Its `architecture` is what is built, with `num_classes` outputs.
+        With the `architecture` and the number of outputs.
 
     Attributes
     ----------
@@ -60,8 +60,8 @@ class PublishedResNet(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new weights as TensorFlow's layers do: variance scaling (fan in, truncated normal) in convolutions,
-        Glorot's uniform in the dense layer, biases zero.
+        """Draw new weights as TensorFlow's layers do: variance scaling (fan-in, truncated normal) in convolutions,
+        Glorot uniform in the dense layer, zero biases.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -72,29 +72,29 @@ class PublishedResNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of pictures, float32 [B, 3, H, W], RGB in [-1, 1]."""
+        """Logits [B, num_classes] of images float32 [B, 3, H, W], RGB in [-1, 1]."""
         logits: Tensor = self.logits(self.forward_features(x))
         return logits
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Features [B, num_features] of pictures [B, 3, H, W]: the mean over the last feature map."""
+        """Features [B, num_features] of images [B, 3, H, W]: the mean over the last feature map."""
         x = self.init_conv(x)  # [B, stem, H/2, W/2]
         for stage in self.stages:
-            x = stage(x)  # [B, width, half as high, half as wide]
+            x = stage(x)  # [B, width, H/2, W/2] of the stage's own input
         return torch.relu(self.final_bn(x)).mean(dim=(2, 3))
 
 
 class Bottleneck(nn.Module):
-    """Batch norm, ReLU and convolution three times (1x1, 3x3 with the stride, 1x1), added to a short cut.
+    """Batch norm, ReLU and convolution three times (1x1, 3x3 with the stride, 1x1), added to a shortcut.
 
     Parameters
     ----------
     inputs, outputs : int
         Channels; the inner convolutions have ``outputs // 4``.
     stride : int
-        Of the 3x3 convolution and of the projection.
+        Stride of the 3x3 convolution and of the projection.
     project : bool
-        Whether the short cut is batch norm, ReLU and a 1x1 convolution rather than the input itself.
+        Whether the shortcut is batch norm, ReLU and a 1x1 convolution rather than the input itself.
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, project: bool) -> None:
@@ -112,7 +112,7 @@ class Bottleneck(nn.Module):
         self.conv3 = _convolution(inner, outputs, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, outputs, H/stride, W/stride], rounded up."""
+        """From [B, inputs, H, W] to [B, outputs, H/stride, W/stride], rounded up."""
         shortcut: Tensor = self.shortcut_conv(torch.relu(self.shortcut_bn(x))) if self.project else x
         x = self.conv1(torch.relu(self.bn1(x)))
         x = self.conv2(torch.relu(self.bn2(x)))
@@ -121,8 +121,8 @@ class Bottleneck(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
-    # TensorFlow's SAME would pad a strided convolution by the size of its input; the published network pads by
-    # kernel - 1 in all, half before and half after, which for odd kernels is this, strided or not
+    # TensorFlow's SAME padding of a strided convolution depends on the size of its input; the published network pads by
+    # (kernel - 1) / 2 on each side, strided or not
     return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=(kernel - 1) // 2, bias=False)
 
 

@@ -1,9 +1,9 @@
-"""The ResNet-v1 of TensorFlow's slim library, and its checkpoints: what Google's Open Images V2 teacher is.
+"""The ResNet-v1 of TensorFlow's slim library and its checkpoints, such as Google's Open Images V2 teacher.
 
-Built as ``resnet_v1.py`` and ``resnet_utils.py`` of tf_slim build it (He et al. 2016, "Deep residual learning for image
-recognition", with two liberties that decide what weights mean): the stride of a block is that of its *last* unit, and
-strided 3x3 and 7x7 convolutions pad by ``kernel - 1`` in all whatever the size of the picture, while the pooling after
-the first convolution pads as TensorFlow's SAME does, below and to the right first.
+Built like ``resnet_v1.py`` and ``resnet_utils.py`` of tf_slim: He et al. 2016, "Deep residual learning for image
+recognition", with two differences that matter for weights. The stride of a block is in its *last* unit. And strided 3x3
+and 7x7 convolutions pad by ``(kernel - 1) / 2`` on each side whatever the size of the image, while the pooling after
+the first convolution pads as TensorFlow's SAME does, at the bottom and right first.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SLIM_BLOCKS = {
     "resnet_v1_152": (3, 8, 36, 3),
 }
 
-_DEPTHS = (64, 128, 256, 512)  # of the inner convolutions of each block; the outer ones have four times as many
+_DEPTHS = (64, 128, 256, 512)  # channels of the inner convolutions of each block; outputs have four times as many
 _STRIDES = (2, 2, 2, 1)
 _EPSILON = 1e-5
 _BLOCK_UNIT = re.compile(r"(?P<scope>(?:.*/)?resnet_v1_\w+)/block(?P<block>\d+)/unit_(?P<unit>\d+)/bottleneck_v1/")
-# what a training run leaves beside the weights: slots of optimisers, averages
+# other variables of a training run: slots of optimizers, averages
 _SLOT = re.compile(r".*/(Momentum|RMSProp(_\d)?|Adam(_\d)?|Adagrad|ExponentialMovingAverage)$")
-# slim's evaluation takes the middle 0.875 of a picture at this size, in [-1, 1]; the release states neither
+# slim's evaluation takes the central 0.875 of an image at this size, in [-1, 1]; the release states neither
 _PREPROCESSING = Preprocessing(size=299)
 
 
@@ -45,9 +45,9 @@ class SlimResNet(nn.Module):
     Parameters
     ----------
     card : ModelCard
-        Its `num_classes` is the number of outputs.
+        With the number of outputs.
     blocks : tuple of int
-        Units of each of the four blocks.
+        Number of units of each of the four blocks.
     depths : tuple of int, optional
         Channels of the inner convolutions of each block; 64 to 512 in all published ones.
 
@@ -73,7 +73,7 @@ class SlimResNet(nn.Module):
         self.logits = nn.Linear(inputs, card.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, num_classes] of pictures, float32 [B, 3, H, W], as `card.preprocessing` says."""
+        """Logits [B, num_classes] of images float32 [B, 3, H, W], normalised by `card.preprocessing`."""
         logits: Tensor = self.logits(self.forward_features(x))
         return logits
 
@@ -86,12 +86,12 @@ class SlimResNet(nn.Module):
 
 
 class SlimBottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolution, each with batch norm, added to a short cut before the last ReLU.
+    """1x1, 3x3 (with the stride) and 1x1 convolution, each with batch norm, added to a shortcut before the last ReLU.
 
     Parameters
     ----------
     inputs, depth : int
-        Channels that come in, and of the inner convolutions; four times as many as these go out.
+        Channels of the input and of the inner convolutions; the output has 4 `depth`.
     stride : int
     """
 
@@ -104,8 +104,8 @@ class SlimBottleneck(nn.Module):
         self.conv3 = _Convolution(depth, 4 * depth, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, 4 depth, H/stride, W/stride], rounded up."""
-        # slim's "subsample" is a pooling of single pixels
+        """From [B, inputs, H, W] to [B, 4 depth, H/stride, W/stride], rounded up."""
+        # slim's "subsample" is a 1x1 max-pooling
         shortcut = x[:, :, :: self.stride, :: self.stride] if self.shortcut is None else self.shortcut(x)
         residual = self.conv3(torch.relu(self.conv2(torch.relu(self.conv1(x)))))
         return torch.relu(shortcut + residual)
@@ -116,7 +116,7 @@ class _Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        # slim's conv2d_same; for odd kernels its padding is half on either side, strided or not
+        # slim's conv2d_same, which for odd kernels pads equally on both sides, strided or not
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=(kernel - 1) // 2, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=_EPSILON, momentum=1 - 0.997)
 
@@ -126,7 +126,7 @@ class _Convolution(nn.Module):
 
 
 def _pooled(x: Tensor) -> Tensor:
-    """The greatest of 3x3 at stride 2, padded as TensorFlow's SAME: by one after an even size, by one around an odd."""
+    """3x3 max-pooling with stride 2, padded as TensorFlow's SAME: by 1 after an even size, by 1 around an odd one."""
     after_height, after_width = 1, 1
     before_height, before_width = x.shape[2] % 2, x.shape[3] % 2
     padded = F.pad(x, (before_width, after_width, before_height, after_height), value=-torch.inf)
@@ -143,7 +143,7 @@ def slim_scope(checkpoint: TensorFlowCheckpoint) -> str | None:
 
 
 def load_slim(prefix: str | os.PathLike[str]) -> SlimResNet:
-    """A slim ResNet-v1 with the weights of a TensorFlow V2 checkpoint, in evaluation mode.
+    """Load a slim ResNet-v1 from a TensorFlow V2 checkpoint, in evaluation mode.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def load_slim(prefix: str | os.PathLike[str]) -> SlimResNet:
     Raises
     ------
     FormatError
-        Where there is no such network in it, or variables are missing or of another shape: all of them are listed.
+        Where it holds no such network, or variables are missing or of another shape; the message lists them.
     """
     source = TensorFlowCheckpoint(prefix)
     scope = slim_scope(source)
@@ -179,7 +179,7 @@ def load_slim(prefix: str | os.PathLike[str]) -> SlimResNet:
 
 
 def _empty(scope: str, shapes: dict[str, tuple[int, ...]]) -> SlimResNet:
-    """The network that the names and sizes of variables speak of; what does not fit it is found by comparison."""
+    """A new network as names and sizes of variables imply it; a comparison later finds what does not fit."""
     units = {
         (int(match["block"]), int(match["unit"])) for name in shapes if (match := _BLOCK_UNIT.match(name)) is not None
     }
@@ -203,7 +203,7 @@ def _last(shapes: dict[str, tuple[int, ...]], name: str, default: int) -> int:
 
 
 def _names(model: SlimResNet, scope: str) -> dict[str, str]:
-    """The variable of each tensor of ours but the batch counters."""
+    """The variable of each tensor of the model, except for counters of batches."""
     names = {"logits.weight": f"{scope}/logits/weights", "logits.bias": f"{scope}/logits/biases"}
     for path, module in model.named_modules():
         if not isinstance(module, _Convolution):
@@ -224,7 +224,7 @@ def _names(model: SlimResNet, scope: str) -> dict[str, str]:
 
 def _their_shape(name: str, tensor: Tensor) -> tuple[int, ...]:
     if name == "logits.weight":
-        return (1, 1, tensor.shape[1], tensor.shape[0])  # slim's last layer is a convolution of single pixels
+        return (1, 1, tensor.shape[1], tensor.shape[0])  # slim's last layer is a 1x1 convolution
     if tensor.ndim == 4:
         outputs, inputs, height, width = tensor.shape
         return (height, width, inputs, outputs)

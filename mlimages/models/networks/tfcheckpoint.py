@@ -1,8 +1,8 @@
-"""TensorFlow V2 checkpoints read without TensorFlow: the index table, its protobuf entries, the data shards.
+"""TensorFlow V2 checkpoints, read without TensorFlow: the index table, its protobuf entries, the data shards.
 
 A checkpoint ``PREFIX`` is ``PREFIX.index``, a LevelDB-style table from variable names to ``BundleEntryProto``, and
-``PREFIX.data-SSSSS-of-NNNNN``, the bytes. Formats: TensorFlow's
-``core/protobuf/tensor_bundle.proto`` and ``core/util/tensor_bundle``.
+``PREFIX.data-SSSSS-of-NNNNN``, the bytes. Formats: TensorFlow's ``core/protobuf/tensor_bundle.proto`` and
+``core/util/tensor_bundle``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlimages.wire import DamageError, masked_crc, read_varint
 
 _MOST_DIMENSIONS = 32  # what numpy 1 can hold; TensorFlow's limit is 254
 
-_DTYPES: dict[int, np.dtype[Any]] = {  # DataType of types.proto; bfloat16 comes out as float32, which holds it exactly
+_DTYPES: dict[int, np.dtype[Any]] = {  # DataType of types.proto; bfloat16 becomes float32, which holds it exactly
     1: np.dtype("<f4"),
     2: np.dtype("<f8"),
     3: np.dtype("<i4"),
@@ -45,7 +45,7 @@ _BFLOAT16, _STRING = 14, 7
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One entry of the index: where a variable's bytes are and what they mean.
+    """An entry of the index: where the bytes of a variable are and what they mean.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Variable:
         TensorFlow's ``DataType`` number.
     shape : tuple of int
     shard, offset, size : int
-        Which data file, where in it, how many bytes.
+        Number of the data file, position in it and length, in bytes.
     checksum : int
         Masked CRC32C of the bytes.
     sliced : bool
@@ -72,7 +72,7 @@ class Variable:
 
 
 class TensorFlowCheckpoint:
-    """A checkpoint by its prefix: a mapping from variable names to arrays, read one at a time.
+    """A checkpoint as a mapping from variable names to arrays, which are read one at a time.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class TensorFlowCheckpoint:
     Attributes
     ----------
     variables : dict of str to Variable
-        In the order of the index, which is that of the names.
+        Sorted by name, as in the index.
 
     Raises
     ------
@@ -112,7 +112,7 @@ class TensorFlowCheckpoint:
         return name in self.variables
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The values of a variable, checked against their CRC32C; bfloat16 as float32.
+        """Read the values of a variable and check their CRC32C; bfloat16 becomes float32.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class TensorFlowCheckpoint:
         DataNotFoundError
             Where the shard is missing.
         FormatError
-            For a string or sliced variable, for bytes that are not there or do not match their checksum.
+            For a string or sliced variable, and for bytes that are missing or do not match their checksum.
         """
         variable = self.variables[name]
         dtype = self._dtype(variable)
@@ -144,7 +144,7 @@ class TensorFlowCheckpoint:
         return Path(f"{os.fspath(self.prefix)}.data-{shard:05d}-of-{self.shards:05d}")
 
     def _dtype(self, variable: Variable) -> np.dtype[Any]:
-        """What the bytes of a variable are, once it is clear that they can be read and fill its shape."""
+        """The dtype of a variable, once it is clear that it can be read and that its bytes fill its shape."""
         if variable.sliced:
             self._refuse(variable, "is stored in slices; save it unpartitioned")
         if variable.dtype == _STRING:
@@ -165,7 +165,7 @@ class TensorFlowCheckpoint:
             raise DataNotFoundError(f"{path}: no such file; it holds the variable {variable.name!r}")
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
-            if variable.offset + variable.size > length:  # asked before reading: a damaged size must not allocate
+            if variable.offset + variable.size > length:  # before reading: a damaged size must not allocate
                 raise FormatError(
                     f"variable {variable.name!r} is at bytes {variable.offset} to {variable.offset + variable.size}, "
                     f"but the file has {length}; it is cut short, fetch it again",
@@ -188,7 +188,7 @@ def _parse_index(data: bytes, path: Path) -> tuple[int, dict[str, Variable]]:
                 if key:
                     raise DamageError("the first key is not the empty one of the header")
                 shards = _header(value)
-            elif not key.startswith(b"\0"):  # those hold the slices of sliced variables
+            elif not key.startswith(b"\0"):  # such keys hold slices of sliced variables
                 variable = _entry(key, value, shards)
                 variables[variable.name] = variable
         if not shards:
@@ -234,7 +234,7 @@ def _entry(key: bytes, message: bytes, shards: int) -> Variable:
 
 
 def _is_possible(shape: tuple[int, ...]) -> bool:
-    # the product leaves zeros out because numpy counts so when it looks for overflow
+    # zeros are left out of the product, as in numpy's own check for overflow
     return len(shape) <= _MOST_DIMENSIONS and min(shape, default=0) >= 0 and math.prod(filter(None, shape)) < 1 << 58
 
 

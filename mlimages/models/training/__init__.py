@@ -1,1 +1,1 @@
-"""TODO mlimages/models/training."""
+"""A training run: its settings, start, loop, checkpoint, log and validation."""

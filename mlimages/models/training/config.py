@@ -1,4 +1,4 @@
-"""What a training run is told, from the command line or a TOML file."""
+"""The settings of a training run, from the command line or a TOML file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _CHOICES = {
     "floor": ("published", "paper"),
     "unknown": UNLISTED,
 }
+# fields that only some schedules read
 _OF_SCHEDULES = {"learning_rate": ("cosine", "staircase"), "warm_up": ("cosine",), "in_epochs": ("published",)}
 _FREE = (
     "table",
@@ -30,113 +31,114 @@ _FREE = (
     "valid_table",
     "valid_images",
     "valid_every",
-)  # may differ when a run is resumed; what the table holds may not, and is compared apart
+)  # may change when a run is resumed; the content of the table may not, which the checkpoint compares
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """A training run; see the fields.
+    """The settings of a training run; each field has its own description.
 
     Raises
     ------
     ModelError
-        For a value that makes no sense.
+        For a value out of its range, or one that the other values would leave unused.
     """
 
     table: str
     """The annotation table, or packed images."""
     out: str
-    """Folder of the run: its checkpoint, its log, in the end its model."""
+    """Folder of the run: its checkpoint, its log and, when it has finished, its model."""
     images: str | None = None
-    """Folder of the images of an annotation table, or packed images that hold them."""
+    """For an annotation table: the folder of its images, or packed images that hold them."""
     model: str = "resnet101-mlimages"
-    """What :func:`mlimages.models.build_model` builds."""
+    """A name for :func:`mlimages.models.build_model`."""
     start: str | None = None
-    """A model to begin with, as :func:`mlimages.models.load_model` reads; its last layer is kept where it fits."""
+    """A model file whose weights the run starts from; its last layer is taken over where it fits."""
     pretrained: bool = False
-    """Begin with the weights that timm publishes for the model."""
+    """Start from the weights that timm publishes for the model."""
     categories: str | None = None
-    """The categories of the table that are the outputs: a file of keys, one a line, or imagenet-1k, -11k, ..."""
+    """The categories of the outputs: a file of keys, one per line, or a class list such as imagenet-1k; by default all
+    of the table."""
     unknown: str = "absent"
-    """What a category is that an image does not list: absent; left-out; or below, which leaves out what lies below the
-    most specific labels of the image, as they say nothing of it, and takes all else as absent."""
+    """How categories count that an image does not list: absent; left-out (of the loss); or below, which leaves out the
+    descendants of the image's most specific labels and counts all others as absent."""
 
     epochs: int = 60
-    """How many times every image is seen."""
+    """Number of passes over the images."""
     batch: int = 64
-    """Images of a step on each rank, in each of `accumulate` parts."""
+    """Images in a batch on each rank."""
     accumulate: int = 1
-    """Batches whose gradients make one step."""
+    """Batches whose gradients are averaged in one step."""
     size: int | None = None
-    """Height and width of pictures; what the model was made for by default."""
+    """Height and width of the input in pixels; by default what the model was made for."""
     late_size: int | None = None
-    """Height and width from epoch `late_epoch` on."""
+    """Height and width in pixels from epoch `late_epoch` on."""
     late_epoch: int = 0
-    """When pictures take their `late_size`."""
+    """The first epoch, from 0, with `late_size`."""
     least_area: float = 0.7
-    """The least part of a picture that a random crop keeps."""
+    """The least fraction of the area of an image that a random crop keeps."""
     pool: int = 8
     """Row groups that are shuffled together."""
     workers: int = 2
-    """Processes that load, on each rank."""
+    """Loading processes on each rank."""
     seed: int = 0
-    """Of all that is drawn."""
+    """Seed of all random draws."""
     most_broken: float = 0.01
-    """The greatest part of broken pictures, once a thousand were read; more stop the run."""
+    """The greatest fraction of broken images, once a thousand were read; a greater one stops the run."""
 
     loss: str = "ml-images"
     """One of ml-images, bce, asymmetric, max-constraint, softmax."""
     neg_select: float = 0.1
-    """For ml-images: the probability that an absent class is trained."""
+    """For ml-images: the probability that a class which is absent from the batch is trained."""
     floor: str = "published"
-    """For ml-images: the least coefficient, published or paper."""
+    """For ml-images: the least coefficient of an absent class, published (0.001) or paper (0.01)."""
     greatest_loss: float = 1e6
     """A greater loss stops the run."""
 
     schedule: str = "published"
     """One of published (scaled by the batch), cosine, staircase."""
     learning_rate: float | None = None
-    """The highest, of cosine and staircase: 0.08 by default. The published schedule has rates of its own."""
+    """For cosine and staircase: the highest rate, 0.08 by default. The published schedule has its own rates."""
     warm_up: float = 0.0
-    """Epochs, of cosine."""
+    """For cosine: epochs of linear warm-up."""
     decay_every: float = 25.0
-    """Epochs after which the rate falls to a tenth, of staircase."""
+    """For staircase: epochs after each of which the rate falls to a tenth."""
     in_epochs: bool = False
-    """Count the phases of the published schedule in epochs of this table: 8 to warm up, a tenth every 25."""
+    """For published: count its phases in epochs of this table, 8 of warm-up, then a tenth of the rate every 25."""
     momentum: float = 0.9
-    """Of stochastic gradient descent."""
+    """Momentum of stochastic gradient descent."""
     weight_decay: float = 1e-4
-    """On everything but batch norm."""
+    """L2 penalty on all weights except those of batch norms."""
     norm_decay: float = 0.0
-    """On batch norm; the published fine-tuning has 1e-5."""
+    """L2 penalty on the weights of batch norms; 1e-5 in the published fine-tuning."""
     freeze: int = 0
-    """Stages that are not trained, with all before them; the published fine-tuning knows 2."""
+    """The first convolution and so many stages are not trained; 2 in the published fine-tuning, 0 freezes nothing."""
 
     ema: float = 0.0
-    """Decay of the average of weights that is saved instead of the last ones, such as 0.9999; 0 keeps none."""
+    """Decay of the moving average of the weights, which is then the result, such as 0.9999; 0 keeps no average."""
     bf16: bool = False
-    """Compute in bfloat16 where that is safe (autocast)."""
+    """Compute in bfloat16 where autocast considers it safe."""
     channels_last: bool = True
-    """Keep the channels of a pixel together in memory."""
+    """Use the channels-last memory format."""
     compile: bool = False
-    """Let torch compile the model."""
+    """Compile the model with torch.compile."""
     device: str = "auto"
     """auto, cpu, cuda."""
     valid_table: str | None = None
-    """A table on which the model is evaluated now and then."""
+    """A table on which the model is evaluated between epochs."""
     valid_images: str | None = None
-    """Folder of its images, or packed images."""
+    """The folder of its images, or packed images."""
     valid_every: int = 1
-    """Epochs between evaluations; the last epoch ends with one."""
+    """Epochs between evaluations; there is always one after the last epoch."""
     log_every: int = 20
     """Steps between lines of the log."""
     save_every: int = 1000
-    """Steps between checkpoints; the end of each epoch saves as well."""
+    """Steps between checkpoints; each epoch ends with one as well."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):  # nan passes every comparison below
+            if isinstance(value, float) and not math.isfinite(value):  # nan would pass the comparisons below
                 raise ModelError(f"{field.name} is {value}: expected a finite number")
         if not 0 <= self.seed < 1 << 63:
             raise ModelError(f"seed is {self.seed}: expected from 0 to 2**63 - 1")
@@ -171,7 +173,7 @@ class TrainConfig:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **changes: Any) -> Self:
-        """Read a flat TOML file of the fields; `changes` win over it.
+        """Read the fields from a flat TOML file; `changes` take precedence.
 
         Raises
         ------
@@ -186,7 +188,13 @@ class TrainConfig:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
-        """Check names and types of `values`, and make a configuration of them."""
+        """Make a configuration of `values` by field name.
+
+        Raises
+        ------
+        ModelError
+            For an unknown or missing name, and a value of another type.
+        """
         kinds = get_type_hints(cls)
         unknown = sorted(set(values) - set(kinds))
         if unknown:
@@ -209,7 +217,7 @@ class TrainConfig:
         return asdict(self)
 
     def check_resumes(self, saved: dict[str, Any]) -> None:
-        """Raise a ModelError unless a run with the `saved` settings can go on with these."""
+        """Raise a ModelError unless a run that was saved with the settings `saved` can continue with these."""
         fixed = [field.name for field in fields(self) if field.name not in (*_FREE, "out")]
         changed = [name for name in fixed if getattr(self, name) != saved.get(name)]
         if changed:
@@ -221,7 +229,13 @@ class TrainConfig:
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The values of a TOML file, or a FormatError."""
+    """The values of a TOML file by name.
+
+    Raises
+    ------
+    FormatError
+        For a file that is not TOML.
+    """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

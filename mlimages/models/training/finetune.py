@@ -1,4 +1,4 @@
-"""Fine-tuning on one class an image, as the published network was fine-tuned on ImageNet."""
+"""Settings of a fine-tuning run on one class per image, as the published network was fine-tuned on ImageNet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlimages.models.networks.resnet import PUBLISHED
 from mlimages.models.training.config import TrainConfig
 
 # the released script's: 0.1 for batches of 256, times 0.1 every 150,000 steps, which are 30 epochs of ImageNet, 600,000
-# steps in all; crops from 0.05 of the picture; the first convolution and two stages fixed; a tenth of the decay on
+# steps in all; crops from 0.05 of the image; the first convolution and two stages fixed; a tenth of the decay on
 # batch norms
 _RATE, _RATE_BATCH = 0.1, 256
 _EPOCHS = 120
@@ -32,29 +32,29 @@ _PUBLISHED_FREEZE = 2
 
 
 def finetuning(values: Mapping[str, Any]) -> TrainConfig:
-    """The settings of a fine-tuning run: the published recipe, but for what `values` say.
+    """The settings of a fine-tuning run: the published recipe, overridden by `values`.
 
-    That is ImageNet's 1,000 classes, a softmax, the rate falling to a tenth after each quarter of the epochs, pictures
-    of 224 pixels in the first three quarters and of 299 in the last. The published text says that early epochs took 224
-    and late ones 299, not where one became the other; the last step of the rate is ours.
+    The recipe: ImageNet's 1,000 classes, a softmax, a rate that falls to a tenth after each quarter of the epochs, and
+    images of 224 pixels in the first three quarters and 299 in the last. The publication says that early epochs used
+    224 pixels and late ones 299, but not where it changed; the last drop of the rate is our choice.
 
     Parameters
     ----------
     values : mapping
-        Fields of :class:`TrainConfig`. `start` is needed, or `pretrained` with a `model`. The learning rate is scaled
-        by the images of a step unless it is given.
+        Fields of :class:`TrainConfig`; `start` is required, or `pretrained` with a `model`. The default learning rate
+        is proportional to the images of a step.
 
     Raises
     ------
     ModelError
-        Where there is nothing to begin with, or a value makes no sense.
+        Without a model to start from, or for a value that :class:`TrainConfig` refuses.
     """
     given = {name: value for name, value in values.items() if value is not None}
     if not given.get("start") and not given.get("pretrained"):
         raise ModelError(
             "fine-tuning begins with a trained model: give --start, or --set pretrained=true --set model=NAME"
         )
-    TrainConfig.of(_RECIPE | given)  # checks the types of what is used from here on
+    TrainConfig.of(_RECIPE | given)  # checks the types of values that are used below
     if given.get("start"):
         given.setdefault("model", load_card(given["start"]).name)
     defaults = TrainConfig.of(_RECIPE | {"epochs": _EPOCHS} | given)

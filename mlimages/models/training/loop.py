@@ -1,37 +1,37 @@
-"""Training: one loop, on one device or under torchrun."""
+"""The training loop, on one device or under torchrun; it reads from top to bottom."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mlimages.errors import ModelError, import_extra
+from mlimages.errors import ModelError
 from mlimages.models.data.dataset import Batch, MultiHot
 from mlimages.models.data.feed import loader
 from mlimages.models.data.order import Batches
 from mlimages.models.data.preprocess import normalised
 from mlimages.models.data.unlisted import background
 from mlimages.models.losses.loss import MLImagesLoss
-from mlimages.models.networks.card import Preprocessing
 from mlimages.models.networks.checkpoint import save_model
-from mlimages.models.ranks import Ranks, asked_to_stop, joined
+from mlimages.models.ranks import asked_to_stop, joined
+from mlimages.models.training.checkpoint import Position, restore, save
 from mlimages.models.training.config import TrainConfig
-from mlimages.models.training.run import Position, Run
-from mlimages.models.training.runlog import RunLog
-from mlimages.models.training.validation import make_validation
+from mlimages.models.training.log import RunLog
+from mlimages.models.training.run import Run, run_folder
+from mlimages.models.training.schedule import learning_rate
+from mlimages.models.training.validation import Validation
 
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 
-_PATIENCE = 10.0  # seconds: loaders of a killed run, which hold its lock as well, notice its end within five
-_LEAST_READ = 1000  # images before the part of broken ones is judged
+_LEAST_READ = 1000  # images before the share of broken ones is judged
 _log = logging.getLogger(__name__)
 
 
@@ -42,8 +42,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     ----------
     config : TrainConfig
     resume : bool, optional
-        Go on with the run in ``config.out`` where there is one. The outcome is, on a CPU bit for bit, that of a run
-        which was never interrupted.
+        Continue the run in ``config.out`` where there is one. On a CPU the result is, bit for bit, that of a run which
+        was never interrupted.
 
     Returns
     -------
@@ -53,97 +53,90 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     Raises
     ------
     ModelError
-        For a loss that is not finite or too great, too many broken pictures, settings that do not fit each other, or a
-        run that is in the way.
+        For a loss that is not finite or too great, too many broken images, settings that do not fit each other, or
+        another run in the folder.
     """
     out = Path(config.out)
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise ModelError(f"{out}: holds a run already: resume it, or choose another folder")
-    with joined(config.device) as ranks, asked_to_stop() as signals, ExitStack() as stack:
+    with joined(config.device) as ranks, asked_to_stop() as signals:
         run = Run(config, ranks)
-        stack.enter_context(_held(out, ranks))
-        position = run.restore(checkpoint) if checkpoint.exists() else Position()
-        batches = _batches(run, ranks, position)
-        steps_per_epoch = batches.per_epoch // config.accumulate
-        rate = run.rate(world=ranks.world, steps_per_epoch=steps_per_epoch)
-        network = _network(run, ranks)
-        validation = make_validation(config, run, ranks)
-        unknown = background(config.unknown)
-        hots = [MultiHot(len(run.hierarchy), unknown=unknown, device=ranks.device) for _ in range(config.accumulate)]
-        feed = loader(run.images, batches, workers=config.workers, pin_memory=ranks.device.type == "cuda")
-        run.train_mode()
-        total = steps_per_epoch * config.epochs
-        with RunLog(out, rank=ranks.rank, steps=total, start=position.step) as log:
-            clock = _Clock(position.images)
-            for group in _grouped(feed, config.accumulate):
-                for parameters in run.optimizer.param_groups:
-                    parameters["lr"] = rate(position.step)
-                # what dropout draws depends on step and rank alone, so that a resumed run draws alike
-                torch.manual_seed(((config.seed << 40) + position.step * ranks.world + ranks.rank) % (1 << 64))
-                loss = _backward(network, run, group, hots, ranks)
-                images, broken, stop, shown = ranks.sum(
-                    [sum(map(len, group)), log.broken(group), bool(signals), loss / ranks.world]
+        with run_folder(out, ranks):
+            position = restore(run, checkpoint) if checkpoint.exists() else Position()
+            finished = _take_steps(run, position, checkpoint, signals)
+            if finished and ranks.first:
+                save_model(run.final, out / MODEL)
+            ranks.wait()
+            return out / MODEL if finished else checkpoint
+
+
+def _take_steps(run: Run, position: Position, checkpoint: Path, signals: list[int]) -> bool:
+    """Train from `position` to the end of the last epoch; return False where a signal ended that early."""
+    config, ranks = run.config, run.ranks
+    batches = _batches(run, position)
+    steps_per_epoch = batches.per_epoch // config.accumulate
+    rate = learning_rate(config, world=ranks.world, steps_per_epoch=steps_per_epoch)
+    network = _network(run)
+    validation = None if config.valid_table is None else Validation(run)
+    unknown = background(config.unknown)
+    hots = [MultiHot(run.images.num_classes, unknown=unknown, device=ranks.device) for _ in range(config.accumulate)]
+    feed = loader(run.images, batches, workers=config.workers, pin_memory=ranks.device.type == "cuda")
+    run.train_mode()
+    steps = steps_per_epoch * config.epochs
+    with RunLog(checkpoint.parent, rank=ranks.rank, steps=steps, start=position.step) as log:
+        clock = _Clock(position.images)
+        for group in _grouped(feed, config.accumulate):
+            for parameters in run.optimizer.param_groups:
+                parameters["lr"] = rate(position.step)
+            # what dropout draws depends on step and rank alone, so that a resumed run draws the same
+            torch.manual_seed(((config.seed << 40) + position.step * ranks.world + ranks.rank) % (1 << 64))
+
+            targets = [hot(batch) for hot, batch in zip(hots, group, strict=True)]  # each float32 [B, C]
+            loss = _backward(network, run, group, targets)
+            images, broken, stop, mean_loss = ranks.sum(
+                [sum(map(len, group)), log.broken(group), bool(signals), loss / ranks.world]
+            )
+            if not mean_loss <= config.greatest_loss:  # true for nan as well
+                raise ModelError(_loss_message(loss, mean_loss, group, position.step, config))
+            run.optimizer.step()
+            run.optimizer.zero_grad(set_to_none=True)
+            if run.average is not None:
+                run.average.update_parameters(run.model)
+
+            position.advance(
+                images=int(images),
+                broken=int(broken),
+                number=group[-1].number,
+                per_epoch=steps_per_epoch * config.accumulate,
+            )
+            log.step()
+            epoch_ended = position.number == 0
+            if epoch_ended or position.step % config.log_every == 0:
+                speed = clock(position.images)
+                log.line(position, loss=mean_loss, learning_rate=rate(position.step - 1), rate=speed)
+            due = position.epoch % config.valid_every == 0 or position.epoch == config.epochs
+            if validation and epoch_ended and due:
+                log.validated(position, validation())
+                clock(position.images)  # so that the next line leaves out the time this took
+            if ranks.first and (stop or epoch_ended or position.step % config.save_every == 0):
+                save(run, position, checkpoint)
+            if position.broken > config.most_broken * max(position.images, _LEAST_READ):
+                raise ModelError(
+                    f"{position.broken} of {position.images} pictures could not be read, more than "
+                    f"most_broken={config.most_broken}: {log.broken_path} names them"
                 )
-                if not shown <= config.greatest_loss:  # nor is nan
-                    raise ModelError(_loss_message(loss, shown, group, position.step, config))
-                run.optimizer.step()
-                run.optimizer.zero_grad(set_to_none=True)
-                if run.average is not None:
-                    run.average.update_parameters(run.model)
-
-                position.images += int(images)
-                position.broken += int(broken)
-                _move_on(position, group[-1].number, steps_per_epoch * config.accumulate)
-                log.step()
-                ended = position.number == 0
-                if ended or position.step % config.log_every == 0:
-                    log.line(position, loss=shown, learning_rate=rate(position.step - 1), rate=clock(position.images))
-                if validation and ended and _is_due(position.epoch, config):
-                    log.validated(position, validation())
-                    clock(position.images)  # the time that took is not the training's
-                if ranks.first and (stop or ended or position.step % config.save_every == 0):
-                    run.save(checkpoint, position)
-                if position.broken > config.most_broken * max(position.images, _LEAST_READ):
-                    raise ModelError(
-                        f"{position.broken} of {position.images} pictures could not be read, more than "
-                        f"most_broken={config.most_broken}: {log.broken_path} names them"
-                    )
-                if stop:
-                    ranks.wait()
-                    _log.warning("stopped by a signal after step %d; resume goes on", position.step)
-                    return checkpoint
-        if ranks.first:
-            save_model(run.final, out / MODEL)
-        ranks.wait()
-        return out / MODEL
+            if stop:
+                _log.warning("stopped by a signal after step %d; resume goes on", position.step)
+                return False
+    return True
 
 
-@contextmanager
-def _held(out: Path, ranks: Ranks) -> Iterator[None]:
-    """Make the folder of a run, and keep other runs out of it."""
-    if out.exists() and not out.is_dir():
-        raise ModelError(f"{out}: is a file, expected the folder of a run: choose another")
-    out.mkdir(parents=True, exist_ok=True)
-    filelock = import_extra("filelock", extra="train")
-    lock = filelock.FileLock(out / ".lock")
-
-    def take() -> None:
-        try:
-            lock.acquire(timeout=_PATIENCE)
-        except filelock.Timeout:
-            raise ModelError(f"{out}: another run is writing here: wait for it, or choose another folder") from None
-
-    ranks.share(take)
-    try:
-        yield
-    finally:
-        if ranks.first:
-            lock.release()
+# Before the first step ------------------------------------------------------------------------------------------------
 
 
-def _batches(run: Run, ranks: Ranks, position: Position) -> Batches:
-    config = run.config
+def _batches(run: Run, position: Position) -> Batches:
+    config, ranks = run.config, run.ranks
     batches = Batches(
         run.images.groups,
         config.batch,
@@ -159,16 +152,18 @@ def _batches(run: Run, ranks: Ranks, position: Position) -> Batches:
     return batches
 
 
-def _network(run: Run, ranks: Ranks) -> nn.Module:
-    """The model as it is called: compiled, and synchronised with the other ranks, where asked."""
+def _network(run: Run) -> nn.Module:
+    """The model as the loop calls it: compiled, and synchronised with other ranks, where asked."""
     network: nn.Module = run.model
+    device = run.ranks.device
     if run.config.compile:
         network = torch.compile(network)  # type: ignore[assignment]
-    if ranks.world > 1:
-        network = DistributedDataParallel(
-            network, device_ids=[ranks.device.index] if ranks.device.type == "cuda" else None
-        )
+    if run.ranks.world > 1:
+        network = DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
     return network
+
+
+# One step -------------------------------------------------------------------------------------------------------------
 
 
 def _grouped(feed: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
@@ -183,59 +178,54 @@ def _grouped(feed: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
             group = []
 
 
-def _backward(network: nn.Module, run: Run, group: list[Batch], hots: list[MultiHot], ranks: Ranks) -> float:
-    """Gradients of the mean loss over the group, and that loss."""
-    config, preprocessing = run.config, run.model.card.preprocessing
-    targets = [hot(batch) for hot, batch in zip(hots, group, strict=True)]
-    weighted = _weighted(run.loss, targets)
+def _backward(network: nn.Module, run: Run, group: list[Batch], targets: list[Tensor]) -> float:
+    """Accumulate the gradients of the mean loss over the group; return that loss.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From float32 [B, 3, H, W] to logits [B, C].
+    run : Run
+    group : list of Batch
+    targets : list of float32 tensor [B, C]
+        One for each batch.
+    """
+    config, device = run.config, run.ranks.device
+    loss_of = _loss_of_step(run.loss, targets)
     losses: list[Tensor] = []
-    for number, (batch, target) in enumerate(zip(group, targets, strict=True)):
-        last = number == len(group) - 1
-        apart = isinstance(network, DistributedDataParallel) and not last  # gradients travel once a step
-        with network.no_sync() if apart else nullcontext():  # type: ignore[operator]
-            pictures = _pictures(batch, preprocessing, config=config, device=ranks.device)
-            with torch.autocast(ranks.device.type, torch.bfloat16, enabled=config.bf16):
-                logits = network(pictures)
-            loss = weighted(logits, target) / len(group)
-            loss.backward()
+    for number, (batch, target) in enumerate(zip(group, targets, strict=True), start=1):
+        # ranks exchange gradients once a step, with the last batch
+        local = isinstance(network, DistributedDataParallel) and number < len(group)
+        with network.no_sync() if local else nullcontext():  # type: ignore[operator]
+            images = normalised(batch.pictures.to(device, non_blocking=True), run.model.card.preprocessing)
+            if config.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)  # float32 [B, 3, H, W]
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+                logits = network(images)  # [B, C]
+            loss = loss_of(logits, target) / len(group)  # scalar
+            loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-    return sum(loss.item() for loss in losses)  # asked at the end: a device computes on while the next is prepared
+    return sum(loss.item() for loss in losses)  # read last: the device computes while the next batch is prepared
 
 
-def _pictures(batch: Batch, preprocessing: Preprocessing, *, config: TrainConfig, device: torch.device) -> Tensor:
-    pictures = normalised(batch.pictures.to(device, non_blocking=True), preprocessing)
-    return pictures.contiguous(memory_format=torch.channels_last) if config.channels_last else pictures
-
-
-def _weighted(loss: nn.Module, targets: list[Tensor]):  # type: ignore[no-untyped-def]
-    """The loss as a function of logits and targets; the published one first counts the step over all batches."""
+def _loss_of_step(loss: nn.Module, targets: list[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss as a function of logits and targets; the published one first counts the step over all its batches."""
     if not isinstance(loss, MLImagesLoss):
         return loss
-    present = torch.stack([(target >= loss.mask_thres).any(dim=0) for target in targets]).any(dim=0)
-    coefficients = loss.coefficients(loss.synchronised(present))
+    present = torch.stack([(target >= loss.mask_thres).any(dim=0) for target in targets]).any(dim=0)  # bool [C]
+    coefficients = loss.coefficients(loss.synchronised(present))  # float32 [C]
     return lambda logits, target: loss.weighted(logits, target, coefficients)
 
 
-def _is_due(epochs: int, config: TrainConfig) -> bool:
-    return epochs % config.valid_every == 0 or epochs == config.epochs
-
-
-def _move_on(position: Position, number: int, per_epoch: int) -> None:
-    position.step += 1
-    position.number = number + 1
-    if position.number >= per_epoch:
-        position.epoch, position.number = position.epoch + 1, 0
-
-
-def _loss_message(loss: float, shown: float, group: list[Batch], step: int, config: TrainConfig) -> str:
+def _loss_message(loss: float, mean_loss: float, group: list[Batch], step: int, config: TrainConfig) -> str:
     if math.isfinite(loss) and loss <= config.greatest_loss:
-        return f"the loss of step {step} is {shown} on another rank"
+        return f"the loss of step {step} is {mean_loss} on another rank"
     names = ", ".join(name for batch in group for name in batch.names)
     return f"the loss of step {step} is {loss}, and not up to {config.greatest_loss}: its images are {names}"
 
 
 class _Clock:
-    """Images per second since the last reading."""
+    """Images per second since the last call."""
 
     def __init__(self, images: int) -> None:
         self._at, self._images = time.perf_counter(), images

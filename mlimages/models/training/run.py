@@ -1,22 +1,18 @@
-"""The parts of a training run, made from its configuration, and its checkpoint."""
+"""How a training run starts: model, loss, optimizer and data made from its settings, and the folder it writes to."""
 
 from __future__ import annotations
 
-import pickle
-import struct
-import zipfile
-import zlib
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-import xxhash
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mlimages.errors import FormatError, JobError, ModelError, first_line
+from mlimages.errors import ModelError, import_extra
 from mlimages.hierarchy import Hierarchy
 from mlimages.models.data.dataset import ParquetImages
 from mlimages.models.data.preprocess import training
@@ -34,38 +30,7 @@ from mlimages.models.networks.checkpoint import load_model
 from mlimages.models.networks.outputs import indices_of, read_keys, table_hierarchy
 from mlimages.models.networks.resnet import PublishedResNet
 from mlimages.models.ranks import Ranks
-from mlimages.models.training import schedule
 from mlimages.models.training.config import TrainConfig
-from mlimages.storage.files import replacing
-
-_FORMAT = "mlimages-training-2"
-_RATE = 0.08  # the highest of the published schedule
-#: What zipfile raises on damaged archives; OSError where an offset points before the file.
-_NO_ARCHIVE = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError,
-    RuntimeError, ValueError, OverflowError, LookupError,
-)  # fmt: skip
-
-
-@dataclass(slots=True)
-class Position:
-    """How far a run is.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken.
-    epoch, number : int
-        The batch that comes next.
-    images, broken : int
-        Seen so far, on all ranks; how many of them could not be read.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    number: int = 0
-    images: int = 0
-    broken: int = 0
 
 
 class Run:
@@ -76,6 +41,19 @@ class Run:
     config : TrainConfig
     ranks : Ranks
 
+    Attributes
+    ----------
+    hierarchy : Hierarchy
+        The categories that the outputs are.
+    model : torch.nn.Module
+        With new weights, drawn from the seed, or those that the settings name.
+    images : ParquetImages
+    loss : torch.nn.Module
+    optimizer : torch.optim.SGD
+        Its learning rate is 0: each step sets its own.
+    average : torch.optim.swa_utils.AveragedModel or None
+        The moving average of the weights, where the settings ask for one.
+
     Raises
     ------
     MlimagesError
@@ -83,36 +61,18 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, ranks: Ranks) -> None:
-        self.config = config
-        self._ranks = ranks
+        self.config, self.ranks = config, ranks
         self.hierarchy, chosen = _outputs(config)
         self.model = _first_model(config, self.hierarchy)
-        prepared = partial(training, self.model.card.preprocessing, least_area=config.least_area)
-        late = [(config.late_epoch, prepared(size=config.late_size))] if config.late_size else []
-        self.images = ParquetImages(
-            config.table,
-            config.images,
-            preprocess=prepared(size=config.size),
-            categories=chosen,
-            phases=late,
-            seed=config.seed,
-            below=config.unknown == BELOW,
-        )
-        _freeze(self.model, config.freeze)
+        self.images = _images(config, self.model, chosen)
+        self._frozen = _first_stages(self.model, config.freeze)
+        for module in self._frozen:
+            module.requires_grad_(False)
         self.model.to(device=ranks.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self.loss = make_loss(config, self.hierarchy).to(ranks.device)
-        decayed = decayed_parameters(self.model)
-        spared = [each for each in self.model.parameters() if each.requires_grad and not _among(each, decayed)]
-        self.optimizer = torch.optim.SGD(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": spared, "weight_decay": config.norm_decay},
-            ],
-            lr=0.0,  # each step has its own
-            momentum=config.momentum,
-        )
+        self.loss = _loss(config, self.hierarchy).to(ranks.device)
+        self.optimizer = _optimizer(config, self.model)
         self.average: AveragedModel | None = None
         if config.ema:
             average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
@@ -120,119 +80,61 @@ class Run:
 
     @property
     def final(self) -> Network:
-        """What the run is for: the average of the weights where one is kept, else the weights."""
+        """The result of the run: the average of the weights where one is kept, else the model."""
         if self.average is None:
             return self.model
         averaged: Network = self.average.module  # type: ignore[assignment]
         return averaged
 
     def train_mode(self) -> None:
-        """Training mode for all that is trained; what is frozen keeps its batch statistics as well."""
+        """Put the model into training mode, except for frozen stages, whose batch statistics are fixed as well."""
         self.model.train()
-        for module in _frozen(self.model, self.config.freeze):
+        for module in self._frozen:
             module.eval()
 
-    def rate(self, *, world: int, steps_per_epoch: int) -> schedule.Schedule:
-        """The learning rate by step."""
-        config = self.config
-        highest = _RATE if config.learning_rate is None else config.learning_rate
-        if config.schedule == "published":
-            batch = config.batch * config.accumulate * world
-            return schedule.published(batch=batch, steps_per_epoch=steps_per_epoch if config.in_epochs else None)
-        if config.schedule == "cosine":
-            return schedule.cosine(
-                highest,
-                steps_per_epoch * config.epochs,
-                warm_up=round(config.warm_up * steps_per_epoch),
-            )
-        return schedule.staircase(highest, max(1, round(config.decay_every * steps_per_epoch)))
 
-    # The checkpoint -----------------------------------------------------------------------------------------------
+@contextmanager
+def run_folder(out: Path, ranks: Ranks, *, patience: float = 10.0) -> Iterator[None]:
+    """Make the folder of a run, and keep other runs out of it.
 
-    def save(self, path: Path, position: Position) -> None:
-        """Write all that is needed to go on exactly, at once."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"format": _FORMAT, "position": asdict(position), "config": self.config.to_dict()}
-        state |= {"conditions": self._conditions()}
+    Parameters
+    ----------
+    out : pathlib.Path
+    ranks : Ranks
+    patience : float, optional
+        Seconds to wait for another run. Loading processes of a killed run hold its lock as well; they notice its end
+        within five seconds.
+
+    Raises
+    ------
+    ModelError
+        Where `out` is a file, or another run holds it.
+    """
+    if out.exists() and not out.is_dir():
+        raise ModelError(f"{out}: is a file, expected the folder of a run: choose another")
+    out.mkdir(parents=True, exist_ok=True)
+    filelock = import_extra("filelock", extra="train")
+    lock = filelock.FileLock(out / ".lock")
+
+    def take() -> None:
         try:
-            with replacing(path) as file:
-                torch.save(state, file)
-        except RuntimeError as error:  # what torch makes of an OSError in the middle of its archive
-            cause = error.__context__
-            why = cause.strerror if isinstance(cause, OSError) and cause.strerror else first_line(error)
-            raise JobError(
-                f"{path}: cannot be written ({why}): make room and resume; the checkpoint before, if any, is kept"
-            ) from error
+            lock.acquire(timeout=patience)
+        except filelock.Timeout:
+            raise ModelError(f"{out}: another run is writing here: wait for it, or choose another folder") from None
 
-    def restore(self, path: Path) -> Position:
-        """Put back what :meth:`save` wrote.
-
-        Raises
-        ------
-        FormatError
-            For a file that is not such a checkpoint, or a damaged one.
-        ModelError
-            For one of a run with other settings, of another table, or on another number of ranks.
-        """
-        _check_archive(path)
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError) as error:
-            reason = first_line(error)
-            raise FormatError(f"not a training checkpoint, or a damaged one ({reason})", path=path) from error
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            raise FormatError(f"not a training checkpoint of ours, which say {_FORMAT!r}", path=path)
-        self.config.check_resumes(state["config"])
-        for name, value in self._conditions().items():
-            if state["conditions"][name] != value:
-                raise ModelError(
-                    f"the run in {self.config.out} was begun with another {name}: it was "
-                    f"{state['conditions'][name]}, and is now {value}; use that, or begin another run"
-                )
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        return Position(**state["position"])
-
-    def _conditions(self) -> dict[str, Any]:
-        """What decides the course of a run beside its settings."""
-        manifest = self.images.manifest
-        content = [self.hierarchy.fingerprint, *(part.xxh3_128 for part in manifest.parts)]
-        return {
-            "number of ranks": self._ranks.world,
-            "content of the table": xxhash.xxh3_128_hexdigest("\n".join(content).encode()),
-        }
-
-    def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "loss": self.loss}
-        return parts if self.average is None else parts | {"average": self.average}
-
-
-def _check_archive(path: Path) -> None:
-    """Raise a FormatError unless the file is a zip archive whose checksums are right; torch does not look at them."""
+    ranks.share(take)
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except _NO_ARCHIVE as error:
-        raise FormatError(
-            f"not a training checkpoint, or a damaged one: torch writes zip archives ({first_line(error)})", path=path
-        ) from error
-    if damaged is not None:
-        raise FormatError(f"a damaged training checkpoint: the checksum of {damaged} is another", path=path)
+        yield
+    finally:
+        if ranks.first:
+            lock.release()
 
 
-def make_loss(config: TrainConfig, hierarchy: Hierarchy) -> nn.Module:
-    """The loss of that name."""
-    if config.loss == "ml-images":
-        return MLImagesLoss(len(hierarchy), neg_select=config.neg_select, floor=config.floor, seed=config.seed)
-    if config.loss == "asymmetric":
-        return AsymmetricLoss()
-    if config.loss == "max-constraint":
-        return MaxConstraintLoss(hierarchy)
-    return SoftmaxCrossEntropy() if config.loss == "softmax" else BinaryCrossEntropy()
+# The parts of a run ---------------------------------------------------------------------------------------------------
 
 
 def _outputs(config: TrainConfig) -> tuple[Hierarchy, list[int] | None]:
-    """The hierarchy of the outputs, and which categories of the table they are (None for all)."""
+    """The hierarchy of the outputs, and their indices among the categories of the table (None for all)."""
     hierarchy = table_hierarchy(config.table)
     if config.categories is None:
         return hierarchy, None
@@ -242,6 +144,7 @@ def _outputs(config: TrainConfig) -> tuple[Hierarchy, list[int] | None]:
 
 
 def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
+    """The model before the first step, its card filled in."""
     torch.manual_seed(config.seed)
     model = build_model(config.model, num_classes=len(hierarchy), pretrained=config.pretrained)
     if config.start is not None:
@@ -261,7 +164,7 @@ def _first_model(config: TrainConfig, hierarchy: Hierarchy) -> Network:
 
 
 def _take_over(model: Network, start: str, keys: tuple[str, ...]) -> None:
-    """Copy the weights of another model; a last layer of another shape, or for other categories, stays new."""
+    """Copy the weights of the model `start`; a last layer of another shape, or for other categories, stays new."""
     given = load_model(start)
     if given.card.name != model.card.name:
         raise ModelError(f"{start} is a {given.card.name}, and the run trains a {model.card.name}: name that model")
@@ -274,8 +177,22 @@ def _take_over(model: Network, start: str, keys: tuple[str, ...]) -> None:
     model.load_state_dict(ours)
 
 
-def _frozen(model: Network, stages: int) -> list[nn.Module]:
-    """The first convolution and so many stages, or nothing for 0."""
+def _images(config: TrainConfig, model: Network, chosen: list[int] | None) -> ParquetImages:
+    """The data, prepared for the model; their size changes in a late epoch where the settings say so."""
+    prepared = partial(training, model.card.preprocessing, least_area=config.least_area)
+    return ParquetImages(
+        config.table,
+        config.images,
+        preprocess=prepared(size=config.size),
+        categories=chosen,
+        phases=[(config.late_epoch, prepared(size=config.late_size))] if config.late_size else [],
+        seed=config.seed,
+        below=config.unknown == BELOW,
+    )
+
+
+def _first_stages(model: Network, stages: int) -> list[nn.Module]:
+    """The first convolution and so many stages; nothing for 0."""
     if not stages:
         return []
     if not isinstance(model, PublishedResNet):
@@ -285,10 +202,23 @@ def _frozen(model: Network, stages: int) -> list[nn.Module]:
     return [model.init_conv, *model.stages[:stages]]
 
 
-def _freeze(model: Network, stages: int) -> None:
-    for module in _frozen(model, stages):
-        module.requires_grad_(False)
+def _loss(config: TrainConfig, hierarchy: Hierarchy) -> nn.Module:
+    if config.loss == "ml-images":
+        return MLImagesLoss(len(hierarchy), neg_select=config.neg_select, floor=config.floor, seed=config.seed)
+    if config.loss == "asymmetric":
+        return AsymmetricLoss()
+    if config.loss == "max-constraint":
+        return MaxConstraintLoss(hierarchy)
+    return SoftmaxCrossEntropy() if config.loss == "softmax" else BinaryCrossEntropy()
 
 
-def _among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
-    return any(parameter is each for each in parameters)
+def _optimizer(config: TrainConfig, model: Network) -> torch.optim.SGD:
+    """Stochastic gradient descent on what is trainable, with a weight decay of its own for batch norms."""
+    decayed = decayed_parameters(model)
+    known = {id(parameter) for parameter in decayed}
+    spared = [each for each in model.parameters() if each.requires_grad and id(each) not in known]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": config.norm_decay},
+    ]
+    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)

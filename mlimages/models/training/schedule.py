@@ -1,4 +1,4 @@
-"""Learning rates by the number of the step."""
+"""Learning rates as functions of the number of the step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from mlimages.errors import ModelError
+from mlimages.models.training.config import TrainConfig
 
 Schedule = Callable[[int], float]
 
@@ -15,14 +16,34 @@ _EPOCH, _WARM_UP, _DECAY = 4_400, 35_200, 110_000
 _FIRST, _GROWTH, _FULL, _FACTOR = 0.01, 1.297, 0.08, 0.1
 
 
+def learning_rate(config: TrainConfig, *, world: int, steps_per_epoch: int) -> Schedule:
+    """The learning rate of a run as a function of the number of the step, from 0.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    world : int
+        Number of ranks.
+    steps_per_epoch : int
+    """
+    highest = _FULL if config.learning_rate is None else config.learning_rate
+    if config.schedule == "published":
+        images = config.batch * config.accumulate * world
+        return published(batch=images, steps_per_epoch=steps_per_epoch if config.in_epochs else None)
+    if config.schedule == "cosine":
+        warm_up = round(config.warm_up * steps_per_epoch)
+        return cosine(highest, steps_per_epoch * config.epochs, warm_up=warm_up)
+    return staircase(highest, max(1, round(config.decay_every * steps_per_epoch)))
+
+
 def published(*, batch: int = PUBLISHED_BATCH, steps_per_epoch: int | None = None) -> Schedule:
     """The published schedule: 0.01, times 1.297 every 4,400 steps; 0.08 from step 35,200, times 0.1 every 110,000.
 
     Parameters
     ----------
     batch : int, optional
-        Images of a step, over all ranks: rates are scaled by it, and so is the length of every phase, so that each
-        still sees as many images.
+        Images of a step, over all ranks: rates are proportional to it, and phases have inversely as many steps, so
+        that each phase still sees as many images.
     steps_per_epoch : int, optional
         Count phases in epochs of another set of images instead: 8 to warm up, a factor of 0.1 every 25.
 
@@ -45,7 +66,7 @@ def published(*, batch: int = PUBLISHED_BATCH, steps_per_epoch: int | None = Non
 
 
 def cosine(highest: float, steps: int, *, warm_up: int = 0) -> Schedule:
-    """Up in a straight line over `warm_up` steps, then half a cosine down to zero at `steps`.
+    """A linear rise over `warm_up` steps, then half a cosine down to zero at `steps`.
 
     Source: Loshchilov and Hutter 2017, "SGDR", https://arxiv.org/abs/1608.03983, without restarts.
 
@@ -65,7 +86,7 @@ def cosine(highest: float, steps: int, *, warm_up: int = 0) -> Schedule:
 
 
 def staircase(highest: float, every: int, *, factor: float = 0.1) -> Schedule:
-    """`highest`, times `factor` after every so many steps.
+    """`highest`, multiplied by `factor` after each `every` steps.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Evaluation while a run goes on, on all its ranks."""
+"""Evaluation of the model of a run between epochs, on all its ranks."""
 
 from __future__ import annotations
 
@@ -10,31 +10,29 @@ from mlimages.models.evaluation.evaluate import count_multi_label, single_labels
 from mlimages.models.evaluation.metrics import MultiLabelMetrics, TopKAccuracy
 from mlimages.models.inference.inference import Inference, feed_of, outputs, probabilities
 from mlimages.models.networks.outputs import outputs_of, table_hierarchy
-from mlimages.models.ranks import Ranks
-from mlimages.models.training.config import TrainConfig
 from mlimages.models.training.run import Run
 
 
 class Validation:
-    """The metrics of a run's model on another table, each rank counting its part of it.
+    """Measures the model of a run on its validation table; each rank counts a share of the images.
 
     Parameters
     ----------
     run : Run
-    ranks : Ranks
+        Its settings name a `valid_table`.
 
     Raises
     ------
     MlimagesError
-        For a table that does not have the run's categories.
+        For a table without the categories of the run.
     """
 
-    def __init__(self, run: Run, ranks: Ranks) -> None:
+    def __init__(self, run: Run) -> None:
         config = run.config
         assert config.valid_table is not None
-        self._run, self._ranks = run, ranks
+        self._run = run
         self._how = Inference(
-            batch=config.batch, workers=config.workers, device=str(ranks.device), bf16=config.bf16, size=None
+            batch=config.batch, workers=config.workers, device=str(run.ranks.device), bf16=config.bf16
         )
         chosen = outputs_of(run.model.card, table_hierarchy(config.valid_table))
         self._images = ParquetImages(
@@ -46,9 +44,9 @@ class Validation:
         )
 
     def __call__(self) -> dict[str, float]:
-        """The metrics by name; top-k accuracy for the softmax, else those of many labels."""
-        run, ranks = self._run, self._ranks
-        # batch norm has seen other pictures on each rank since the last step; the first one's statistics are saved
+        """The metrics by name: top-k accuracy for a softmax, else the multi-label metrics."""
+        run, ranks = self._run, self._run.ranks
+        # each rank's batch norm has seen other images; those of the first rank are the ones that are saved
         ranks.take_first(run.final.buffers())
         feed = feed_of(self._images, self._how, rank=ranks.rank, world=ranks.world)
         single = TopKAccuracy()
@@ -67,8 +65,3 @@ class Validation:
             counts[...] = ranks.sum_tensor(total).cpu().numpy()
         run.train_mode()
         return counted.compute()
-
-
-def make_validation(config: TrainConfig, run: Run, ranks: Ranks) -> Validation | None:
-    """The validation of a run, where it has a table for it."""
-    return None if config.valid_table is None else Validation(run, ranks)

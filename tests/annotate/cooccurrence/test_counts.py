@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from mlimages import Hierarchy, MlimagesError
 from mlimages.annotate.cooccurrence import counts as cooccurrence
-from mlimages.annotate.cooccurrence.counts import Cooccurrence, wilson_lower
+from mlimages.annotate.cooccurrence.counts import Cooccurrence
 from mlimages.annotate.cooccurrence.paircounter import CountingSizes
+from mlimages.annotate.cooccurrence.wilson import wilson_lower
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.predictions import PredictionTable, write_predictions
 from mlimages.errors import FormatError, LabelError, TableError

@@ -216,6 +216,20 @@ def test_merge_keeps_one_image_with_all_labels_most_specific_first(
     assert AnnotationTable.open(tmp_path / "out").manifest.counts == {"duplicates_dropped": 3, "groups_merged": 2}
 
 
+def test_merge_drops_the_absences_that_flowed_down_from_a_beaten_absence(
+    folder: Path, tmp_path: Path, zoo: Hierarchy
+) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\t0:1\nc.JPEG\t0:0\t5:0\n")  # a dog; no dog and no cat
+    table = annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table", propagation=Propagation(absent="descendants"))
+    assert table.to_table().column("labels").to_pylist()[1] == [0, 5, 1]  # nor, therefore, a puppy
+    find_duplicates(folder, tmp_path / "found", threshold=None, workers=1)
+    merge_duplicates(tmp_path / "table", tmp_path / "found", tmp_path / "out")
+    [(name, labels, confidences, _)] = _rows(AnnotationTable.open(tmp_path / "out"))
+    # dog with what is above it, and the verified absence of a cat; whether the dog is a puppy is unknown
+    assert name == "a.jpg"
+    assert dict(zip(labels, confidences, strict=True)) == {0: 1, 3: 1, 2: 1, 9: 1, 5: 0}
+
+
 def test_merge_drops_what_flowed_down_from_a_beaten_absence(folder: Path, tmp_path: Path, zoo: Hierarchy) -> None:
     find_duplicates(folder, tmp_path / "found", workers=1)
     source = tmp_path / "list.txt"
@@ -229,20 +243,6 @@ def test_merge_drops_what_flowed_down_from_a_beaten_absence(folder: Path, tmp_pa
         # cat, hence pet, beats that there is no pet; with it go the absences of dog and puppy
         ("sub/d.bmp", [5, 3, 2, 9], [1, 1, 1, 1], [0, 1, 1, 1]),
     ]
-
-
-def test_merge_drops_the_absences_that_flowed_down_from_a_beaten_absence(
-    folder: Path, tmp_path: Path, zoo: Hierarchy
-) -> None:
-    (tmp_path / "list.txt").write_text("a.jpg\t0:1\nc.JPEG\t0:0\t5:0\n")  # a dog; no dog and no cat
-    table = annotate(tmp_path / "list.txt", zoo, out=tmp_path / "table", propagation=Propagation(absent="descendants"))
-    assert table.to_table().column("labels").to_pylist()[1] == [0, 5, 1]  # nor, therefore, a puppy
-    find_duplicates(folder, tmp_path / "found", threshold=None, workers=1)
-    merge_duplicates(tmp_path / "table", tmp_path / "found", tmp_path / "out")
-    [(name, labels, confidences, _)] = _rows(AnnotationTable.open(tmp_path / "out"))
-    # dog with what is above it, and the verified absence of a cat; whether the dog is a puppy is unknown
-    assert name == "a.jpg"
-    assert dict(zip(labels, confidences, strict=True)) == {0: 1, 3: 1, 2: 1, 9: 1, 5: 0}
 
 
 def test_merge_of_packed_images_is_packed(folder: Path, tmp_path: Path, make_table: MakeTable) -> None:

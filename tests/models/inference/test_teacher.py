@@ -16,7 +16,7 @@ from mlimages.hierarchy import class_list
 from mlimages.models import Teacher, TrainConfig, build_model, load_model, load_teacher, save_model, train
 from mlimages.models.data.preprocess import normalised
 from mlimages.models.networks.card import Preprocessing
-from mlimages.models.networks.classes import head_classes, outputs_of, read_categories, read_keys
+from mlimages.models.networks.outputs import Outputs, head_classes, read_categories, read_keys
 from mlimages.models.networks.slimresnet import load_slim
 from tests.models.bundle_writer import write_bundle
 
@@ -228,9 +228,9 @@ def test_classes_of_one_category_add_up_where_they_exclude_each_other(zoo):
 
 def test_nothing_in_common_with_the_hierarchy_is_an_error(zoo):
     with pytest.raises(ModelError, match="none of the 2 classes, such as 'a', 'b', is a category of the hierarchy"):
-        outputs_of(["a", "b"], zoo)
+        Outputs.of(["a", "b"], zoo)
     with pytest.raises(ModelError, match="1 of 2 categories are no output of the network, the first is 'dog'"):
-        outputs_of(["cat", "b"], zoo, kept=["cat", "dog"])
+        Outputs.of(["cat", "b"], zoo, kept=["cat", "dog"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mlimages.errors import DataNotFoundError, FormatError
 from mlimages.models import TensorFlowCheckpoint
-from mlimages.wire import masked_crc
 from tests.models.bundle_writer import NUMBERS, STRING, Raw, bfloat16, field, masked, table, varint, write_bundle
 
 TINY = Path(__file__).parent / "data" / "tiny" / "model.ckpt"
@@ -35,11 +34,6 @@ def test_variables_of_a_checkpoint_that_tensorflow_wrote():
     assert values["global_step"].dtype == np.int64
     assert values["init/init_conv/conv2d/kernel"].shape == (7, 7, 3, 4)
     assert values["Variable_1"].tolist() == [1, 1, 1, 1, 1]
-
-
-def test_masked_crc_of_the_check_string():
-    crc = 0xE3069283  # CRC-32C of "123456789", as its catalogue entry says
-    assert masked_crc(b"123456789") == ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import matplotlib
@@ -17,9 +16,8 @@ from mlimages.models import TrainConfig, build_model, evaluate_top_k, load_model
 from mlimages.models.evaluation.metrics import MultiLabelMetrics, TopKAccuracy
 from mlimages.models.inference.inference import Inference
 from mlimages.models.ranks import Ranks
-from mlimages.models.training import run as run_module
 from mlimages.models.training.run import Run
-from mlimages.models.training.schedule import cosine, published, staircase
+from mlimages.models.training.schedule import cosine, learning_rate, published, staircase
 from mlimages.models.training.validation import Validation
 from tests.models.runs import log_of
 
@@ -61,7 +59,7 @@ def test_decay_spares_batch_norm_unless_told_otherwise(settings):
     ],
 )
 def test_schedule_follows_the_settings(settings, changes, expected):
-    rate = Run(TrainConfig(**settings | {"accumulate": 2} | changes), ALONE).rate(world=2, steps_per_epoch=10)
+    rate = learning_rate(TrainConfig(**settings | {"accumulate": 2} | changes), world=2, steps_per_epoch=10)
     assert [rate(step) for step in (0, 7, 19, 31, 49)] == [pytest.approx(expected(i)) for i in (0, 7, 19, 31, 49)]
 
 
@@ -84,7 +82,7 @@ def test_published_weights_of_timm_are_asked_for(settings, monkeypatch):
         asked.append(pretrained)
         return build_model(name, num_classes=num_classes)
 
-    monkeypatch.setattr(run_module, "build_model", build)
+    monkeypatch.setattr("mlimages.models.training.run.build_model", build)
     Run(TrainConfig(**settings, pretrained=True), ALONE)
     assert asked == [True]
 
@@ -151,7 +149,7 @@ def test_images_per_second_do_not_count_the_time_of_validation(settings, picture
         Time.now += 1000
         return {"map": 0.5}
 
-    monkeypatch.setattr(import_module("mlimages.models.training.loop"), "time", Time)
+    monkeypatch.setattr("mlimages.models.training.loop.time", Time)
     monkeypatch.setattr(Validation, "__call__", validation)
     watched = {"valid_table": str(pictures.table), "valid_images": str(pictures.images)}
     path = train(TrainConfig(**settings | watched | {"epochs": 2, "log_every": 1}))

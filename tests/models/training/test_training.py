@@ -26,8 +26,9 @@ from mlimages.models.data.dataset import MultiHot, ParquetImages
 from mlimages.models.data.order import Ticket
 from mlimages.models.data.preprocess import evaluation, normalised
 from mlimages.models.ranks import Ranks
-from mlimages.models.training.run import Run
-from mlimages.models.training.runlog import RunLog
+from mlimages.models.training.checkpoint import restore
+from mlimages.models.training.log import RunLog
+from mlimages.models.training.run import Run, run_folder
 from mlimages.models.training.schedule import cosine, published, staircase
 from tests.models.runs import log_of, run, weights, write_toml
 
@@ -250,16 +251,19 @@ def test_run_in_the_way_and_other_settings_are_refused(settings):
 
 
 def test_folder_that_another_run_writes_to_or_that_is_a_file_is_refused(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[train.__module__], "_PATIENCE", 0.1)
+    alone, out = Ranks(0, 1, torch.device("cpu")), Path(settings["out"])
+    refused = []
     with monkeypatch.context() as patch:
         message = "run: another run is writing here: wait for it, or choose another folder"
 
         def second(*_, **__):
-            with pytest.raises(ModelError, match=message):
-                train(TrainConfig(**settings), resume=True)
+            with pytest.raises(ModelError, match=message) as error, run_folder(out, alone, patience=0.1):
+                pass
+            refused.append(error)
 
         patch.setattr(RunLog, "line", second)
         train(TrainConfig(**settings | {"epochs": 1, "batch": 60}))
+    assert len(refused) == 1
     train(TrainConfig(**settings | {"epochs": 1, "batch": 60}), resume=True)  # it is free again
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="file: is a file, expected the folder of a run"):
@@ -274,7 +278,7 @@ def test_run_of_another_table_or_number_of_ranks_is_refused(settings, pictures, 
     train(TrainConfig(**values))
     config, two = TrainConfig(**values), Ranks(0, 2, torch.device("cpu"))
     with pytest.raises(ModelError, match="begun with another number of ranks: it was 1, and is now 2; use that"):
-        Run(config, two).restore(Path(values["out"]) / "checkpoint.pt")
+        restore(Run(config, two), Path(values["out"]) / "checkpoint.pt")
     shutil.rmtree(values["table"])
     annotate(tmp_path / "other.txt", zoo, out=values["table"])
     with pytest.raises(ModelError, match="begun with another content of the table"):
@@ -305,7 +309,7 @@ def test_full_disk_is_told_and_the_checkpoint_before_is_kept(settings, monkeypat
         with Full(path.with_name("full"), "w") as file:
             yield file
 
-    monkeypatch.setattr("mlimages.models.training.run.replacing", full)
+    monkeypatch.setattr("mlimages.models.training.checkpoint.replacing", full)
     with pytest.raises(JobError, match=r"checkpoint\.pt: cannot be written .*: make room and resume"):
         train(TrainConfig(**settings))
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a CSV file, TensorBoard, a progress bar on a terminal, the broken pictures."""
+"""The log of a training run: CSV files, TensorBoard, a progress bar on a terminal, the images that are broken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlimages.storage.files import replacing
 
 if TYPE_CHECKING:
     from mlimages.models.data.dataset import Batch
-    from mlimages.models.training.run import Position
+    from mlimages.models.training.checkpoint import Position
 
 _COLUMNS = ("step", "epoch", "images", "broken", "loss", "learning_rate", "images_per_second")
 
@@ -22,7 +22,7 @@ _COLUMNS = ("step", "epoch", "images", "broken", "loss", "learning_rate", "image
 class RunLog:
     """The log of a run, a context manager.
 
-    The first rank writes ``log.csv``, ``validation.csv`` and ``tensorboard/``; each rank appends the pictures that it
+    The first rank writes ``log.csv``, ``validation.csv`` and ``tensorboard/``; each rank appends the images that it
     could not read, with the reason, to ``broken-RANK.tsv``.
 
     Parameters
@@ -30,9 +30,9 @@ class RunLog:
     folder : pathlib.Path
     rank : int
     steps : int
-        Of the whole run, for the progress bar.
+        Steps of the whole run, for the progress bar.
     start : int
-        The step at which the run goes on: later lines of an interrupted run are dropped.
+        Steps taken before: later lines, of a run that was interrupted after its last checkpoint, are removed.
     """
 
     def __init__(self, folder: Path, *, rank: int, steps: int, start: int) -> None:
@@ -56,7 +56,7 @@ class RunLog:
             self._bar.update()
 
     def broken(self, batches: list[Batch]) -> int:
-        """How many pictures of the batches could not be read; they are named in the file."""
+        """Write the images of the batches that could not be read to the file; return how many they are."""
         lines = [
             f"{batch.names[at]}\t{' '.join(reason.splitlines())}\n"
             for batch in batches
@@ -68,7 +68,7 @@ class RunLog:
         return len(lines)
 
     def line(self, position: Position, *, loss: float, learning_rate: float, rate: float) -> None:
-        """Write a line: where the run is, the loss of the step, its learning rate, images per second since the last."""
+        """Write a line: position, loss and learning rate of the step, and `rate`, images per second since the last."""
         if not self._writes:
             return
         values = {"loss": loss, "learning_rate": learning_rate, "images_per_second": rate}
@@ -79,7 +79,7 @@ class RunLog:
         self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
 
     def validated(self, position: Position, metrics: dict[str, float]) -> None:
-        """Write a line of ``validation.csv``: where the run is, and what was measured."""
+        """Write a line of ``validation.csv``: position and metrics."""
         if not self._writes:
             return
         _append(self._validation, {"step": position.step, "epoch": position.epoch} | metrics)
@@ -107,13 +107,13 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 
 
 def _cut(path: Path, start: int) -> None:
-    """Keep of an earlier part of the run what came up to the step at which it goes on; all at once, or all stays."""
+    """Remove the lines after step `start`; the file is replaced as a whole."""
     if not start or not path.is_file():
         path.unlink(missing_ok=True)
         return
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        # a run that was killed, or whose disk was full, may have left half a line, which has fewer values
+        # a run that was killed, or whose disk was full, may have left part of a line, with fewer values
         whole = [row for row in reader if None not in row.values()]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, reader.fieldnames or _COLUMNS)
