@@ -16,6 +16,7 @@ from mlimages.storage.manifest import JOB, MANIFEST, Manifest
 #: Folder within that of a job for files that only the job needs; gone once it is done.
 SCRATCH = "scratch"
 _LOCK = ".lock"
+_BEFORE = {_LOCK, f"{JOB}.tmp"}  # what a job leaves that is killed before it has begun
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def check_free(folder: Path, *, resume: bool) -> None:
     elif (folder / JOB).is_file():
         if not resume:
             raise JobError(f"{folder}: holds an unfinished job: continue it with --resume, or remove the folder")
-    elif folder.exists() and (not folder.is_dir() or any(each.name != _LOCK for each in folder.iterdir())):
+    elif folder.exists() and not (folder.is_dir() and {each.name for each in folder.iterdir()} <= _BEFORE):
         raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
 
 

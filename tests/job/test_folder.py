@@ -68,7 +68,7 @@ def test_another_error_of_the_system_stays_what_it_is(tmp_path: Path) -> None:
     ("there", "refused", "refused_resumed"),
     [
         ([], None, None),
-        ([".lock"], None, None),
+        ([".lock", "job.json.tmp"], None, None),
         ([JOB], "holds an unfinished job: continue it with --resume", None),
         ([MANIFEST], "already holds a table", None),
         ([MANIFEST, JOB], "already holds a table", None),

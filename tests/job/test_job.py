@@ -245,7 +245,7 @@ def test_a_writer_that_fails_leaves_no_part(
     monkeypatch.setattr(TableWriter, "write", full)
     with pytest.raises(JobError, match="no space left on device"):
         mlimages.annotate(image_list, zoo, out=tmp_path / "out")
-    assert sorted(contents(tmp_path / "out")) == ["job.json"]
+    assert sorted(contents(tmp_path / "out")) == ["finished.jsonl", "job.json"]
 
 
 def test_all_inputs_are_hashed_though_the_parts_are_done_first(
