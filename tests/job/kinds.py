@@ -154,6 +154,8 @@ class Kind:
         Whether it must be broken after the job has begun.
     part : str
         A part, in the folder of the result.
+    late : float
+        The share of all file operations after which that part is finished, and the job is not.
     """
 
     run: Run
@@ -163,6 +165,7 @@ class Kind:
     error: str
     midway: bool = False
     part: str = "part-00000.parquet"
+    late: float = 2 / 3
 
 
 _TABLE_PART, _PACKED_PART = "table/part-00004.parquet", "packed/part-00004.parquet"
@@ -177,7 +180,8 @@ KINDS = {
         _TABLE_PART,
         _cut_short,
         "part-00004.parquet: damaged",
-        part="train/part-00000.parquet",
+        part="validation/part-00000.parquet",
+        late=5 / 6,
     ),
     "pack": Kind(_pack, f"named/{MANIFEST}", "images/4.jpg", Path.unlink, "files came or went", midway=True),
     "tfrecord": Kind(
