@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from mlimages.annotate.pipeline import Format
     from mlimages.annotate.propagation.augment import Propagation
     from mlimages.annotate.propagation.rules import RuleConfidence
+    from mlimages.annotate.sources.formats import Format
     from mlimages.annotate.sources.source import OnError
     from mlimages.annotate.tables.annotations import AnnotationTable
     from mlimages.hierarchy import Hierarchy

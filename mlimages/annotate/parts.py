@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ from mlimages.annotate.labels.schema import table_metadata
 from mlimages.annotate.parquet.writer import TableWriter
 from mlimages.annotate.propagation.augment import Augmenter, Propagation
 from mlimages.annotate.propagation.rules import RULES_FILE, Rules
-from mlimages.annotate.sources.source import OnError, Report
+from mlimages.annotate.sources.source import LabelTask, OnError, Report
 from mlimages.hierarchy import Hierarchy
 from mlimages.job.job import Job, Stage
 from mlimages.job.task import Made, Stopped, StopSignal, Task
@@ -34,13 +34,6 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("row", pa.binary()),
     ]
 )
-
-
-class LabelTask(Task, Protocol):
-    """A task that yields labels."""
-
-    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
-        """The labels, as given or as a table has them; bad rows go to the report."""
 
 
 @dataclass(frozen=True, slots=True)

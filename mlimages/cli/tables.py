@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from mlimages.cli.progress import job_progress, tell_of_compiling
 
 if TYPE_CHECKING:
     from mlimages import AnnotationTable
+    from mlimages.images.packed.reading import PackedImages
+    from mlimages.storage.manifest import Manifest
 
 app = typer.Typer()
 
@@ -275,15 +278,22 @@ def export(
 @app.command()
 def verify(
     tables: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The folders of annotation tables.")],
+    content: Annotated[
+        bool, typer.Option("--content", help="Read all rows too: every part with a bad one is listed with the first.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Check the parts of tables against the hashes in their manifests; exit 1 where any differs."""
-    from mlimages.storage.manifest import Manifest, verify_parts
+    from mlimages.storage.manifest import Manifest
+    from mlimages.storage.verify import verify_parts
 
     results: list[dict[str, Any]] = []
     for table in tables:
         manifest = Manifest.read(table)
-        results.append({"table": str(table), "parts": len(manifest.parts), "problems": verify_parts(table)})
+        problems = verify_parts(table)
+        if content:
+            problems += [each for each in _content_problems(table, manifest) if each not in problems]
+        results.append({"table": str(table), "parts": len(manifest.parts), "problems": problems})
     if as_json:
         print_json(results)
     else:
@@ -294,6 +304,28 @@ def verify(
             typer.echo(f"{result['table']}: {result['parts']} parts, {state}")
     if any(result["problems"] for result in results):
         raise typer.Exit(1)
+
+
+def _content_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """What is wrong first with each part of a table; nothing of a folder that holds something else."""
+    from mlimages.annotate.tables.annotations import AnnotationTable
+    from mlimages.annotate.tables.predictions import PREDICTIONS, PredictionTable
+    from mlimages.errors import MlimagesError
+    from mlimages.images.packed.reading import read
+    from mlimages.images.packed.writing import PACKED
+
+    openers: dict[Any, Callable[[Path], AnnotationTable | PredictionTable | PackedImages]] = {
+        None: AnnotationTable.open,
+        PREDICTIONS: PredictionTable.open,
+        PACKED: read,
+    }
+    kind = manifest.metadata.get("content")
+    if not isinstance(kind, str | None) or kind not in openers:
+        return
+    try:
+        yield from openers[kind](folder).problems()
+    except MlimagesError as error:
+        yield str(error).partition("; mlimages verify")[0]
 
 
 def _categories(table: AnnotationTable, named: list[str] | None) -> list[int] | None:

@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.errors import LabelError
-
 
 def same_images(a: pa.StringArray, b: pa.StringArray) -> bool:
     """Whether two columns hold the same names in the same order; compares bytes, not strings."""
@@ -49,19 +47,6 @@ def _text(images: pa.StringArray) -> tuple[Any, pa.Buffer]:
     if data is None:
         return offsets, pa.py_buffer(b"")
     return offsets, data.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-
-
-def as_list(column: Any, name: str, kind: pa.DataType) -> pa.ListArray:
-    """A column as lists of a type, none of them null."""
-    wanted = pa.list_(kind)
-    if column.type != wanted:
-        try:
-            column = column.cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise LabelError(f"column {name} has the type {column.type}, expected {wanted} ({error})") from None
-    if column.null_count or column.values.null_count:
-        raise LabelError(f"found a null in the column {name}, expected lists of {kind} without nulls")
-    return column
 
 
 def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.ListArray:

@@ -1,4 +1,4 @@
-"""Rows in batches: how many, and cut anew."""
+"""Batches cut anew: to a number of rows, and into parts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pyarrow as pa
 
 #: Rows of a batch, and so of a row group: 131,072 read at random nearly as fast as 32,768, and compress better.
 BATCH_ROWS = 131_072
-
-
 #: Rows of a part where the input is no file and has no bytes to count.
 PART_ROWS = 8 * BATCH_ROWS
 
@@ -35,17 +33,24 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
-def _grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """Batches cut and grouped into parts of `PART_ROWS`."""
+def cut_into_parts(batches: Iterable[pa.RecordBatch], rows: int = PART_ROWS) -> Iterator[list[pa.RecordBatch]]:
+    """The same rows in groups of batches of `rows` together, the last one smaller; batches are cut where need be.
+
+    Examples
+    --------
+    >>> batch = pa.record_batch({"row": [0, 1, 2]})
+    >>> [[piece.num_rows for piece in part] for part in cut_into_parts([batch, batch, batch], rows=4)]
+    [[3, 1], [2, 2], [1]]
+    """
     kept: list[pa.RecordBatch] = []
-    rows = 0
+    count = 0
     for batch in batches:
-        while rows + batch.num_rows >= PART_ROWS:
-            yield [*kept, batch.slice(0, PART_ROWS - rows)]
-            batch = batch.slice(PART_ROWS - rows)
-            kept, rows = [], 0
+        while count + batch.num_rows >= rows:
+            yield [*kept, batch.slice(0, rows - count)]
+            batch = batch.slice(rows - count)
+            kept, count = [], 0
         if batch.num_rows:
             kept.append(batch)
-            rows += batch.num_rows
+            count += batch.num_rows
     if kept:
         yield kept

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from mlimages.storage.files import file_hash, replacing
-
-if TYPE_CHECKING:
-    pass
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import cast
+from pathlib import Path, PurePath
+from types import NoneType, UnionType
+from typing import Any, cast
 
 from mlimages.errors import FormatError, TableError
+from mlimages.storage.files import replacing
 
 MANIFEST = "manifest.json"
 JOB = "job.json"
 CATEGORIES = "categories.parquet"
+
+_PART: Mapping[str, type | UnionType] = {"file": str, "rows": int, "bytes": int, "xxh3_128": str}
+_INPUT: Mapping[str, type | UnionType] = {"path": str, "bytes": int, "modified": str, "xxh3_128": str | None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +146,84 @@ class Manifest:
     def load(cls, path: Path) -> Manifest:
         """Read a file that :meth:`write` wrote; see :meth:`read`."""
         content = _read_json(path)
-        try:
-            version = content["format_version"]
-            if not isinstance(version, int) or version > FORMAT_VERSION:
-                raise FormatError(
-                    f"found format version {version}, and this mlimages reads up to {FORMAT_VERSION}: upgrade it",
-                    path=path,
-                )
-            inputs = [Input(**each) for each in content["inputs"]]
-            parts = [Part(**each) for each in content["parts"]]
-            own = ("options", "rows", "bytes", "counts", "inputs", "parts")
-            metadata = {key: value for key, value in content.items() if key not in own}
-            return cls(metadata, content["options"], inputs, parts, content["counts"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"not the manifest of a table ({type(error).__name__}: {error})", path=path) from None
+        check_keys(content, {"format_version": int}, path)
+        version = content["format_version"]
+        if version > FORMAT_VERSION:
+            raise FormatError(
+                f"found format version {version}, and this mlimages reads up to {FORMAT_VERSION}: upgrade it", path=path
+            )
+        check_keys(content, {"options": dict, "inputs": list, "parts": list, "counts": dict}, path)
+        for name, count in content["counts"].items():
+            check_type(count, int, f"counts.{name}", path)
+        inputs = [Input(**_record(each, _INPUT, f"inputs[{i}]", path)) for i, each in enumerate(content["inputs"])]
+        parts = [Part(**_record(each, _PART, f"parts[{i}]", path)) for i, each in enumerate(content["parts"])]
+        own = ("options", "rows", "bytes", "counts", "inputs", "parts")
+        metadata = {key: value for key, value in content.items() if key not in own}
+        found = cls(metadata, content["options"], inputs, parts, content["counts"])
+        found._check_parts(content, path)
+        return found
+
+    def _check_parts(self, content: dict[str, Any], path: Path) -> None:
+        """Raise a FormatError where a part lies elsewhere, is named twice, or all do not add up to what is stated."""
+        names: set[str] = set()
+        for part in self.parts:
+            place = PurePath(part.file)
+            if not place.name or place.is_absolute() or ".." in place.parts or not part.file.isprintable():
+                raise FormatError(f"found the part {part.file!r}, expected a file of this folder", path=path)
+            if part.file in names:
+                raise FormatError(f"found the part {part.file!r} twice, expected each once", path=path)
+            names.add(part.file)
+            for name, number in (("rows", part.rows), ("bytes", part.bytes)):
+                if not 0 <= number < 1 << 48:
+                    raise FormatError(
+                        f"found {number} {name} for the part {part.file!r}, expected 0 or more", path=path
+                    )
+        for name, total in (("rows", self.rows), ("bytes", sum(part.bytes for part in self.parts))):
+            if content.get(name, total) != total:
+                found = f"found {name} {content[name]!r}, and its parts together have {total}"
+                raise FormatError(f"{found}: parts are missing or surplus", path=path)
+
+
+def check_keys(content: Mapping[str, Any], expected: Mapping[str, type | UnionType], path: Path) -> None:
+    """Raise a FormatError where an object of a manifest lacks one of these keys, or holds another type there."""
+    for name, kind in expected.items():
+        if name not in content:
+            raise FormatError(f"not the manifest of a table (KeyError: {name!r})", path=path)
+        check_type(content[name], kind, name, path)
+
+
+def check_type(value: Any, kind: type | UnionType, name: str, path: Path) -> None:
+    """Raise a FormatError for a value of another type; true and false are no numbers."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        shown = json.dumps(value, ensure_ascii=False)
+        raise FormatError(
+            f"not the manifest of a table: found {name} {shown if len(shown) <= 40 else shown[:37] + '...'}, expected "
+            f"{_type_name(kind)}",
+            path=path,
+        )
+
+
+def _type_name(kind: type | UnionType) -> str:
+    names: dict[Any, str] = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        NoneType: "null",
+    }
+    return " or ".join(names[each] for each in getattr(kind, "__args__", (kind,)))
+
+
+def _record(stored: Any, expected: Mapping[str, type | UnionType], name: str, path: Path) -> dict[str, Any]:
+    """An entry of a list of the manifest with these fields, each of its type, and no others."""
+    check_type(stored, dict, name, path)
+    for key in sorted(expected.keys() ^ stored.keys()):
+        what = "lacks" if key in expected else "has"
+        raise FormatError(f"not the manifest of a table: {name} {what} {key!r}", path=path)
+    for key, kind in expected.items():
+        check_type(stored[key], kind, f"{name}.{key}", path)
+    return cast(dict[str, Any], stored)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -181,36 +236,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits are ValueErrors
         raise FormatError(f"not JSON ({error})", path=path, line=getattr(error, "lineno", None)) from None
     if not isinstance(content, dict):
         raise FormatError(f"found a JSON {type(content).__name__}, expected an object", path=path)
     return cast(dict[str, Any], content)
-
-
-def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
-    """What of a table is not as its manifest says: a line for each missing, surplus or changed part; empty if none."""
-    manifest = Manifest.read(folder)
-    folder = Path(folder)
-    problems = []
-    for part in manifest.parts:
-        path = folder / part.file
-        if not path.is_file():
-            problems.append(f"{path}: missing")
-        elif path.stat().st_size != part.bytes:
-            problems.append(f"{path}: found {path.stat().st_size} bytes, expected {part.bytes}")
-        elif file_hash(path) != part.xxh3_128:
-            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {part.xxh3_128}")
-    rules = manifest.metadata.get("rules")
-    if rules is not None:
-        path = folder / rules["file"]
-        if not path.is_file():
-            problems.append(f"{path}: missing")
-        elif file_hash(path) != rules["xxh3_128"]:
-            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {rules['xxh3_128']}")
-    known = {part.file for part in manifest.parts}
-    surplus = sorted(path for path in folder.glob("part-*.parquet") if path.name not in known)
-    return problems + [f"{path}: not in the manifest" for path in surplus]
 
 
 #: Version of the table format; a reader refuses a greater one.

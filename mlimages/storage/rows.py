@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlimages.errors import MlimagesError
 from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.checks import check_memory, validate
+from mlimages.storage.part import PartReader
 from mlimages.storage.table import ImageTable
 
 
@@ -48,20 +49,19 @@ class StoredRows:
         first = 0
         for number, part in enumerate(self.table.manifest.parts):
             if first < stop and start < first + part.rows:
-                with self.table.open_part(number) as file:
-                    yield from self._read_part(file, max(0, start - first), min(part.rows, stop - first))
+                with self.table.open_part(number) as reader:
+                    yield from self._read_part(reader, max(0, start - first), min(part.rows, stop - first))
             first += part.rows
 
-    def _read_part(self, file: pq.ParquetFile, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    def _read_part(self, reader: PartReader, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        sizes = reader.group_rows
         ends = np.cumsum(sizes)
         groups = [i for i, (end, size) in enumerate(zip(ends, sizes, strict=True)) if end - size < stop and start < end]
         if not groups:
             return
         at = int(ends[groups[0]] - sizes[groups[0]])
         # whoever counts has a thread for each core: more of them, one a column, would only take turns with these
-        options = {"columns": list(self.columns), "use_threads": False}
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, **options):
+        for batch in reader.batches(self.columns, groups=groups, use_threads=False):
             kept = batch.slice(max(0, start - at), max(0, min(batch.num_rows, stop - at) - max(0, start - at)))
             at += batch.num_rows
             if kept.num_rows:
@@ -70,17 +70,34 @@ class StoredRows:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRows:
-    """Rows of a table in memory."""
+    """Rows of a table in memory, checked when they are read.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    columns : sequence of str
+        Which of it to read.
+    """
 
     table: pa.Table
+    columns: Sequence[str]
 
     def __len__(self) -> int:
         rows: int = self.table.num_rows
         return rows
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, without a copy."""
-        yield from self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS)
+        """The rows ``[start, stop)``, without a copy where their types are those of a table.
+
+        Raises
+        ------
+        LabelError
+            For rows that no table could hold.
+        """
+        for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
+            validate(batch)
+            yield check_memory(batch, self.columns, labels=pa.int32())
 
 
 def rows_of(source: Any, columns: Sequence[str]) -> Rows:
@@ -95,4 +112,4 @@ def rows_of(source: Any, columns: Sequence[str]) -> Rows:
         raise MlimagesError(
             f"found a {type(source).__name__}, expected a table's path, a DataFrame, a pyarrow Table or RecordBatch"
         )
-    return MemoryRows(source.select([name for name in source.column_names if name in columns]))
+    return MemoryRows(source.select([name for name in source.column_names if name in columns]), columns)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from mlimages.errors import TableError
 from mlimages.storage.batches import BATCH_ROWS
-from mlimages.storage.manifest import CATEGORIES, Manifest
+from mlimages.storage.categories import read_categories, stated_categories
+from mlimages.storage.checks import Columns
+from mlimages.storage.manifest import CATEGORIES, MANIFEST, Manifest, check_keys
+from mlimages.storage.part import BadRow, PartReader, open_part, problem_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,9 +79,14 @@ class ImageTable(ABC):
             expected = f"a table of {cls.CONTENT}" if cls.CONTENT else "an annotation table"
             raise TableError(f"{os.fspath(folder)}: holds {content or 'annotations'}, expected {expected}")
         table = cls(Path(folder), manifest)
+        table.check_metadata()
         if hierarchy is not None:
             table.check_hierarchy(hierarchy)
         return table
+
+    def check_metadata(self) -> None:
+        """Raise a FormatError where the manifest lacks what a table of this kind says of itself."""
+        check_keys(self.manifest.metadata, {"hierarchy_fingerprint": str, "categories": int}, self.folder / MANIFEST)
 
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:
         """Raise a TableError where the table was made with another hierarchy than this `hierarchy`."""
@@ -94,9 +102,7 @@ class ImageTable(ABC):
     @cached_property
     def hierarchy(self) -> Hierarchy:
         """The categories, from the table's own ``categories.parquet``."""
-        from mlimages.hierarchy import Hierarchy
-
-        hierarchy = Hierarchy.from_parquet(self.folder / CATEGORIES)
+        hierarchy = read_categories(self.folder)
         self.check_hierarchy(hierarchy)
         return hierarchy
 
@@ -137,8 +143,37 @@ class ImageTable(ABC):
 
         `columns` and `rows` are those of :meth:`batches`.
         """
-        with self.open_part(part) as file:
-            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
+        with self.open_part(part) as reader:
+            yield from reader.batches(columns or None, rows=rows)
+
+    def sifted_batches(
+        self, bad: list[BadRow], *, columns: Sequence[str] | None = None, unchecked: Collection[str] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """All images in order but for those whose rows, or parts, are not as they should be.
+
+        Parameters
+        ----------
+        bad : list of BadRow
+            Takes what is left out, before the batch comes that it stood in.
+        columns : sequence of str, optional
+            Some of the columns; all by default.
+        unchecked : collection of str
+            List columns whose range the caller looks at; labels come as int32 then.
+        """
+        wanted = self.columns
+        if "labels" in unchecked:
+            place = wanted.schema.get_field_index("labels")
+            schema = wanted.schema.set(place, pa.field("labels", pa.list_(pa.int32())))
+            wanted = replace(wanted, schema=schema, categories=None)
+        greatest = {name: most for name, most in wanted.greatest.items() if name not in unchecked}
+        wanted = replace(wanted, greatest=greatest)
+        for number, part in enumerate(self.manifest.parts):
+            try:
+                with open_part(self.folder, self.manifest, number, wanted) as reader:
+                    yield from reader.sifted(columns, bad)
+            except TableError as error:
+                path = self.folder / part.file
+                bad.append(BadRow(path, None, None, str(error).partition("; mlimages verify")[0][len(f"{path}: ") :]))
 
     def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
         """The whole table in memory.
@@ -149,9 +184,7 @@ class ImageTable(ABC):
             Some of the columns; all by default.
         """
         schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
-        return pa.Table.from_batches(
-            [each.replace_schema_metadata(None) for each in self.batches(columns=columns)], schema
-        )
+        return pa.Table.from_batches(list(self.batches(columns=columns)), schema)
 
     def to_pandas(self, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The whole table as a DataFrame: a numpy array of labels, confidences and origins in each row.
@@ -188,10 +221,10 @@ class ImageTable(ABC):
         pieces = []
         for group in np.unique(groups):
             part, number = self._groups[group]
-            with self.open_part(part) as file:
-                read = file.read_row_group(number, columns=list(columns) if columns else None)
+            with self.open_part(part) as reader:
+                read = reader.group(number, columns or None)
             within = wanted[order][groups == group] - self._group_starts[group]
-            pieces.append(read.replace_schema_metadata(None).take(pa.array(within)))
+            pieces.append(read.take(pa.array(within)))
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
         if not pieces:
@@ -224,21 +257,26 @@ class ImageTable(ABC):
 
     # Parts --------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def open_part(self, part: int) -> Iterator[pq.ParquetFile]:
-        """A `part`, by number, to read; what of it cannot be read is a TableError."""
-        path = self.folder / self.manifest.parts[part].file
-        try:
-            with pq.ParquetFile(path) as file:
-                yield file
-        except FileNotFoundError:
-            raise TableError(f"{path}: missing; mlimages verify checks all parts") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the file's
-                raise
-            raise TableError(
-                f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all parts"
-            ) from None
+    @cached_property
+    def categories(self) -> int:
+        """How many there are, by the manifest, which agrees with ``categories.parquet`` where that is there."""
+        return stated_categories(self.folder, self.manifest)
+
+    @property
+    def columns(self) -> Columns:
+        """What a part must hold to be read."""
+        return Columns(self.schema, self.categories)
+
+    def open_part(self, part: int) -> AbstractContextManager[PartReader]:
+        """A `part`, by number, to read checked; what of it cannot be read is a TableError."""
+        return open_part(self.folder, self.manifest, part, self.columns)
+
+    def problems(self) -> Iterator[str]:
+        """Read all parts, and say what is wrong first with each that is not as it should be: what, and where."""
+        for part in range(len(self.manifest.parts)):
+            found = problem_of(lambda: self.part_batches(part))  # noqa: B023  # called at once
+            if found is not None:
+                yield found
 
     @cached_property
     def _groups(self) -> list[tuple[int, int]]:
@@ -255,7 +293,6 @@ class ImageTable(ABC):
     def _group_rows(self) -> list[list[int]]:
         found = []
         for part in range(len(self.manifest.parts)):
-            with self.open_part(part) as file:
-                metadata = file.metadata
-                found.append([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+            with self.open_part(part) as reader:
+                found.append(reader.group_rows)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 
 import mlimages
 from mlimages import AnnotationTable, Hierarchy, Propagation
-from mlimages.annotate.parquet.writer import TableWriter
-from mlimages.storage.manifest import MANIFEST, Part, encode_metadata, part_path
+from mlimages.annotate.sources.memory import MemorySource
+from mlimages.storage.batches import BATCH_ROWS, PART_ROWS
 
 CONFIDENCES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
 REACHES = st.sampled_from(["all", "parent", "none"])
@@ -74,31 +73,15 @@ def table_of(
     out: Path,
     propagation: Propagation | str = "default",
     *,
-    part_rows: int | None = None,
-    batch_rows: int | None = None,
+    part_rows: int = PART_ROWS,
+    batch_rows: int = BATCH_ROWS,
 ) -> AnnotationTable:
     """An annotation table on disk of given labels by image; in parts and row groups of so many rows, if said."""
     batch = batch_of(list(rows.values())).set_column(0, "image", pa.array(list(rows), pa.string()))
-    table = mlimages.annotate(batch, hierarchy, out=out, propagation=propagation)
+    source = MemorySource(batch, hierarchy, part_rows=part_rows, batch_rows=batch_rows)
+    table = mlimages.annotate(source, hierarchy, out=out, propagation=propagation)
     assert isinstance(table, AnnotationTable)
-    return table if part_rows is None else _in_parts(table, part_rows, batch_rows or part_rows)
-
-
-def _in_parts(table: AnnotationTable, part_rows: int, batch_rows: int) -> AnnotationTable:
-    """The table of the same folder, written anew in many small parts."""
-    whole = table.to_table().combine_chunks()
-    metadata = encode_metadata(table.manifest.metadata)
-    parts = []
-    for index, start in enumerate(range(0, len(table), part_rows)):
-        path = part_path(table.folder, index)
-        with path.open("wb") as file:
-            writer = TableWriter(file, categories=len(table.hierarchy), metadata=metadata)
-            for batch in whole.slice(start, part_rows).to_batches(max_chunksize=batch_rows):
-                writer.write(batch)
-            written = writer.close()
-        parts.append(Part(path.name, written.rows, written.bytes, written.xxh3_128))
-    replace(table.manifest, parts=parts).write(table.folder / MANIFEST)
-    return AnnotationTable.open(table.folder)
+    return table
 
 
 def labels_by_image(table: AnnotationTable) -> dict[str, list[tuple[int, float, int]]]:

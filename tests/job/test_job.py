@@ -13,10 +13,11 @@ import mlimages
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.parquet.writer import TableWriter
 from mlimages.annotate.sources import source
+from mlimages.annotate.sources.memory import MemorySource
 from mlimages.errors import FormatError, JobError, LabelError, MlimagesError, TableError
 from mlimages.job import job
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 
 
 @pytest.fixture
@@ -178,14 +179,12 @@ def test_without_a_folder_like_comes_back_for_like(zoo: Hierarchy) -> None:
     assert [batch.num_rows for batch in batches] == [1, 1, 1]
 
 
-def test_parts_do_not_depend_on_how_batches_are_cut(
-    zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mlimages.storage.batches.PART_ROWS", 100)
-    monkeypatch.setattr("mlimages.annotate.pipeline.BATCH_ROWS", 30)
+def test_parts_do_not_depend_on_how_batches_are_cut(zoo: Hierarchy, tmp_path: Path) -> None:
     table = labelled(1050)
-    mlimages.annotate(table, zoo, out=tmp_path / "a")
-    mlimages.annotate(iter(table.to_batches(max_chunksize=17)), zoo, out=tmp_path / "b", workers=1)
+    sizes = {"part_rows": 100, "batch_rows": 30}
+    mlimages.annotate(MemorySource(table, zoo, **sizes), zoo, out=tmp_path / "a")
+    batches = iter(table.to_batches(max_chunksize=17))
+    mlimages.annotate(MemorySource(batches, zoo, **sizes), zoo, out=tmp_path / "b", workers=1)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     read = AnnotationTable.open(tmp_path / "a")
     assert len(read.manifest.parts) == 11

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import scipy.sparse
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, TableError
+from mlimages.errors import FormatError, MlimagesError, TableError, first_line
 from mlimages.hierarchy import Hierarchy
+from mlimages.storage.checks import Columns, Damage
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import METADATA_KEY
 
@@ -91,17 +92,24 @@ def read_counts(path: Path, hierarchy: Hierarchy) -> StoredCounts:
         sources, targets = (_axis(metadata[name], hierarchy, path) for name in ("sources", "targets"))
         if isinstance(matrix, pa.Table):
             matrix = _matrix(matrix, sources, targets, len(hierarchy))
+        images, target_images = (np.array(metadata[name], np.int64) for name in ("images", "target_images"))
+        if not matrix.shape == (len(sources), len(targets)) == (*images.shape, *target_images.shape):
+            raise IndexError(f"found counts of {matrix.shape}, expected {len(sources)} sources, {len(targets)} targets")
+        if (matrix.data > np.repeat(images, np.diff(matrix.indptr))).any():
+            raise ValueError("found more images of a pair than of its source")
         return StoredCounts(
             sources,
             targets,
             matrix,
-            np.array(metadata["images"], np.int64),
-            np.array(metadata["target_images"], np.int64),
-            metadata["total"],
-            metadata["teacher_threshold"],
-            (metadata["unmatched"][0], metadata["unmatched"][1]),
+            images,
+            target_images,
+            int(metadata["total"]),
+            float(metadata["teacher_threshold"]),
+            (int(metadata["unmatched"][0]), int(metadata["unmatched"][1])),
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except MlimagesError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise FormatError(f"no co-occurrence counts ({type(error).__name__}: {error})", path=path) from None
 
 
@@ -140,14 +148,16 @@ def _axis(stored: dict[str, Any], hierarchy: Hierarchy, path: Path) -> NDArray[n
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Any], scipy.sparse.csr_array]:
+    data = path.read_bytes()  # what fails from here on is the content's fault
     try:
-        with path.open("rb") as file:  # numpy would leave one that is no archive open
-            with np.load(file, allow_pickle=False) as stored:
-                metadata = json.loads(str(stored["mlimages"]))
-            file.seek(0)
-            matrix = scipy.sparse.csr_array(scipy.sparse.load_npz(file))
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            metadata = json.loads(str(stored["mlimages"]))
+        matrix = scipy.sparse.csr_array(scipy.sparse.load_npz(io.BytesIO(data)))
+        matrix.check_format(full_check=True)  # scipy's compiled code trusts the indices
+    except Exception as error:  # zipfile, zlib, numpy and scipy raise ten kinds for a damaged archive
         raise FormatError(f"no co-occurrence counts ({' '.join(str(error).split())})", path=path) from None
+    if not np.issubdtype(matrix.dtype, np.integer) or (len(matrix.data) and matrix.data.min() < 0):
+        raise FormatError("no co-occurrence counts (found other numbers than 0, 1, 2, ... in it)", path=path)
     return metadata, matrix
 
 
@@ -155,15 +165,23 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
-    except pa.ArrowInvalid as error:
-        raise FormatError(f"no co-occurrence counts ({str(error).splitlines()[0]})", path=path) from None
-    metadata = (table.schema.metadata or {}).get(METADATA_KEY)
-    if metadata is None or table.schema.remove_metadata() != COO_SCHEMA:
-        raise FormatError(
-            f"found the columns {', '.join(table.column_names)}, expected counts that mlimages cooccur count wrote",
-            path=path,
-        )
-    return json.loads(metadata), table
+        metadata = (table.schema.metadata or {}).get(METADATA_KEY)
+        columns = Columns(COO_SCHEMA, None, dict.fromkeys(COO_SCHEMA.names, np.iinfo(np.int64).max))
+        if metadata is None:
+            columns.check_names(table.schema)
+            raise Damage(f"found the columns {', '.join(table.column_names)} without what they were counted from")
+        batches = [columns.check(batch) for batch in table.to_batches()]
+        return json.loads(metadata), pa.Table.from_batches(batches, COO_SCHEMA)
+    except Damage as damage:
+        where = "" if damage.row is None else f"row {damage.row}: "
+        reason = f"{where}{damage.reason}"
+    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = first_line(error)
+    raise FormatError(
+        f"no co-occurrence counts ({reason}): expected what mlimages cooccur count wrote", path=path
+    ) from None
 
 
 def _matrix(table: pa.Table, sources: NDArray[np.int32], targets: NDArray[np.int32], n: int) -> scipy.sparse.csr_array:
@@ -172,5 +190,7 @@ def _matrix(table: pa.Table, sources: NDArray[np.int32], targets: NDArray[np.int
         inverse = np.full(n, -1, np.int32)
         inverse[axis] = np.arange(len(axis), dtype=np.int32)
         places.append(inverse[table.column(name).to_numpy()])
+        if len(table) and places[-1].min() < 0:
+            raise IndexError(f"found a {name} that is none of the {len(axis)} that were counted")
     counts = table.column("count").to_numpy()
     return scipy.sparse.csr_array((counts, (places[0], places[1])), shape=(len(sources), len(targets)))

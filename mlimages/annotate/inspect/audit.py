@@ -15,16 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import GivenLabels
-from mlimages.annotate.pipeline import memory_batches
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.imagelist import ImageList
+from mlimages.annotate.sources.memory import memory_batches
 from mlimages.annotate.sources.source import BadRow, Report
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 from mlimages.kernels import load_kernels
+from mlimages.storage.arrow import readonly
 from mlimages.storage.manifest import MANIFEST
 from mlimages.storage.names import FirstRows
+from mlimages.storage.part import BadRow as BadTableRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ PROBLEMS = {
     "absent ancestor": "a present label below one that is verified absent",
     "not monotone": "a present label less confident than one below it",
     DUPLICATED_IMAGE: "a row with the name of an earlier one",
-    UNREADABLE: "a line that is no row of a list",
+    UNREADABLE: "a line that is no row of a list, a damaged row or part of a table",
 }
 _OF_LABELS = tuple(PROBLEMS)[:6]
 _COLUMNS = ["image", "problem", "category", "detail"]
@@ -139,7 +140,7 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
         raise MlimagesError(f"examples={examples}: expected 0 or more")
     load_kernels("mlimages.annotate.inspect.auditkernels", "mlimages.storage.nameskernels")
     audited, batches = _open(source, hierarchy)
-    bad: list[BadRow] = []
+    bad: list[BadRow | BadTableRow] = []
     checker = _Checker(audited, examples)
     with tempfile.TemporaryDirectory(prefix="mlimages-audit-") as folder, FirstRows(Path(folder)) as names:
         for batch in batches(bad):
@@ -153,7 +154,7 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
     return checker.result()
 
 
-_Batches = Callable[[list[BadRow] | None], Iterable[pa.RecordBatch]]
+_Batches = Callable[[list[BadRow | BadTableRow] | None], Iterable[pa.RecordBatch]]
 
 
 def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _Batches]:
@@ -167,7 +168,7 @@ def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _B
         table = source
         if given is not None:
             table.check_hierarchy(given)
-        return given or table.hierarchy, lambda _: table.batches(columns=["image", "labels", "confidences"])
+        return given or table.hierarchy, lambda bad: _read_table(table, bad)
     if given is None:
         raise MlimagesError("an audit of labels that are no annotation table needs a hierarchy: name it (--hierarchy)")
     if isinstance(source, str | os.PathLike | list | tuple):
@@ -176,13 +177,18 @@ def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _B
     return given, lambda _: memory_batches(source)
 
 
-def _read(reader: ImageList, bad: list[BadRow] | None) -> Iterator[pa.RecordBatch]:
+def _read(reader: ImageList, bad: list[Any] | None) -> Iterator[pa.RecordBatch]:
     for unit in reader.units():
         report = Report("quarantine", bad if bad is not None else [])
         for batch in reader.read(unit, report):
             yield batch
             if bad is None:
                 report.bad.clear()
+
+
+def _read_table(table: AnnotationTable, bad: list[Any] | None) -> Iterator[pa.RecordBatch]:
+    """The rows that a table can hold; the ranges of labels and confidences are the checker's."""
+    return table.sifted_batches(bad if bad is not None else [], unchecked=("labels", "confidences"))
 
 
 class _Checker:
@@ -237,18 +243,27 @@ class _Checker:
     def _key(self, label: int) -> str:
         return self._hierarchy.keys[label] if 0 <= label < len(self._hierarchy) else str(label)
 
-    def note_bad(self, bad: list[BadRow]) -> None:
-        """Count the bad rows of a list, and forget them."""
+    def note_bad(self, bad: list[BadRow | BadTableRow]) -> None:
+        """Count the bad rows of a list or a table, and forget them."""
         for row in bad:
+            if isinstance(row, BadTableRow):
+                self._rows += row.row is not None
+                self._counts[UNREADABLE] += (1, 0)
+                self._example(UNREADABLE, row.image or "", str(row))
+                continue
             problem = "unknown category" if row.reason.startswith(_UNKNOWN_LABEL) else UNREADABLE
             self._rows += 1
             self._counts[problem] += (1, problem != UNREADABLE)
-            self._example(problem, row.row[:200].partition(b"\t")[0].decode("utf-8", "backslashreplace"), row)
+            self._example(
+                problem,
+                row.row[:200].partition(b"\t")[0].decode("utf-8", "backslashreplace"),
+                f"{row.path}:{row.line}: {row.reason}",
+            )
         bad.clear()
 
-    def _example(self, problem: str, image: str, row: BadRow) -> None:
+    def _example(self, problem: str, image: str, detail: str) -> None:
         if len(self._found[problem]) < self._most:
-            self._found[problem].append((image, problem, "", f"{row.path}:{row.line}: {row.reason}"))
+            self._found[problem].append((image, problem, "", detail))
 
     def note_duplicates(self, first: NDArray[np.int64], names: Iterable[pa.StringArray]) -> None:
         """Count the rows whose image an earlier row names."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.inspect import figures
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.errors import MlimagesError, TableError
+from mlimages.errors import MlimagesError
 from mlimages.hierarchy import CSR, Hierarchy
 from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import checked_workers
@@ -255,11 +255,6 @@ def _count_part(table: AnnotationTable, parents: CSR, part: int) -> _Counts:
     counts = _Counts.zero(n)
     for batch in table.part_batches(part, columns=["labels", "confidences", "origins"]):
         offsets, labels, confidences, origins = _columns(batch)
-        if len(labels) and not (labels.min() >= 0 and labels.max() < n and origins.max() < len(Origin)):
-            raise TableError(
-                f"{table.folder / table.manifest.parts[part].file}: holds labels or origins that are none: mlimages "
-                "verify tells whether it was changed"
-            )
         kernels.count(
             readonly(offsets),
             readonly(labels),

@@ -1,1 +1,1 @@
-"""TODO mlimages/annotate/labels."""
+"""Labels themselves: the schema of a table, origins, and label columns as arrays."""

@@ -1,19 +1,18 @@
-"""Arrow columns of lists as numpy arrays."""
+"""The columns of labels in a batch as numpy arrays."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.errors import LabelError
-from mlimages.storage.arrow import as_list, list_offsets
+from mlimages.storage.arrow import list_offsets
 from mlimages.storage.arrow import readonly as readonly
+from mlimages.storage.checks import GREATEST, check_memory, numbers_of
 
-if TYPE_CHECKING:
-    pass
+_ORIGINS = {"origins": GREATEST["origins"]}
 
 
 class ScoredLabels(NamedTuple):
@@ -32,55 +31,35 @@ class ScoredLabels(NamedTuple):
         Raises
         ------
         LabelError
-            For a missing column, a null, or lists of different lengths.
+            For a missing column, one of another type, a null, lists of different lengths, or an unknown origin.
         """
-        image = image_names(batch)
-        column = batch.column("labels")
-        kept = pa.int16() if column.type == pa.list_(pa.int16()) else pa.int32()
-        lists = as_list(column, "labels", kept)
-        offsets = list_offsets(lists)
-        given = entries_of(batch, values, pa.float32(), offsets)
-        origins = entries_of(batch, "origins", pa.uint8(), offsets)
+        plain = "labels" in batch.schema.names and batch.column("labels").type == pa.list_(pa.int16())
+        names = ("image", "labels", values, "origins")
+        batch = check_memory(batch, names, labels=pa.int16() if plain else pa.int32(), greatest=_ORIGINS)
+        offsets, labels = entries_of(batch, "labels")
+        given = aligned_entries(batch, values, offsets)
+        origins = aligned_entries(batch, "origins", offsets)
         return cls(
-            image,
+            batch.column("image"),
             offsets,
-            readonly(lists.values.to_numpy()),
+            labels,
             given if given is not None else readonly(np.empty(0, np.float32)),
             origins if origins is not None else readonly(np.empty(0, np.uint8)),
         )
 
 
-def image_names(batch: pa.RecordBatch) -> pa.StringArray:
-    """The names of the images of a batch.
-
-    Raises
-    ------
-    LabelError
-        For a missing column, or a null among the names.
-    """
-    names = batch.schema.names
-    for name in ("image", "labels"):
-        if name not in names:
-            raise LabelError(f"found the columns {', '.join(names)}, expected {name} among them")
-    image = batch.column("image")
-    if image.null_count:
-        raise LabelError("found a null in the column image, expected a name in every row")
-    return image if image.type == pa.string() else image.cast(pa.string())
+def entries_of(batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Where each row of a list column begins, int32 [rows + 1], and the entries, without a copy."""
+    column = batch.column(name)
+    offsets = list_offsets(column)
+    return offsets, readonly(numbers_of(column.values))
 
 
-def entries_of(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDArray[np.int32]) -> Any:
+def aligned_entries(batch: pa.RecordBatch, name: str, offsets: NDArray[np.int32]) -> NDArray[Any] | None:
     """A column's entries such that entry i belongs to label i; None where the batch has no such column."""
     if name not in batch.schema.names:
         return None
-    lists = as_list(batch.column(name), name, kind)
-    own = list_offsets(lists)
-    if not (np.array_equal(own, offsets) or np.array_equal(np.diff(own), np.diff(offsets))):
-        row = int(np.flatnonzero(np.diff(own) != np.diff(offsets))[0])
-        raise LabelError(
-            f"row {row} ({batch.column('image')[row].as_py()!r}): {own[row + 1] - own[row]} {name} for "
-            f"{offsets[row + 1] - offsets[row]} labels, expected as many"
-        )
-    values = lists.values.to_numpy()
+    own, values = entries_of(batch, name)
     if own[0] != offsets[0]:  # sliced differently: line the entries up
         aligned = np.zeros(offsets[-1], values.dtype)
         aligned[offsets[0] :] = values[own[0] : own[-1]]
@@ -88,17 +67,27 @@ def entries_of(batch: pa.RecordBatch, name: str, kind: pa.DataType, offsets: NDA
     return readonly(values)
 
 
-class Expanded(NamedTuple):
-    """Rows of labels with all that a table says of them."""
+class LabelArrays(NamedTuple):
+    """The label columns of a table as arrays; row i is ``[offsets[i], offsets[i + 1])`` of the others."""
 
     offsets: NDArray[np.int32]  # [rows + 1]
     labels: NDArray[np.int16] | NDArray[np.int32]
     confidences: NDArray[np.float32]
     origins: NDArray[np.uint8]
 
+    @classmethod
+    def empty(cls, rows: int, entries: int, kind: np.dtype[Any]) -> LabelArrays:
+        """Uninitialized room for so many rows and entries, with labels of the type `kind`."""
+        return cls(
+            np.empty(rows + 1, np.int32),
+            np.empty(entries, kind),
+            np.empty(entries, np.float32),
+            np.empty(entries, np.uint8),
+        )
+
 
 class GivenLabels(NamedTuple):
-    """The columns of a batch as arrays; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
+    """The columns of a batch of given labels; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
 
     image: pa.StringArray
     offsets: NDArray[np.int32]
@@ -108,19 +97,24 @@ class GivenLabels(NamedTuple):
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> GivenLabels:
-        """Look into a batch, without a copy where its types are those of a table."""
-        image = image_names(batch)
-        lists = as_list(batch.column("labels"), "labels", pa.int32())
-        offsets = list_offsets(lists)
-        labels = readonly(lists.values.to_numpy())
-        confidences = entries_of(batch, "confidences", pa.float32(), offsets)
-        if confidences is None:
-            confidences = readonly(np.ones(len(labels), np.float32))
-        origins = entries_of(batch, "origins", pa.uint8(), offsets)
+        """Look into a batch, without a copy where its types are those of a table.
+
+        Ranges of labels and confidences are not checked: who reads lists sets bad rows aside.
+
+        Raises
+        ------
+        LabelError
+            For a missing column, one of another type, a null, lists of different lengths, or an unknown origin.
+        """
+        names = ("image", "labels", "confidences", "origins")
+        batch = check_memory(batch, names, labels=pa.int32(), greatest=_ORIGINS)
+        offsets, labels = entries_of(batch, "labels")
+        confidences = aligned_entries(batch, "confidences", offsets)
+        origins = aligned_entries(batch, "origins", offsets)
         return cls(
-            image,
+            batch.column("image"),
             offsets,
             labels,
-            confidences,
+            confidences if confidences is not None else readonly(np.ones(len(labels), np.float32)),
             origins if origins is not None else readonly(np.empty(0, np.uint8)),
         )

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
+from mlimages.hierarchy import Hierarchy
 from mlimages.storage.manifest import FORMAT_VERSION
-
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
-
 
 #: From this many categories up an index no longer fits into 16 bits.
 INT32_FROM = 32_768
@@ -29,7 +26,7 @@ class Origin(IntEnum):
 
 
 def label_type(categories: int) -> pa.DataType:
-    """Arrow type of a label among so many categories: int16, or int32 from 32,768 up."""
+    """Arrow type of a label among `categories` categories: int16, or int32 from 32,768 up."""
     return pa.int16() if categories < INT32_FROM else pa.int32()
 
 
@@ -54,7 +51,7 @@ def table_schema(categories: int) -> pa.Schema:
     )
 
 
-#: What a reader of label lists yields: like a table, with int32 indices and, where all are given, no origins.
+#: Given labels: like a table, with int32 indices and without origins.
 GIVEN_SCHEMA = pa.schema(
     [
         pa.field("image", pa.string()),
@@ -67,7 +64,7 @@ GIVEN_SCHEMA = pa.schema(
 def table_metadata(
     hierarchy: Hierarchy, propagation: dict[str, Any], rules: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What schema metadata and manifest say alike of a table; of rules only where there are any."""
+    """The metadata of a table, in its manifest and in the schema of every part; `rules` only where there are any."""
     from mlimages import __version__
 
     return {

@@ -1,1 +1,1 @@
-"""TODO mlimages/annotate/parquet."""
+"""A Parquet writer for annotation tables."""

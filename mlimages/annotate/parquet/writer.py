@@ -1,10 +1,10 @@
 """A Parquet writer for annotation tables, and for nothing else.
 
-A general writer builds a dictionary and packs its codes for every column. Here the Arrow buffers are already the
-codes: a data page may code dictionary entries with any width, so a label column is written with 16-bit codes into
-the dictionary 0, 1, 2, ... and its page is the int16 buffer itself; origins likewise with 8 bits. What is left is to
-pack the levels and to compress, and byte-aligned codes compress better than the 14-bit ones that a general writer
-would make, since the chains of ancestors repeat as bytes. Every reader of Parquet reads the result.
+A general writer builds a dictionary and packs its codes for every column. Here the Arrow buffers already are the codes:
+a data page may code dictionary entries with any width, so a label column is written with 16-bit codes into the
+dictionary 0, 1, 2, ... and its page is the int16 buffer itself; origins likewise with 8 bits. It remains to pack the
+levels and to compress, and byte-aligned codes compress better than the 14-bit ones of a general writer, since the
+chains of ancestors repeat as bytes. Every reader of Parquet reads the result.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mlimages.annotate.labels.schema import INT32_FROM, table_schema
 from mlimages.annotate.parquet import thrift
 from mlimages.annotate.parquet import writerkernels as pagekernels
 from mlimages.annotate.parquet.thrift import I8, I16, I64, Struct
+from mlimages.storage.arrow import list_offsets, text_of
 from mlimages.wire import varint
 
 _INT32, _FLOAT, _BYTE_ARRAY = 1, 4, 6  # physical types
@@ -102,7 +103,7 @@ class TableWriter:
             return
         start = self._at
         labels, confidences, origins = (batch.column(name) for name in ("labels", "confidences", "origins"))
-        offsets = _offsets(labels)
+        offsets = list_offsets(labels)
         levels = _Levels(offsets)
         columns = [
             _image_column(batch.column("image")),
@@ -233,12 +234,13 @@ def _padding(values: int, width: int) -> int:
 
 def _image_column(images: pa.StringArray) -> _Column:
     rows = len(images)
-    data, offsets = _text(images)
+    data, offsets = text_of(images)
     levels = varint(rows << 1) + b"\x01"
     head = len(levels).to_bytes(4, "little") + levels
     lengths = np.empty(64 + (rows + 128) * 6, np.uint8)
     used = pagekernels.write_lengths(offsets, lengths)
-    page = np.concatenate([np.frombuffer(head, np.uint8), lengths[:used], data])
+    names = data[offsets[0] : offsets[-1]]  # only those of this batch
+    page = np.concatenate([np.frombuffer(head, np.uint8), lengths[:used], names])
     return _Column((b"image",), _BYTE_ARRAY, _DELTA_LENGTH, rows, page)
 
 
@@ -294,18 +296,6 @@ def _schema_elements(categories: int) -> list[Struct]:
     ]
 
 
-def _offsets(lists: pa.ListArray) -> NDArray[np.int32]:
-    return np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1]
-
-
 def _values(lists: pa.ListArray) -> NDArray[Any]:
     """The entries of all rows as a numpy array, without a copy."""
     return np.ascontiguousarray(lists.flatten().to_numpy(zero_copy_only=True))
-
-
-def _text(strings: pa.StringArray) -> tuple[ByteArray, NDArray[np.int32]]:
-    """The bytes of all rows, and offsets [rows + 1] of which only the differences count."""
-    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    data = strings.buffers()[2]
-    text = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
-    return text[offsets[0] : offsets[-1]], offsets

@@ -1,1 +1,1 @@
-"""TODO mlimages/annotate/propagation."""
+"""What labels bring: ancestors, descendants of absences and co-occurrence rules, and the way back."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
+from mlimages.annotate.labels.columns import LabelArrays
+
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
@@ -14,35 +15,24 @@ COOCCURRENCE = np.uint8(2)
 
 
 def _signature(label: nb.types.Type) -> object:
-    rules = (_INDPTR, _INDPTR, _INDICES, _FLOATS, nb.boolean)
-    row = (nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1])
-    return nb.types.UniTuple(nb.int64, 2)(*row, *rules, nb.boolean, *row)
+    rows = nb.types.NamedTuple([nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1]], LabelArrays)
+    csr = nb.types.Tuple((_INDPTR, _INDICES))
+    return nb.types.UniTuple(nb.int64, 2)(rows, _INDPTR, csr, _FLOATS, nb.boolean, nb.boolean, rows)
 
 
 @nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
-def apply_rules(  # type: ignore[no-untyped-def]
-    offsets,
-    labels,
-    confidences,
-    origins,
-    rules,
-    brought,
-    brought_indices,
-    rule_confidences,
-    keep_largest,
-    write,
-    out_offsets,
-    out_labels,
-    out_confidences,
-    out_origins,
-):
+def apply_rules(rows, rules, brought_rows, rule_confidences, keep_largest, write, out):  # type: ignore[no-untyped-def]
     """Add to every row what the rules of its present labels bring.
 
-    The rules of category i are ``rules[i]`` to ``rules[i + 1]``; rule r brings ``brought_indices`` from ``brought[r]``
-    on, its target first, and nothing at all where any of these is verified absent. Only labels that were in the row
-    before have rules, and they stay as they are. Returns the entries of the output and how many times a verified
-    absence stopped a rule. Without `write` only the first entry of the output arrays is touched, if there is one.
+    The rules of category i are ``rules[i]`` to ``rules[i + 1]``. What rule r brings is row r of the CSR `brought_rows`
+    (row pointers and indices), its target first; it brings nothing where any of these is verified absent. Only labels
+    that were in the row before have rules, and they stay as they are. Returns the entries of the output and how many
+    times a verified absence stopped a rule. Without `write` only the first entry of the output arrays is touched, if
+    there is one.
     """
+    offsets, labels, confidences, origins = rows
+    brought, brought_indices = brought_rows
+    out_offsets, out_labels, out_confidences, out_origins = out
     categories = len(rules) - 1
     seen_in = np.full(categories, -1, np.int32)
     place = np.empty(categories, np.int32)

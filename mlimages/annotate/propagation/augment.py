@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import Expanded, GivenLabels
+from mlimages.annotate.labels.columns import GivenLabels, LabelArrays
 from mlimages.annotate.labels.schema import table_schema
+from mlimages.annotate.propagation.applyrules import RuleApplier
+from mlimages.annotate.propagation.rules import Rules
 from mlimages.errors import LabelError, MlimagesError
+from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.csr import CSR
-from mlimages.storage.arrow import readonly as readonly
-
-if TYPE_CHECKING:
-    from mlimages.annotate.propagation.applyrules import RuleApplier
-    from mlimages.annotate.propagation.rules import Rules
-    from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import list_column
 
 Reach = Literal["all", "parent", "none"]
+_Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Propagation:
         The confidence of what several labels bring: the largest, or that of the first. Either way the first place
         in the row is kept, and a present label beats a verified absence.
     absent : {"keep", "descendants"}
-        Whether a verified absence (confidence 0) flows down to the descendants that are otherwise unknown.
+        Whether a verified absence (confidence 0) flows down to descendants that are otherwise unknown.
     """
 
     ancestors: Reach = "all"
@@ -53,7 +53,7 @@ class Propagation:
 
     @classmethod
     def published(cls) -> Propagation:
-        """What the published lists do: an uncertain label brings its parent only, and what came first stays."""
+        """The rules of the published lists: an uncertain label brings its parent only, and what came first stays."""
         return cls(uncertain="parent", conflict="first")
 
     @classmethod
@@ -75,7 +75,7 @@ class Propagation:
 
 
 class Augmented(NamedTuple):
-    """A propagated batch and what was counted in it.
+    """A propagated batch and its counts.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Augmented(NamedTuple):
     rule_labels : int
         Labels that rules added.
     rules_stopped : int
-        Times that a rule added nothing because an image has a verified absence of what it would bring.
+        Number of times that a rule added nothing because of a verified absence of what it would bring.
     """
 
     batch: pa.RecordBatch
@@ -96,7 +96,7 @@ class Augmented(NamedTuple):
 
     @property
     def counts(self) -> dict[str, int]:
-        """The same by the names that manifests have."""
+        """The counts by their names in manifests."""
         return {
             "absences_beaten": self.conflicts,
             "rule_labels": self.rule_labels,
@@ -114,7 +114,8 @@ class Augmenter:
     propagation : Propagation
         What labels bring.
     rules : Rules, optional
-        Co-occurrence rules, applied to what propagation makes of a row; see :mod:`mlimages.annotate.propagation.applyrules`.
+        Co-occurrence rules, applied to what propagation makes of a row; see
+        :mod:`mlimages.annotate.propagation.applyrules`.
     """
 
     def __init__(self, hierarchy: Hierarchy, propagation: Propagation, rules: Rules | None = None) -> None:
@@ -132,16 +133,24 @@ class Augmenter:
         self.absent = hierarchy.descendants() if propagation.absent == "descendants" else nothing
         self._rules: RuleApplier | None = None
         if rules is not None:
-            from mlimages.annotate.propagation.applyrules import RuleApplier
-
             self._rules = RuleApplier(rules, self.certain, self.uncertain, keep_largest=self.keep_largest)
+
+    @property
+    def brought(self) -> tuple[_Rows, _Rows, _Rows]:
+        """What certain, uncertain and absent labels bring, as the kernels take it: row pointers and indices of each."""
+        certain, uncertain, absent = self.certain, self.uncertain, self.absent
+        return (
+            (certain.indptr, certain.indices),
+            (uncertain.indptr, uncertain.indices),
+            (absent.indptr, absent.indices),
+        )
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with what its labels bring; see :func:`augment`."""
         return self.apply(batch).batch
 
     def apply(self, batch: pa.RecordBatch) -> Augmented:
-        """The same, with what was counted."""
+        """The batch with what its labels bring, and counts."""
         from mlimages.annotate.propagation import augmentkernels as kernels
 
         given = GivenLabels.of(batch)
@@ -151,40 +160,17 @@ class Augmenter:
                 f"a batch of {batch.num_rows} rows may grow to {bound} labels, and lists count to "
                 f"{np.iinfo(np.int32).max}: pass smaller batches"
             )
-        rows = batch.num_rows
-        offsets = np.empty(rows + 1, np.int32)
-        labels = np.empty(bound, self.schema.field("labels").type.value_type.to_pandas_dtype())
-        confidences = np.empty(bound, np.float32)
-        origins = np.empty(bound, np.uint8)
-        conflicts = kernels.expand(
-            given.offsets,
-            given.labels,
-            given.confidences,
-            given.origins,
-            self.certain.indptr,
-            self.certain.indices,
-            self.uncertain.indptr,
-            self.uncertain.indices,
-            self.absent.indptr,
-            self.absent.indices,
-            self.keep_largest,
-            offsets,
-            labels,
-            confidences,
-            origins,
-        )
-        end = int(offsets[-1])
-        expanded = Expanded(offsets, labels[:end], confidences[:end], origins[:end])
+        kind = self.schema.field("labels").type.value_type.to_pandas_dtype()
+        out = LabelArrays.empty(batch.num_rows, bound, np.dtype(kind))
+        conflicts = kernels.expand(given[1:], *self.brought, self.keep_largest, out)
+        end = int(out.offsets[-1])
+        out = LabelArrays(out.offsets, out.labels[:end], out.confidences[:end], out.origins[:end])
         stopped = 0
         if self._rules is not None:
-            expanded, stopped = self._rules.apply(expanded)
-        starts = pa.py_buffer(expanded.offsets)
-        columns = [given.image] + [
-            pa.ListArray.from_buffers(self.schema.field(i).type, rows, [None, starts], children=[pa.array(values)])
-            for i, values in enumerate(expanded[1:], start=1)
-        ]
-        batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
-        return Augmented(batch, int(conflicts), len(expanded.labels) - end, stopped)
+            out, stopped = self._rules.apply(out)
+        lists = [list_column(self.schema.field(i).type, out.offsets, out[i]) for i in (1, 2, 3)]
+        batch = pa.RecordBatch.from_arrays([given.image, *lists], schema=self.schema)
+        return Augmented(batch, int(conflicts), len(out.labels) - end, stopped)
 
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
         """Check every label of a batch; return the most labels that it can grow to.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from mlimages.annotate.labels.columns import LabelArrays
+
 _OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
@@ -48,34 +50,26 @@ def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: 
 
 
 def _signature(label: nb.types.Type) -> object:
-    csr = (_INDPTR, _INDICES)
-    outputs = (nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1])
-    return nb.int64(_OFFSETS, _INDICES, _FLOATS, _BYTES, *csr, *csr, *csr, nb.boolean, *outputs)
+    given = nb.types.Tuple((_OFFSETS, _INDICES, _FLOATS, _BYTES))
+    csr = nb.types.Tuple((_INDPTR, _INDICES))
+    out = nb.types.NamedTuple([nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1]], LabelArrays)
+    return nb.int64(given, csr, csr, csr, nb.boolean, out)
 
 
 @nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
-def expand(  # type: ignore[no-untyped-def]
-    offsets,
-    labels,
-    confidences,
-    origins,
-    certain,
-    certain_indices,
-    uncertain,
-    uncertain_indices,
-    absent,
-    absent_indices,
-    keep_largest,
-    out_offsets,
-    out_labels,
-    out_confidences,
-    out_origins,
-):
+def expand(given, certain_rows, uncertain_rows, absent_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Write every row with what its labels bring; return how many verified absences a present label beat.
 
-    Labels are taken in row order, each followed by what it brings; what is already in the row keeps its place. The
-    last row that a category was seen in is noted for each category, so no row is ever sorted or cleared.
+    `given` holds offsets, labels, confidences and origins (none: all are given); what a certain, an uncertain and an
+    absent label brings is a CSR each, as row pointers and indices. Labels are taken in row order, each followed by what
+    it brings; what is already in the row keeps its place. The last row that a category was seen in is noted for each
+    category, so no row is ever sorted or cleared.
     """
+    offsets, labels, confidences, origins = given
+    certain, certain_indices = certain_rows
+    uncertain, uncertain_indices = uncertain_rows
+    absent, absent_indices = absent_rows
+    out_offsets, out_labels, out_confidences, out_origins = out
     categories = len(certain) - 1
     seen_in = np.full(categories, -1, np.int32)
     place = np.empty(categories, np.int32)

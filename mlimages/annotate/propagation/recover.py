@@ -1,4 +1,4 @@
-"""Back from a propagated list to the labels its author started from."""
+"""From a propagated list back to the labels that its author started from."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import pyarrow as pa
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import GIVEN_SCHEMA
 from mlimages.annotate.propagation.augment import Augmenter, Propagation
-from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import LabelError
 from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import list_column
+from mlimages.storage.table import ImageTable
 
 
 def recover_given(rows: Any, hierarchy: Hierarchy, propagation: Propagation | None = None) -> Any:
     """Find the labels that a list's author started from.
 
     A row is read from its front: a label that no earlier one brought is given, and what it brings under the rules must
-    follow it. Where it does not, a label that is already in the row may have been given again, and bring what
-    follows; the nearest one before that does is taken. Propagating the result gives back every row that the rules can
-    make, in order and confidence, where the first confidence stays (as in the published lists) or where all ancestors
-    are brought; a row that the rules cannot make has its unexplained labels as given.
+    follow it. Where it does not, a label that is already in the row may have been given again and bring what follows:
+    the nearest such label is taken. Propagating the result gives back every row that the rules can make, in order and
+    confidence, where the first confidence stays (as in the published lists) or where all ancestors are brought; in a
+    row that the rules cannot make, unexplained labels count as given.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def recover_given(rows: Any, hierarchy: Hierarchy, propagation: Propagation | No
         return _recover(rows, augmenter)
     if isinstance(rows, pa.Table):
         return pa.Table.from_batches((_recover(batch, augmenter) for batch in rows.to_batches()), GIVEN_SCHEMA)
-    if isinstance(rows, AnnotationTable):
+    if isinstance(rows, ImageTable):
         rows.check_hierarchy(hierarchy)
         return _recover_all(rows.batches(columns=["image", "labels", "confidences"]), augmenter)
     if isinstance(rows, Sequence):
@@ -90,35 +91,16 @@ def _recover(batch: pa.RecordBatch, augmenter: Augmenter) -> pa.RecordBatch:
 
     given = GivenLabels.of(batch)
     augmenter.check(batch, given)
-    rows = batch.num_rows
-    most = int(given.offsets[-1] - given.offsets[0])
-    offsets = np.empty(rows + 1, np.int32)
-    labels = np.empty(2 * most, np.int32)  # a label may be given again to raise its confidence
-    confidences = np.empty(2 * most, np.float32)
-    wrong = kernels.recover(
-        given.offsets,
-        given.labels,
-        given.confidences,
-        augmenter.certain.indptr,
-        augmenter.certain.indices,
-        augmenter.uncertain.indptr,
-        augmenter.uncertain.indices,
-        augmenter.absent.indptr,
-        augmenter.absent.indices,
-        augmenter.keep_largest,
-        offsets,
-        labels,
-        confidences,
-    )
+    most = 2 * int(given.offsets[-1] - given.offsets[0])  # a label may be given again to raise its confidence
+    offsets = np.empty(batch.num_rows + 1, np.int32)
+    labels, confidences = np.empty(most, np.int32), np.empty(most, np.float32)
+    out = offsets, labels, confidences
+    wrong = kernels.recover(given[1:4], *augmenter.brought, augmenter.keep_largest, out)
     if wrong >= 0:
         raise LabelError(
             f"row {wrong} ({batch.column('image')[wrong].as_py()!r}): a label stands twice; expected each once, as "
             "propagation leaves them"
         )
     end = int(offsets[-1])
-    starts = pa.py_buffer(offsets)
-    columns = [given.image] + [
-        pa.ListArray.from_buffers(GIVEN_SCHEMA.field(i).type, rows, [None, starts], children=[pa.array(values[:end])])
-        for i, values in enumerate((labels, confidences), start=1)
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=GIVEN_SCHEMA)
+    lists = [list_column(GIVEN_SCHEMA.field(i).type, offsets, out[i][:end]) for i in (1, 2)]
+    return pa.RecordBatch.from_arrays([given.image, *lists], schema=GIVEN_SCHEMA)

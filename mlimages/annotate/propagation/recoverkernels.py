@@ -40,36 +40,24 @@ def follows(begin, at, end, confidence, confidences, first, last, above, place, 
     return brought
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *(_OFFSETS, _INDICES, _FLOATS),
-            *(_INDPTR, _INDICES, _INDPTR, _INDICES, _INDPTR, _INDICES),
-            *(nb.boolean, nb.int32[::1], nb.int32[::1], nb.float32[::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
-)
-def recover(  # type: ignore[no-untyped-def]
-    offsets,
-    labels,
-    confidences,
-    certain,
-    certain_indices,
-    uncertain,
-    uncertain_indices,
-    absent,
-    absent_indices,
-    keep_largest,
-    out_offsets,
-    out_labels,
-    out_confidences,
-):
+_GIVEN = nb.types.Tuple((_OFFSETS, _INDICES, _FLOATS))
+_CSR = nb.types.Tuple((_INDPTR, _INDICES))
+_OUT = nb.types.Tuple((nb.int32[::1], nb.int32[::1], nb.float32[::1]))
+
+
+@nb.njit([nb.int64(_GIVEN, _CSR, _CSR, _CSR, nb.boolean, _OUT)], cache=True, nogil=True)
+def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Write the given labels of every row; return the row in which a label stands twice, or -1.
 
-    At most two labels are written for each that was read: once as given, once to raise its confidence.
+    `rows` and `out` hold offsets, labels and confidences; what labels bring is as for
+    :func:`mlimages.annotate.propagation.augmentkernels.expand`. At most two labels are written for each that was read:
+    once as given, once to raise its confidence.
     """
+    offsets, labels, confidences = rows
+    certain, certain_indices = certain_rows
+    uncertain, uncertain_indices = uncertain_rows
+    absent, absent_indices = absent_rows
+    out_offsets, out_labels, out_confidences = out
     categories = len(certain) - 1
     place = np.full(categories, -1, np.int32)
     reached = np.zeros(categories, np.float32)

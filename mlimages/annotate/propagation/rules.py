@@ -1,8 +1,8 @@
 """Rules: a category that is in an image brings another that is likely to be there too.
 
-A rules CSV has a header and a row a rule. Only ``source`` and ``target`` are needed, keys of categories; ``p`` is the
-probability of the target where the source is, above 0 to 1, and 1 where the column is missing or the cell empty. All
-other columns tell why the rule is there, and may be edited, removed or added at will.
+A rules CSV has a header and a row for each rule. Only ``source`` and ``target`` are needed, keys of categories; ``p``
+is the probability of the target where the source is, above 0 to 1, and 1 where the column is missing or the cell empty.
+All other columns document the rule, and may be edited, removed or added freely.
 
 ================  =========================================================================================
 source, target    keys: an image that carries the source gets the target
@@ -11,8 +11,8 @@ support           images that have both
 images            images of the source
 lower             lower end of Wilson's interval of 95 % for p
 lift              p over the share of the target among all images
-source_name       for the eye; names are never read
-target_name       for the eye; names are never read
+source_name       for the reader; never parsed
+target_name       for the reader; never parsed
 ================  =========================================================================================
 """
 
@@ -51,7 +51,7 @@ COLUMNS = ("source", "target", *_NUMBERS, "source_name", "target_name")
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """Rules, checked, by index, and what their labels are to be.
+    """Checked rules, by category index, and the confidence of the labels that they add.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Rules:
     confidence : {"one", "p"}
         The confidence of a label that a rule adds: 1, as published, or p.
     text : str
-        The rules as CSV, with all that is known of them.
+        The rules as CSV, with all known columns.
     """
 
     hierarchy: Hierarchy = field(repr=False)
@@ -98,12 +98,12 @@ class Rules:
         return cls(hierarchy, sources[order], targets[order], p[order], confidence, rules_text(frame))
 
     def to_frame(self) -> pd.DataFrame:
-        """The rules with all that is known of them."""
+        """The rules as a DataFrame with all known columns."""
         return _read(self.text.encode(), self.hierarchy, Path(RULES_FILE))
 
     @property
     def confidences(self) -> NDArray[np.float32]:
-        """What the labels that they add are given, float32 [r]."""
+        """The confidence of the label that each rule adds, float32 [r]."""
         return self.p if self.confidence == "p" else np.ones(len(self.p), np.float32)
 
     @cached_property
@@ -115,7 +115,7 @@ class Rules:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the manifest and the parts of a table say of them."""
+        """The entry of the rules in the metadata of a table."""
         return {
             "file": RULES_FILE,
             "rules": len(self),
@@ -161,14 +161,14 @@ def read_rules(path: str | os.PathLike[str], hierarchy: Hierarchy) -> pd.DataFra
     Returns
     -------
     pandas.DataFrame
-        As :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` gives it, in the order of the
-        file; a number that the file does not have is NaN, and p is 1.
+        As :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` returns it, in the
+        order of the file; a number that the file does not have is NaN, and p is 1.
 
     Raises
     ------
     FormatError
-        For a missing column or a bad row: an unknown key, a category that brings itself, a pair that stands twice, a
-        number that is none. Names the line.
+        For a missing column or a bad row: an unknown key, a category that brings itself, a repeated pair, or what
+        is not a number. Names the line.
     """
     return _read(Path(path).read_bytes(), hierarchy, Path(path))
 

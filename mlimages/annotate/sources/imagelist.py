@@ -10,32 +10,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from mlimages.annotate.sources.lines import Text, is_compressed, read_texts
-from mlimages.annotate.sources.mapping import KeyTable
-from mlimages.annotate.sources.source import (
+from mlimages.annotate.sources.lines import (
     BATCH_BYTES,
-    BadRow,
-    Report,
-    Unit,
-    expand_paths,
-    given_batch,
-    split_into_units,
+    LONGEST_NAME,
+    Lines,
+    batches_of_lines,
+    is_compressed,
+    read_texts,
 )
+from mlimages.annotate.sources.mapping import KeyTable
+from mlimages.annotate.sources.source import Report, RowBuffers, Unit, UnitSource, expand_paths, split_into_units
 from mlimages.errors import FormatError
+from mlimages.hierarchy import Hierarchy
 from mlimages.storage.batches import BATCH_ROWS
-
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
 
 _EXPECTED = "expected name<tab>label:confidence..., such as img.jpg<tab>5193:0.9"
 
 
-class ImageList:
+class ImageList(UnitSource):
     """Read image lists.
 
     Parameters
@@ -44,6 +40,10 @@ class ImageList:
         Files, or patterns of them (``lists/*.txt.gz``).
     hierarchy : Hierarchy
         Whose indices and keys the lists use.
+    unit_bytes : int, optional
+        Text of a unit, 16 MiB by default.
+    batch_rows, batch_bytes : int
+        A batch ends after so many lines, or with the line that brings it to so many bytes.
 
     Raises
     ------
@@ -51,8 +51,20 @@ class ImageList:
         For an empty file.
     """
 
-    def __init__(self, paths: str | os.PathLike[str] | list[str | os.PathLike[str]], hierarchy: Hierarchy) -> None:
+    format = "list"
+
+    def __init__(
+        self,
+        paths: str | os.PathLike[str] | list[str | os.PathLike[str]],
+        hierarchy: Hierarchy,
+        *,
+        unit_bytes: int | None = None,
+        batch_rows: int = BATCH_ROWS,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
         self.inputs: list[Path] = expand_paths(paths)
+        self.state = {}
+        self._unit_bytes, self._batch_rows, self._batch_bytes = unit_bytes, batch_rows, batch_bytes
         self._categories = len(hierarchy)
         self._keys = KeyTable.of(hierarchy.keys)
         for path in self.inputs:
@@ -60,65 +72,40 @@ class ImageList:
                 raise FormatError(f"the file is empty, {_EXPECTED}", path=path)
 
     def units(self) -> list[Unit]:
-        """Pieces of about 16 MiB; a compressed file is one."""
-        return split_into_units(self.inputs, splittable=[not is_compressed(path) for path in self.inputs])
+        """Pieces of equal size; a compressed file is one."""
+        can_split = [not is_compressed(path) for path in self.inputs]
+        return split_into_units(self.inputs, splittable=can_split, unit_bytes=self._unit_bytes)
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
-        """The rows of a unit, up to 131,072 a batch."""
+        """The rows of a unit."""
         for text in read_texts(unit, report):
-            yield from self._parse(text, report)
+            for lines in batches_of_lines(text, report, rows=self._batch_rows, size=self._batch_bytes):
+                yield self._parse(lines, report)
 
-    def _parse(self, text: Text, report: Report) -> Iterator[pa.RecordBatch]:
+    def _parse(self, lines: Lines, report: Report) -> pa.RecordBatch:
         from mlimages.annotate.sources import imagelistkernels as kernels
 
-        at = text.start
-        while at < text.stop:
-            end, lines, tabs = kernels.scan(text.data, at, text.stop, BATCH_ROWS, BATCH_BYTES)
-            names = np.empty(end - at, np.uint8)
-            name_offsets, offsets = np.empty(lines + 1, np.int32), np.empty(lines + 1, np.int32)
-            labels, confidences = np.empty(tabs, np.int32), np.empty(tabs, np.float32)
-            skip_bad = report.on_error == "quarantine"
-            bad = np.empty((lines if skip_bad else 1, 6), np.int64)
-            rows, entries, used, wrong = kernels.parse(
-                text.data,
-                at,
-                end,
-                self._categories,
-                skip_bad,
-                *self._keys,
-                names,
-                name_offsets,
-                offsets,
-                labels,
-                confidences,
-                bad,
-            )
-            first = text.line_number(at) if wrong else 0
-            for note in bad[:wrong].tolist():
-                report.bad_row(self._bad_row(text, first + note[0], *note[1:]))
-            yield given_batch(
-                names[:used], name_offsets[: rows + 1], offsets[: rows + 1], labels[:entries], confidences[:entries]
-            )
-            at = end
+        buffers = RowBuffers.of(lines.total, name_bytes=lines.size, labels=lines.tabs)
+        confidences = np.empty(lines.tabs, np.float32)
+        span = lines.text.data, lines.start, lines.stop
+        rows, labels, name_bytes, wrong = kernels.parse(
+            *span, self._categories, tuple(self._keys), buffers, confidences, lines.bad
+        )
+        lines.report_bad(wrong, report, self._reasons)
+        return buffers.batch(rows, name_bytes=name_bytes, labels=labels, confidences=confidences)
 
-    def _bad_row(
-        self, text: Text, line: int, first: int, last: int, problem: int, token: int, token_end: int
-    ) -> BadRow:
+    def _reasons(self, found: str) -> dict[int, str]:
         from mlimages.annotate.sources import imagelistkernels as kernels
 
-        shown = repr(bytes(text.data[token : min(token_end, token + 60)]).decode("utf-8", "backslashreplace"))
-        if token_end - token > 60:
-            shown += f"... ({token_end - token} bytes)"
-        reason = {
+        return {
             kernels.EMPTY_LINE: f"found an empty line, {_EXPECTED}",
-            kernels.NO_TAB: f"found no tab in {shown}, {_EXPECTED}",
+            kernels.NO_TAB: f"found no tab in {found}, {_EXPECTED}",
             kernels.EMPTY_NAME: f"found no name before the tab, {_EXPECTED}",
-            kernels.BAD_NAME: f"found the control character {shown} in a name, expected text",
-            kernels.LONG_NAME: f"found the name {shown}, expected at most {kernels.LONGEST_NAME} bytes",
-            kernels.BAD_UTF8: f"found the name {shown}, expected UTF-8",
-            kernels.UNKNOWN_LABEL: f"found the label {shown}, expected an index or a key of the hierarchy",
-            kernels.OUT_OF_RANGE: f"found the label {shown}, expected an index from 0 to {self._categories - 1}",
-            kernels.BAD_CONFIDENCE: f"found {shown}, expected a number such as 0.8 as confidence",
-            kernels.OUTSIDE: f"found {shown}, expected a confidence from 0 to 1",
-        }[problem]
-        return BadRow(text.path, line, reason, bytes(text.data[first:last]))
+            kernels.BAD_NAME: f"found the control character {found} in a name, expected text",
+            kernels.LONG_NAME: f"found the name {found}, expected at most {LONGEST_NAME} bytes",
+            kernels.BAD_UTF8: f"found the name {found}, expected UTF-8",
+            kernels.UNKNOWN_LABEL: f"found the label {found}, expected an index or a key of the hierarchy",
+            kernels.OUT_OF_RANGE: f"found the label {found}, expected an index from 0 to {self._categories - 1}",
+            kernels.BAD_CONFIDENCE: f"found {found}, expected a number such as 0.8 as confidence",
+            kernels.OUTSIDE: f"found {found}, expected a confidence from 0 to 1",
+        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +11,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.sources.source import BATCH_BYTES, BadRow, Report, Unit
+from mlimages.annotate.sources.source import BadRow, Report, Unit
 from mlimages.errors import FormatError
 from mlimages.storage.batches import BATCH_ROWS
 
 BOM = b"\xef\xbb\xbf"
 COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-#: Of a file, so much is read to see what it is.
+#: A longer name is no name of an image: the list lost its line ends, or is no list.
+LONGEST_NAME = 65_535
+#: A batch also ends with the line that brings its text to this size, so that its memory is bounded.
+BATCH_BYTES = 64 << 20
+#: Bytes at the beginning of a file that are read to see what it is.
 _HEAD_BYTES = 64 << 10
 
 
@@ -47,6 +51,79 @@ class Text(NamedTuple):
         if self.line is None:
             return 1 + _count_lines(self.data[:at])
         return self.line + _count_lines(self.data[self.start : at])
+
+
+class Lines(NamedTuple):
+    """A batch of whole lines, ``text.data[start:stop]``, with room to note the bad ones.
+
+    Parameters
+    ----------
+    text : Text
+        What they are part of.
+    start, stop : int
+        First byte of the first line, and the byte after the last.
+    total, tabs : int
+        Lines, and tab characters in them.
+    bad : int64 array [m, 6]
+        For the kernels: see :func:`mlimages.annotate.sources.lineskernels.note`. A single row where the first bad line
+        ends the job, else one for each line.
+    """
+
+    text: Text
+    start: int
+    stop: int
+    total: int
+    tabs: int
+    bad: NDArray[np.int64]
+
+    @property
+    def size(self) -> int:
+        """Bytes of text."""
+        return self.stop - self.start
+
+    def report_bad(self, wrong: int, report: Report, reasons: Callable[[str], Mapping[int, str]]) -> None:
+        """Report the bad lines that a kernel noted.
+
+        Parameters
+        ----------
+        wrong : int
+            How many.
+        report : Report
+            Where to.
+        reasons : callable
+            Takes what was found, as messages show it; returns the message for each kind of problem.
+
+        Raises
+        ------
+        FormatError
+            Where bad rows end the job.
+        """
+        data, first = self.text.data, self.text.line_number(self.start) if wrong else 0
+        for line, begin, end, problem, token, token_end in self.bad[:wrong].tolist():
+            reason = reasons(shown(bytes(data[token:token_end])))[problem]
+            report.bad_row(BadRow(self.text.path, first + line, reason, bytes(data[begin:end])))
+
+
+def batches_of_lines(text: Text, report: Report, *, rows: int = BATCH_ROWS, size: int = BATCH_BYTES) -> Iterator[Lines]:
+    """Cut a text into batches of whole lines.
+
+    Parameters
+    ----------
+    text : Text
+        What to cut.
+    report : Report
+        Says whether the first bad line ends the job.
+    rows, size : int
+        A batch ends after so many lines, or with the line that brings it to so many bytes.
+    """
+    from mlimages.annotate.sources import lineskernels as kernels
+
+    at = text.start
+    while at < text.stop:
+        end, total, tabs = kernels.scan(text.data, at, text.stop, rows, size)
+        bad = np.empty((total if report.on_error == "quarantine" else 1, 6), np.int64)
+        yield Lines(text, at, end, total, tabs, bad)
+        at = end
 
 
 def is_compressed(path: str | Path) -> bool:
@@ -112,14 +189,14 @@ def shown(token: bytes) -> str:
 
 
 def _without_header(text: Text) -> Text:
-    from mlimages.annotate.sources import imagelistkernels as kernels
+    from mlimages.annotate.sources import lineskernels as kernels
 
     end, _, _ = kernels.scan(text.data, text.start, text.stop, 1, BATCH_BYTES)
     return text._replace(start=end, line=2)
 
 
 def _line_start(mapped: mmap.mmap, at: int) -> int:
-    """First byte, from `at` on, of a line that begins at or after `at`."""
+    """The first byte at or after `at` at which a line begins."""
     if at == 0:
         return 0
     end = mapped.find(b"\n", at - 1)
@@ -132,7 +209,7 @@ def _count_lines(data: NDArray[np.uint8]) -> int:
 
 def _decompressed(path: str, compression: str, report: Report) -> Iterator[Text]:
     """Whole lines of a compressed file, a batch at a time."""
-    from mlimages.annotate.sources import imagelistkernels as kernels
+    from mlimages.annotate.sources import lineskernels as kernels
 
     kept = b""
     line = 1

@@ -5,24 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.errors import FormatError, UnknownCategoryError
+from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.text import read_utf8
-
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
-
-
-from collections.abc import Iterable
+from mlimages.storage.arrow import readonly
 
 
 class KeyTable(NamedTuple):
-    """A hash table, open-addressing, for :func:`mlimages.annotate.sources.imagelistkernels.find_key`.
+    """An open-addressing hash table for :func:`mlimages.storage.nameskernels.find_key`.
 
     Parameters
     ----------
@@ -31,7 +27,7 @@ class KeyTable(NamedTuple):
     offsets : int64 array [n + 1]
         Where each begins.
     slots : int32 array
-        The number of a string, or -1; a power of two at least twice n.
+        The number of a string, or -1; the length is a power of two, at least 2 n.
     """
 
     keys: NDArray[np.uint8]
@@ -40,8 +36,8 @@ class KeyTable(NamedTuple):
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> KeyTable:
-        """Enter strings, which must differ."""
-        from mlimages.annotate.sources import imagelistkernels as kernels
+        """Enter strings, each of which occurs once."""
+        from mlimages.storage import nameskernels as kernels
 
         encoded = [key.encode() for key in keys]
         offsets = np.zeros(len(encoded) + 1, np.int64)
@@ -77,8 +73,7 @@ def read_mapping(path: str | os.PathLike[str], hierarchy: Hierarchy) -> dict[str
     Raises
     ------
     FormatError
-        For a row that has not two columns, a key that the hierarchy has not, a label with two keys, and where there is
-        no row.
+        For a row of other than two columns, an unknown key, a label with two keys, and a file without rows.
     """
     found: dict[str, int] = {}
     rows = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)

@@ -1,13 +1,15 @@
-"""What every reader of labels has in common: work units, and what becomes of a bad row."""
+"""What every source of labels has in common: tasks, work units, and what becomes of a bad row."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -16,12 +18,13 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.labels.schema import GIVEN_SCHEMA
 from mlimages.errors import FormatError, MlimagesError
+from mlimages.job.local import cores
+from mlimages.job.task import Task
+from mlimages.storage.arrow import list_column
 
 OnError = Literal["raise", "quarantine"]
 
-#: A batch also ends with the line that brings its text to this size, so that its memory is bounded.
-BATCH_BYTES = 64 << 20
-#: Text of one work unit; each becomes one part of the table.
+#: Bytes of text of a work unit; each becomes one part of the table.
 UNIT_BYTES = 16 << 20
 
 
@@ -81,18 +84,116 @@ class Report:
         self.bad.append(row)
 
 
-class Source(Protocol):
-    """A reader of labels: picklable, and without state that reading changes."""
+class LabelTask(Task, Protocol):
+    """What becomes one part of a table."""
 
-    @property
-    def inputs(self) -> list[Path]:
-        """The files it reads."""
+    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
+        """The given labels; bad rows go to the report."""
 
-    def units(self) -> list[Unit]:
-        """The work units, determined by the sizes of the files and nothing else."""
+
+class Source(ABC):
+    """Labels as people have them: what :func:`mlimages.annotate` reads, whatever the format.
+
+    A job prepares a source once, then reads its tasks, several at a time. A source is not changed by being read.
+    """
+
+    #: Name of the format, for the manifest.
+    format: str
+    #: The files that are read, for the manifest; empty where the labels are in no file.
+    inputs: list[Path]
+    #: What identifies the input besides its files: a job is resumed only with the same.
+    state: dict[str, str | int]
+    #: Whether the tasks can be made again, by a job that is resumed or on another machine.
+    repeatable = True
+    #: What :meth:`prepare` does, for progress; empty where there is nothing to prepare.
+    stage = ""
+    #: Files that :meth:`prepare` leaves in the scratch folder and that belong beside the table.
+    kept: tuple[str, ...] = ()
+
+    def prepare(  # noqa: B027  (most sources have nothing to prepare)
+        self,
+        scratch: Path,
+        *,
+        on_error: OnError,
+        workers: int,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        """Do what has to precede the first task; nothing, by default.
+
+        Parameters
+        ----------
+        scratch : pathlib.Path
+            A folder for intermediate files. What an interrupted run left there is used again.
+        on_error : {"raise", "quarantine"}
+            What becomes of bad rows.
+        workers : int
+            Threads.
+        progress : callable
+            Called with the bytes that were read, and those that there are.
+        """
+
+    @abstractmethod
+    def tasks(self, scratch: Path) -> Iterable[LabelTask]:
+        """The tasks, in the order of the parts; a list where their number is known. `scratch` may still be empty."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All labels, without a job; the first bad row raises.
+
+        Raises
+        ------
+        FormatError
+            For a bad row.
+        """
+        report = Report("raise")
+        with TemporaryDirectory(prefix="mlimages-") as folder:
+            self.prepare(Path(folder), on_error="raise", workers=cores())
+            for task in self.tasks(Path(folder)):
+                yield from task.batches(report)
+
+
+class UnitReader(Protocol):
+    """Reads units; picklable, and without state that reading changes."""
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
         """The rows of a unit, as :data:`~mlimages.annotate.labels.schema.GIVEN_SCHEMA` or with origins besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTask:
+    """A unit of the input and its reader."""
+
+    unit: Unit
+    reader: UnitReader
+
+    @property
+    def index(self) -> int:
+        """Number of the part."""
+        return self.unit.index
+
+    @property
+    def size(self) -> int:
+        """Bytes of the unit."""
+        return self.unit.stop - self.unit.start
+
+    def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
+        """The given labels; bad rows go to the report."""
+        return self.reader.read(self.unit, report)
+
+
+class UnitSource(Source):
+    """A source that is cut into units which are read as they are."""
+
+    @abstractmethod
+    def units(self) -> list[Unit]:
+        """The work units, determined by the input and nothing else."""
+
+    @abstractmethod
+    def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
+        """The rows of a unit, as :data:`~mlimages.annotate.labels.schema.GIVEN_SCHEMA`."""
+
+    def tasks(self, scratch: Path) -> list[UnitTask]:  # noqa: ARG002  (nothing is prepared)
+        """A task for each unit."""
+        return [UnitTask(unit, self) for unit in self.units()]
 
 
 def split_into_units(
@@ -118,20 +219,60 @@ def given_batch(
     labels: NDArray[np.int32],
     confidences: NDArray[np.float32] | None = None,
 ) -> pa.RecordBatch:
-    """Arrays as a batch of given labels, without a copy; confidences are 1 where there are none."""
+    """Arrays as a batch of given labels, without a copy.
+
+    Parameters
+    ----------
+    names : uint8 array
+        The image names, one after another.
+    name_offsets, offsets : int32 array [rows + 1]
+        Where the name, and where the labels of each row begin.
+    labels : int32 array
+        Category indices.
+    confidences : float32 array, optional
+        As long; 1 by default.
+    """
     if confidences is None:
         confidences = np.ones(len(labels), np.float32)
-    rows, starts = len(offsets) - 1, pa.py_buffer(offsets)
     return pa.RecordBatch.from_arrays(
         [
-            pa.StringArray.from_buffers(rows, pa.py_buffer(name_offsets), pa.py_buffer(names)),
-            *(
-                pa.ListArray.from_buffers(GIVEN_SCHEMA.field(i).type, rows, [None, starts], children=[pa.array(values)])
-                for i, values in ((1, labels), (2, confidences))
-            ),
+            pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(name_offsets), pa.py_buffer(names)),
+            list_column(GIVEN_SCHEMA.field("labels").type, offsets, labels),
+            list_column(GIVEN_SCHEMA.field("confidences").type, offsets, confidences),
         ],
         schema=GIVEN_SCHEMA,
     )
+
+
+class RowBuffers(NamedTuple):
+    """Buffers that a kernel writes rows to, sized before; arguments as those of :func:`given_batch`."""
+
+    names: NDArray[np.uint8]
+    name_offsets: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+    labels: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, rows: int, *, name_bytes: int, labels: int) -> RowBuffers:
+        """Room for so many rows, bytes of names, and labels."""
+        return cls(
+            np.empty(name_bytes, np.uint8),
+            np.empty(rows + 1, np.int32),
+            np.empty(rows + 1, np.int32),
+            np.empty(labels, np.int32),
+        )
+
+    def batch(
+        self, rows: int, *, name_bytes: int, labels: int, confidences: NDArray[np.float32] | None = None
+    ) -> pa.RecordBatch:
+        """The rows, bytes and labels that were written, without a copy."""
+        return given_batch(
+            self.names[:name_bytes],
+            self.name_offsets[: rows + 1],
+            self.offsets[: rows + 1],
+            self.labels[:labels],
+            None if confidences is None else confidences[:labels],
+        )
 
 
 def expand_paths(sources: str | os.PathLike[str] | list[str | os.PathLike[str]]) -> list[Path]:

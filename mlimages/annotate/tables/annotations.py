@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from mlimages.annotate.labels.schema import Origin, table_schema
+from mlimages.annotate.propagation.augment import Propagation
 from mlimages.annotate.propagation.rules import Rules
-from mlimages.errors import TableError
+from mlimages.errors import FormatError, MlimagesError, TableError
+from mlimages.storage.manifest import MANIFEST, check_keys, check_type
 from mlimages.storage.table import ImageTable
 
 if TYPE_CHECKING:
-    from mlimages.annotate.propagation.rules import Rules
     from mlimages.hierarchy import Category
 
 
@@ -46,16 +47,28 @@ class AnnotationTable(ImageTable):
 
     CONTENT = None
 
+    def check_metadata(self) -> None:
+        """Raise a FormatError where the manifest lacks what an annotation table says of itself."""
+        super().check_metadata()
+        path = self.folder / MANIFEST
+        check_keys(self.manifest.metadata, {"propagation": dict}, path)
+        try:
+            Propagation(**self.manifest.metadata["propagation"])
+        except (TypeError, MlimagesError) as error:
+            raise FormatError(f"not the manifest of a table: found another propagation ({error})", path=path) from None
+        rules = self.manifest.metadata.get("rules")
+        if rules is not None:
+            check_type(rules, dict, "rules", path)
+            check_keys(rules, {"file": str, "xxh3_128": str, "confidence": str}, path)
+
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
-        return table_schema(self.manifest.metadata["categories"])
+        return table_schema(self.categories)
 
     @cached_property
     def rules(self) -> Rules | None:
         """The co-occurrence rules it was made with; None where there were none."""
-        from mlimages.annotate.propagation.rules import Rules
-
         stated = self.manifest.metadata.get("rules")
         if stated is None:
             return None
@@ -82,7 +95,7 @@ class AnnotationTable(ImageTable):
         read = self.take(rows, columns=["labels", "confidences"])
         labels = read.column("labels").combine_chunks()
         lengths = pc.list_value_length(labels).to_numpy()
-        result = np.full((len(lengths), self.manifest.metadata["categories"]), unknown, np.float32)
+        result = np.full((len(lengths), self.categories), unknown, np.float32)
         at = np.repeat(np.arange(len(lengths)), lengths)
         result[at, labels.flatten().to_numpy()] = read.column("confidences").combine_chunks().flatten().to_numpy()
         return result
@@ -109,7 +122,7 @@ class AnnotationTable(ImageTable):
 
     def category_counts(self) -> NDArray[np.int64]:
         """Images in which each category is present (confidence above 0), int64 [n]."""
-        n = self.manifest.metadata["categories"]
+        n = self.categories
         counts = np.zeros(n, np.int64)
         for batch in self.batches(columns=["labels", "confidences"]):
             labels, confidences = (batch.column(i).flatten().to_numpy() for i in range(2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.annotate.sources.imagelistkernels import COLON, LINE_FEED, TAB
+from mlimages.annotate.sources.lineskernels import COLON, LINE_FEED, TAB
 
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)

@@ -18,7 +18,8 @@ from mlimages.annotate.labels.columns import ScoredLabels
 from mlimages.annotate.labels.schema import label_type
 from mlimages.errors import JobError, LabelError
 from mlimages.hierarchy import Category, Hierarchy
-from mlimages.storage.batches import BATCH_ROWS, _grouped
+from mlimages.storage.arrow import list_column
+from mlimages.storage.batches import BATCH_ROWS, cut_into_parts, rebatched
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import (
     CATEGORIES,
@@ -27,14 +28,14 @@ from mlimages.storage.manifest import (
     Input,
     Manifest,
     Part,
+    check_keys,
+    check_type,
     encode_metadata,
     part_path,
 )
 from mlimages.storage.table import ImageTable
 
 PREDICTIONS = "predictions"
-#: Rows of a part that :func:`write_predictions` writes.
-PART_ROWS = 8 * BATCH_ROWS
 
 
 @cache
@@ -61,10 +62,19 @@ class PredictionTable(ImageTable):
 
     CONTENT = PREDICTIONS
 
+    def check_metadata(self) -> None:
+        """Raise a FormatError where the manifest lacks what a prediction table says of itself."""
+        super().check_metadata()
+        path = self.folder / MANIFEST
+        expected = {"outputs": list, "threshold": int | float, "top": int | None, "teacher": dict}
+        check_keys(self.manifest.metadata, expected, path)
+        for i, key in enumerate(self.manifest.metadata["outputs"]):
+            check_type(key, str, f"outputs[{i}]", path)
+
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
-        return prediction_schema(self.manifest.metadata["categories"])
+        return prediction_schema(self.categories)
 
     @cached_property
     def outputs(self) -> NDArray[np.int32]:
@@ -135,8 +145,6 @@ class PredictionWriter:
         LabelError
             For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
         """
-        from mlimages.storage.batches import rebatched
-
         path = part_path(self.folder, index)
         schema = prediction_schema(len(self.hierarchy)).with_metadata(encode_metadata(self.metadata))
         is_output = np.zeros(len(self.hierarchy), bool)
@@ -242,7 +250,7 @@ def write_predictions(
         teacher=teacher or {},
     )
     parts: list[Part] = []
-    for group in _grouped(batches):
+    for group in cut_into_parts(batches):
         parts.append(writer.write_part(len(parts), group))
     return writer.finish(parts or [writer.write_part(0, ())], inputs=inputs)
 
@@ -285,8 +293,5 @@ def _checked(
         at = int(again.min())
         raise LabelError(f"{where(at)}: found the label {labels[at]} twice, expected each once")
     bounds = np.ascontiguousarray(offsets - offsets[0])
-    lists = [
-        pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(values, schema.field(i).type.value_type))
-        for i, values in ((1, labels), (2, scores))
-    ]
+    lists = [list_column(schema.field(i).type, bounds, values) for i, values in ((1, labels), (2, scores))]
     return pa.RecordBatch.from_arrays([image, *lists], schema=schema.remove_metadata())

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlimages.errors import DataNotFoundError, MlimagesError
-from mlimages.images.downloading.engine import UnitTask, download_units
-from mlimages.images.downloading.folder import DownloadFolder, describe
-from mlimages.images.downloading.log import Tally, part_path, shard_of, write_image_list
+from mlimages.images.downloading.engine import Live, UnitMaker, download_units
+from mlimages.images.downloading.folder import DownloadFolder
+from mlimages.images.downloading.log import part_path, shard_of, write_image_list
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.urls import Unit, cut, read_urls
+from mlimages.job.job import Job, Progress
+from mlimages.job.task import Engine, Stopped
+from mlimages.storage.files import file_hash
+from mlimages.storage.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
     from mlimages.images.downloading.packing import Packing
 
 Source = str | os.PathLike[str]
-_REPORT_EVERY = 0.5  # seconds
+CONTENT = "download"  # as the manifest names it
+_SHAPING = ("unit_bytes", "url_column", "resize", "quality", "output")  # options that a folder keeps for good
+_SHOW_EVERY = 0.5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +71,44 @@ Report = Callable[[DownloadProgress], None]
 
 @dataclass(slots=True)
 class _State:
-    """Counts that the engines update, and the signal that the handler received."""
+    """What the engines count up, and the signal handler sets: a :class:`~mlimages.job.task.StopSignal`."""
 
     urls: int
-    tally: Tally = field(default_factory=Tally)
-    fresh: Tally = field(default_factory=Tally)
+    show: Report
+    made: Counter[str] = field(default_factory=Counter)
+    live: Live = field(default_factory=Live)
     begin: float = field(default_factory=time.monotonic)
+    shown: float = 0.0
     stopped_by: str | None = None
+
+    def stop(self, name: str) -> None:
+        self.stopped_by = name
+
+    def is_set(self) -> bool:
+        return self.stopped_by is not None
+
+    def note(self, job: Progress) -> None:
+        """Take what the job has counted in whole parts."""
+        self.made = Counter(job.counts)
+        if time.monotonic() - self.shown >= _SHOW_EVERY:
+            self.report()
+
+    def report(self) -> None:
+        self.shown = time.monotonic()
+        self.show(self.progress())
 
     def progress(self) -> DownloadProgress:
         seconds = time.monotonic() - self.begin
+        counts = self.made + self.live.counts
+        success, failed, size = counts.pop("success", 0), counts.pop("failed", 0), counts.pop("image_bytes", 0)
         return DownloadProgress(
             urls=self.urls,
-            done=self.tally.done,
-            success=self.tally.success,
-            failed=self.tally.failed,
-            reasons=dict(sorted(self.tally.reasons.items(), key=lambda item: (-item[1], item[0]))),
-            bytes=self.tally.bytes,
-            rate=self.fresh.done / seconds if seconds > 0 else 0.0,
+            done=success + failed,
+            success=success,
+            failed=failed,
+            reasons=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+            bytes=size,
+            rate=self.live.urls / seconds if seconds > 0 else 0.0,
             seconds=seconds,
             stopped_by=self.stopped_by,
         )
@@ -101,9 +127,9 @@ def download(
 ) -> DownloadProgress:
     """Download the images of a list, or resume a download.
 
-    Each URL gets a row in the log, with the size and hash of its image or the reason why there is none. URLs in the log
-    are not downloaded again, so that the same call resumes a download that was stopped or killed. Images, log (but for
-    its column ``when``), image list and manifest are then the same as those of an uninterrupted run.
+    Each URL ends in the log, with its picture's size and hash or the reason why there is none. What is in the log is
+    not downloaded again, so that the same call after a stop, or a kill, goes on where it was; in the end images, log
+    (but for its column ``when``), image list and manifest (but for the log's hashes) are as if it had not been stopped.
 
     Parameters
     ----------
@@ -122,7 +148,7 @@ def download(
     hierarchy : Hierarchy, optional
         The categories of the labels, for packed output; without it labels are indices.
     progress : callable, optional
-        Called with a :class:`DownloadProgress` about twice a second.
+        Called about twice a second; on Ray after units.
 
     Returns
     -------
@@ -135,9 +161,9 @@ def download(
     FormatError
         Where a list is malformed; lists are read completely before the first request.
     MlimagesError
-        Where `out` holds the download of another list, or is in use.
+        Where `out` holds something else or the download of another list, is in use, or the disk is full.
     OSError
-        Where the disk is full, or files cannot be written or opened.
+        Where files cannot be written or opened.
     """
     options = options or DownloadOptions()
     if engine not in ("local", "ray") or retry not in ("none", "failed"):
@@ -145,37 +171,75 @@ def download(
     if workers is not None and workers < 1:
         raise MlimagesError(f"workers: found {workers}, expected 1 or more")
     paths = _paths(source)
-    folder = DownloadFolder(Path(out))
-    with folder.held():
-        packing = _packing(folder, hierarchy) if options.output == "packed" else None
-        urls, count = _measure(paths, options, packing)
-        manifest = folder.claim(describe(paths), options, hierarchy)
-        state = _State(urls)
-        task = UnitTask(folder, options, retry, packing)
-        if engine == "local":
-            _run_local(_units(paths, options), task, state, progress or _silent)
-        else:
-            from mlimages.images.downloading.cluster import run_ray
+    place = DownloadFolder(Path(out))
+    packing = _packing(place, hierarchy) if options.output == "packed" else None
+    urls, units = _measure(paths, options, packing)
+    state = _State(urls, progress or _silent)
 
-            run = run_ray(_units(paths, options), task, workers=workers, tally=state.tally, fresh=state.fresh)
-            next(run, None)  # Ray starts, which installs signal handlers
-            with _signals(lambda name: setattr(state, "stopped_by", name)), closing(run):
-                for _ in run:
-                    (progress or _silent)(state.progress())
-                    if state.stopped_by is not None:
-                        break
+    def finish(_: Path) -> None:
+        if packing is not None:
+            packing.finish([shard_of(part_path(place.log, index)) for index in range(units)], paths)
+        write_image_list(place.log, units, place.image_list)
+
+    job = Job(
+        maker=UnitMaker(place, options, retry, packing),
+        metadata={"content": CONTENT, "format_version": FORMAT_VERSION},
+        options={name: getattr(options, name) for name in _SHAPING}
+        | {"hierarchy": None if hierarchy is None else hierarchy.fingerprint},
+        inputs=paths,
+        hashes=[file_hash(path) for path in paths],
+        beside=finish,
+        pattern=None,
+        again="run the same command again",
+    )
+    if retry == "failed":
+        job.reopen()
+    run = _local(place, state) if engine == "local" else _ray(place, state, workers)
+    try:
+        manifest = job.run(_units(paths, options), engine=run, resume=True, progress=state.note)
+    except Stopped:
+        pass
+    except KeyboardInterrupt:
         if state.stopped_by is None:
-            if packing is not None:
-                packing.finish([shard_of(part_path(folder.log, index)) for index in range(count)], paths)
-            write_image_list(folder.log, count, folder.image_list)
-            folder.complete(manifest, units=count, tally=state.tally)
+            raise
+    else:
+        state.made, state.live.counts, state.stopped_by = Counter(manifest.counts), Counter(), None
+    state.report()
     return state.progress()
 
 
-def _packing(folder: DownloadFolder, hierarchy: Hierarchy | None) -> Packing:
-    from mlimages.images.downloading.packing import Packing  # loads numba, which file output does not need
+def _local(place: DownloadFolder, state: _State) -> Engine:
+    """The engine of this process."""
 
-    return Packing(folder.packed, folder.spool, hierarchy)
+    def run(maker: Any, units: Iterable[Any], _: int, /) -> Generator[Any]:
+        with place.prepared(), _signals(state.stop):
+            yield from download_units(units, maker, stop=state, live=state.live, report=state.report)
+
+    return run
+
+
+def _ray(place: DownloadFolder, state: _State, workers: int | None) -> Engine:
+    """The engine of a cluster: the bounds on requests are shared out, and hold for all its workers together."""
+    from mlimages.job.ray import run_on_ray, started
+
+    def interrupt(name: str) -> None:
+        state.stop(name)
+        raise KeyboardInterrupt
+
+    def run(maker: Any, units: Iterable[Any], here: int, /) -> Generator[Any]:
+        with place.prepared(), started(workers or here) as cpus, _signals(interrupt):  # Ray sets handlers of its own
+            shared = replace(maker, options=maker.options.shared_by(workers or cpus))
+            for made in run_on_ray(shared, units, workers or cpus):
+                state.live.urls += made.part.rows
+                yield made
+
+    return run
+
+
+def _packing(place: DownloadFolder, hierarchy: Hierarchy | None) -> Packing:
+    from mlimages.images.downloading.packing import Packing  # loads a compiler, which files do without
+
+    return Packing(place.packed, place.spool, hierarchy)
 
 
 def _paths(source: Source | Sequence[Source]) -> list[Path]:
@@ -205,31 +269,6 @@ def _measure(paths: list[Path], options: DownloadOptions, packing: Packing | Non
     return urls, units
 
 
-def _run_local(units: Iterator[Unit], task: UnitTask, state: _State, report: Report) -> None:
-    try:
-        asyncio.run(_watched(units, task, state, report))
-    except BaseExceptionGroup as group:
-        raise _first(group) from None
-
-
-async def _watched(units: Iterator[Unit], task: UnitTask, state: _State, report: Report) -> None:
-    """Download units; report at intervals, and stop at a signal."""
-    loop = asyncio.get_running_loop()
-    work = asyncio.create_task(download_units(units, task, tally=state.tally, fresh=state.fresh))
-
-    def stop(name: str) -> None:
-        state.stopped_by = name
-        loop.call_soon_threadsafe(work.cancel)
-
-    with _signals(stop):
-        while not (await asyncio.wait([work], timeout=_REPORT_EVERY))[0]:
-            report(state.progress())
-    if not work.cancelled():
-        state.stopped_by = None  # the signal came after the last URL
-        work.result()
-    report(state.progress())
-
-
 @contextmanager
 def _signals(stop: Callable[[str], None]) -> Iterator[None]:
     """Call `stop` at the first SIGINT or SIGTERM; the previous handlers get the second."""
@@ -250,12 +289,6 @@ def _signals(stop: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         restore()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group: a full disk fails many URLs at once, but is one error."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _silent(_: DownloadProgress) -> None:

@@ -7,14 +7,14 @@ import operator
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlimages.errors import FormatError
+from mlimages.errors import JobError
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import Part
 
@@ -60,35 +60,13 @@ class Record:
 _values = operator.attrgetter(*(one.name for one in fields(Record)))  # dataclasses.astuple copies deeply
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts over URLs: successes, failures by reason, bytes of the images kept."""
-
-    success: int = 0
-    failed: int = 0
-    bytes: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def done(self) -> int:
-        """URLs that have an outcome."""
-        return self.success + self.failed
-
-    def add(self, record: Record) -> None:
-        """Count one URL."""
-        if record.status == "success":
-            self.success += 1
-            self.bytes += record.bytes or 0
-        else:
-            self.failed += 1
-            self.reasons[str(record.reason)] += 1
-
-    def update(self, other: Tally) -> None:
-        """Add the counts of `other`."""
-        self.success += other.success
-        self.failed += other.failed
-        self.bytes += other.bytes
-        self.reasons.update(other.reasons)
+def count(counts: Counter[str], record: Record) -> None:
+    """Count one URL: as ``success``, with its ``image_bytes``, or as ``failed`` and under its reason."""
+    counts[record.status] += 1
+    if record.reason is None:
+        counts["image_bytes"] += record.bytes or 0
+    else:
+        counts[record.reason] += 1
 
 
 _FLUSH_EVERY = 0.1  # seconds
@@ -119,19 +97,21 @@ class UnitLog:
     def __init__(self, folder: Path, unit: Unit, *, retry: str) -> None:
         self._unit = unit
         self.path = part_path(folder, unit.index)
-        self._journal_path = self.path.with_suffix(".journal")
+        self._journal_path = _journal_path(self.path)
         self._journal: TextIO | None = None
         self._flushed = 0.0
         self._records: list[Record | None] = [None] * len(unit.urls)
-        if self.path.exists():
-            self._records = list(_read_part(self.path, expected=len(unit.urls)))
+        table = _read_part(self.path, unit)
+        if table is not None:
+            self._records = list(_records(table))
         again = {row for row, record in enumerate(self._records) if record is not None and record.status == "failed"}
         journal = dict(_read_journal(self._journal_path, rows=len(unit.urls)))
         for row, record in journal.items():
             self._records[row] = record
-        self.finished = self.path.exists() and not self._journal_path.exists()
-        retried = again - journal.keys() if retry == "failed" else set()
-        self.pending = [row for row, record in enumerate(self._records) if record is None or row in retried]
+        if retry == "failed":
+            for row in again - journal.keys():
+                self._records[row] = None
+        self.pending = [row for row, record in enumerate(self._records) if record is None]
 
     def add(self, row: int, record: Record) -> None:
         """Set the record of a row, and append it to the journal."""
@@ -144,14 +124,13 @@ class UnitLog:
             self._journal.flush()
             self._flushed = now
 
-    def known(self) -> Tally:
-        """Counts over the rows that are not pending."""
-        tally = Tally()
-        pending = set(self.pending)
-        for row, record in enumerate(self._records):
-            if record is not None and row not in pending:
-                tally.add(record)
-        return tally
+    def counts(self) -> Counter[str]:
+        """Counts over the records that there are, see :func:`count`."""
+        counts: Counter[str] = Counter()
+        for record in self._records:
+            if record is not None:
+                count(counts, record)
+        return counts
 
     def records(self) -> list[Record]:
         """All records, in the order of the list; only when none is pending."""
@@ -187,22 +166,23 @@ def shard_of(path: Path) -> Part:
     return Part(**json.loads(pq.read_schema(path).metadata[_SHARD]))
 
 
-def tally_of(path: Path) -> Tally:
-    """Counts over one part, from three of its columns."""
-    tally = Tally()
-    table = pq.read_table(path, columns=["status", "reason", "bytes"])
-    for status, reason, size in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        if status == "success":
-            tally.success += 1
-            tally.bytes += size
-        else:
-            tally.failed += 1
-            tally.reasons[reason] += 1
-    return tally
+def counts_of(path: Path, unit: Unit) -> Counter[str] | None:
+    """Counts over the part of a unit, see :func:`count`; None where the part is missing, not whole or has a journal."""
+    if _journal_path(path).exists():
+        return None
+    table = _read_part(path, unit, columns=["reason", "bytes"])
+    if table is None:
+        return None
+    reasons, sizes = (column.to_pylist() for column in table.columns)
+    counts = Counter(reason for reason in reasons if reason is not None)
+    failed = counts.total()
+    counts.update(success=len(reasons) - failed, failed=failed)
+    counts["image_bytes"] = sum(size for reason, size in zip(reasons, sizes, strict=True) if reason is None)
+    return +counts
 
 
 def write_image_list(folder: Path, parts: int, path: Path) -> None:
-    """Write the downloaded images in the format of the published lists and their order: name, tab, labels."""
+    """Write the pictures that arrived, in the order of the list, as the published lists are: name, tab, labels."""
     with replacing(path) as file:
         for index in range(parts):
             table = pq.read_table(part_path(folder, index), columns=["name", "labels"])
@@ -211,14 +191,22 @@ def write_image_list(folder: Path, parts: int, path: Path) -> None:
                     file.write((f"{name}\t{labels}\n" if labels else f"{name}\n").encode())
 
 
-def _read_part(path: Path, *, expected: int) -> Iterator[Record]:
-    table = pq.read_table(path)
-    if table.schema.names != SCHEMA.names or table.num_rows != expected:
-        raise FormatError(
-            f"found a part of {table.num_rows} rows, expected {expected} of this version's log: "
-            "delete it, and the URLs of its unit are downloaded again",
-            path=path,
-        )
+def _journal_path(part: Path) -> Path:
+    return part.with_suffix(".journal")
+
+
+def _read_part(path: Path, unit: Unit, *, columns: list[str] | None = None) -> pa.Table | None:
+    """The part of a unit; None where it is missing, not whole, or not of this unit and this version's log."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != SCHEMA.names or file.metadata.num_rows != len(unit.urls):
+                return None
+            return file.read(columns=columns)
+    except (OSError, pa.ArrowInvalid):
+        return None
+
+
+def _records(table: pa.Table) -> Iterator[Record]:
     times = table.column("when").cast(pa.int64()).to_pylist()
     columns = [table.column(name).to_pylist() for name in SCHEMA.names[2:-1]]
     for values in zip(*columns, times, strict=True):
@@ -240,7 +228,7 @@ def _read_journal(path: Path, *, rows: int) -> Iterator[tuple[int, Record]]:
             except (ValueError, TypeError):
                 break
             if not 0 <= row < rows:
-                raise FormatError(f"found row {row} of a unit of {rows} rows: delete the file", path=path)
+                raise JobError(f"{path}: found row {row} of a unit of {rows} rows: delete the file")
             end += len(line)
             yield row, record
         file.truncate(end)

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from mlimages.errors import MlimagesError
 from mlimages.images.duplicates.fingerprints import PART_IMAGES, fingerprint_images
+from mlimages.images.duplicates.fingerprints import SCHEMA as FINGERPRINTS_SCHEMA
 from mlimages.images.duplicates.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups
 from mlimages.job.engines import EngineName
 from mlimages.job.job import Progress
+from mlimages.storage.checks import Columns
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import Manifest
+from mlimages.storage.part import open_part
 
 #: Bits in which the perceptual hashes of near duplicates may differ. Among 17 million hashes of random bits about five
 #: pairs are that close by chance.
@@ -39,6 +42,9 @@ SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
     ]
 )
+
+_STORED = Columns(FINGERPRINTS_SCHEMA, None, nullable=set(FINGERPRINTS_SCHEMA.names) - {"image"})
+_BATCH_ROWS = 65_536
 
 # A hash has a bit for each of 64 frequencies, set where its coefficient is above the median. In an image without
 # structure (one colour, a plain gradient) most coefficients are zero and few bits are set, so that unrelated images of
@@ -170,9 +176,9 @@ class _Fingerprints:
 
 
 def _batches(folder: Path, manifest: Manifest, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    for part in manifest.parts:
-        with pq.ParquetFile(folder / part.file) as file:
-            yield from file.iter_batches(columns=columns)
+    for number in range(len(manifest.parts)):
+        with open_part(folder, manifest, number, _STORED) as part:
+            yield from part.batches(columns, rows=_BATCH_ROWS)
 
 
 def _group(prints: _Fingerprints, threshold: int | None) -> NDArray[np.int64]:

@@ -18,20 +18,22 @@ from mlimages.annotate.labels.schema import table_schema
 from mlimages.annotate.parquet.writer import TableWriter
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.annotate.tables.union import unite
-from mlimages.errors import FormatError, TableError
+from mlimages.errors import TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.duplicates.groups import GROUPS
 from mlimages.images.duplicates.groups import SCHEMA as GROUPS_SCHEMA
-from mlimages.images.packed.reading import PackedImages, read
+from mlimages.images.packed.reading import PackedImages, is_packed, read
 from mlimages.images.packed.shards import ShardMaker, ShardTask
-from mlimages.images.packed.writing import PACKED, Row, packed_schema, write_categories, write_shard
+from mlimages.images.packed.writing import Row, packed_schema, write_categories, write_shard
 from mlimages.job.job import Job
 from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.checks import Columns
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import MANIFEST, Manifest, Part, encode_metadata, part_path
 from mlimages.storage.names import NameIndex, hash_names
+from mlimages.storage.part import read_file
 
 DROPPED = "dropped.parquet"
 
@@ -40,6 +42,7 @@ DROPPED_SCHEMA = pa.schema(
     [pa.field("image", pa.string()), pa.field("kept", pa.string()), pa.field("group", pa.int64())]
 )
 
+_GREATEST = {"group": (1 << 28) - 1, "width": (1 << 31) - 1, "height": (1 << 31) - 1}  # an array is as long as groups
 _LISTS = ("labels", "confidences", "origins")
 _PACKED_ROWS = 256  # a batch with the bytes of images: some 30 MB
 
@@ -127,16 +130,13 @@ def merge_duplicates(
 class _Source:
     """A table of either kind, part by part."""
 
-    folder: Path
-    manifest: Manifest
+    table: AnnotationTable | PackedImages
     hierarchy: Hierarchy
-    packed: PackedImages | None
 
     @classmethod
     def open(cls, folder: Path, hierarchy: Hierarchy | None) -> _Source:
-        manifest = Manifest.read(folder)
-        packed = read(folder) if manifest.metadata.get("content") == PACKED else None
-        own = packed.hierarchy if packed is not None else AnnotationTable.open(folder).hierarchy
+        table = read(folder) if is_packed(folder) else AnnotationTable.open(folder)
+        own = table.hierarchy
         if own is None and hierarchy is None:
             raise TableError(f"{folder}: was packed without a hierarchy: say which one (--hierarchy)")
         if own is not None and hierarchy is not None and own != hierarchy:
@@ -144,7 +144,19 @@ class _Source:
                 f"{folder}: was made with another hierarchy ({own.fingerprint[:12]}..., not "
                 f"{hierarchy.fingerprint[:12]}...): indices would mean other categories"
             )
-        return cls(folder, manifest, own or hierarchy, packed)  # type: ignore[arg-type]  # one of them is there
+        return cls(table, own or hierarchy)  # type: ignore[arg-type]  # one of them is there
+
+    @property
+    def folder(self) -> Path:
+        return self.table.folder
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.table.manifest
+
+    @property
+    def packed(self) -> bool:
+        return isinstance(self.table, PackedImages)
 
     def tasks(self) -> list[ShardTask]:
         tasks, at = [], 0
@@ -155,20 +167,17 @@ class _Source:
 
     def batches(self, part: int) -> Iterator[pa.RecordBatch]:
         """The rows of a part."""
-        with pq.ParquetFile(self.folder / self.manifest.parts[part].file) as file:
-            yield from file.iter_batches(batch_size=_PACKED_ROWS if self.packed is not None else BATCH_ROWS)
+        return self.table.part_batches(part, rows=_PACKED_ROWS if self.packed else BATCH_ROWS)
 
     def label_batches(self) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
         """Names, and the batch of their labels."""
-        name = "image" if self.packed is None else "image.path"
-        for part in self.manifest.parts:
-            with pq.ParquetFile(self.folder / part.file) as file:
-                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[name, *_LISTS]):
-                    yield _names(batch), batch
+        name = "image.path" if self.packed else "image"
+        for batch in self.table.batches(columns=[name, *_LISTS], rows=BATCH_ROWS):
+            yield _names(batch), batch
 
     def write(self, path: Path, batches: Iterator[pa.RecordBatch]) -> Part:
-        metadata, categories = self.manifest.metadata, self.manifest.metadata["categories"]
-        if self.packed is not None:
+        metadata, categories = self.manifest.metadata, self.table.categories
+        if self.packed:
             return write_shard(
                 _as_rows(batches), path, schema=packed_schema(categories, metadata=metadata), **_sizes(self.manifest)
             )
@@ -245,15 +254,9 @@ class _Merge:
 
 
 def _read_groups(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path, columns=["group", "image", "width", "height"])
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise FormatError(
-            f"found {str(error).splitlines()[0]}, expected the columns {', '.join(GROUPS_SCHEMA.names)}: write it with "
-            "mlimages duplicates",
-            path=path,
-        ) from None
-    return table.combine_chunks()
+    schema = pa.schema([GROUPS_SCHEMA.field(name) for name in ("group", "image", "width", "height")])
+    advice = f"expected the columns {', '.join(GROUPS_SCHEMA.names)}: write it with mlimages duplicates"
+    return read_file(path, Columns(schema, None, _GREATEST), advice=advice)
 
 
 def _collect(source: _Source, groups: pa.Table) -> _Found:

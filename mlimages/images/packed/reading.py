@@ -13,16 +13,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
+from mlimages.annotate.labels.schema import INT32_FROM
 from mlimages.errors import TableError
 from mlimages.hierarchy import Hierarchy
-from mlimages.images.packed.writing import OFFSETS_KEY, PACKED, Row
+from mlimages.images.packed.writing import OFFSETS_KEY, PACKED, Row, packed_schema
+from mlimages.storage.categories import read_categories, stated_categories
+from mlimages.storage.checks import Columns
 from mlimages.storage.manifest import CATEGORIES, MANIFEST, Manifest
+from mlimages.storage.part import PartReader, open_mapped_part, problem_of
 
 _BATCH_ROWS = 256  # about 30 MB of images
 _OPEN_SHARDS = 512  # whose labels and memory maps are kept
+_LENGTH_BYTES = 4  # before each image
 
 
 def read(folder: str | os.PathLike[str]) -> PackedImages:
@@ -48,7 +52,7 @@ def is_packed(folder: str | os.PathLike[str]) -> bool:
     try:
         content = json.loads((Path(folder) / MANIFEST).read_bytes())
         return bool(content["content"] == PACKED)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -90,14 +94,34 @@ class PackedImages(Sequence[Row]):
     def hierarchy(self) -> Hierarchy | None:
         """The categories; None where the images were packed without a hierarchy."""
         path = self.folder / CATEGORIES
-        return Hierarchy.from_parquet(path) if path.exists() else None
+        stated = self.manifest.metadata.get("hierarchy_fingerprint")
+        if not path.exists() and stated is None:
+            return None
+        hierarchy = read_categories(self.folder)
+        if stated not in (None, hierarchy.fingerprint):
+            raise TableError(
+                f"{path}: found the hierarchy {hierarchy.fingerprint[:12]}..., expected {str(stated)[:12]}... as the "
+                "manifest says; mlimages verify checks all files"
+            )
+        return hierarchy
+
+    @cached_property
+    def categories(self) -> int:
+        """How many there are, by the manifest; 0 where the images were packed without."""
+        return stated_categories(self.folder, self.manifest)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What a shard must hold to be read."""
+        # packed without a hierarchy, the number may be unknown: labels have the type that such shards have
+        return Columns(packed_schema(self.categories).remove_metadata(), self.categories or INT32_FROM)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns, with the metadata of the first shard."""
         if not self.manifest.parts:
             raise TableError(f"{self.folder}: holds no shard")
-        return self._shard(0).schema
+        return packed_schema(self.categories).with_metadata(self._shard(0).reader.file.schema_arrow.metadata)
 
     def __getitem__(self, row: Any) -> Any:
         """One row by its number, where a negative one counts from the end; or a list of rows for a slice."""
@@ -130,8 +154,20 @@ class PackedImages(Sequence[Row]):
     def batches(self, *, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """All rows in order, at most `rows` in a batch, with all columns or some of them."""
         for shard in range(len(self.manifest.parts)):
-            file = self._shard(shard).file
-            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
+            yield from self.part_batches(shard, columns=columns, rows=rows)
+
+    def part_batches(
+        self, part: int, *, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """The images of one shard, by number; `columns` and `rows` are those of :meth:`batches`."""
+        return self._shard(part).reader.batches(columns, rows=rows)
+
+    def problems(self) -> Iterator[str]:
+        """Read all shards, and say what is wrong first with each that is not as it should be: what, and where."""
+        for number in range(len(self.manifest.parts)):
+            found = problem_of(lambda: self._open_shard(number).contents())  # noqa: B023  # called at once
+            if found is not None:
+                yield found
 
     def take(self, rows: ArrayLike) -> pa.Table:
         """Some images by number, int [m], in the given order, as a table of the packed columns."""
@@ -157,7 +193,7 @@ class PackedImages(Sequence[Row]):
         places = [
             (shard, group)
             for shard in range(len(self.manifest.parts))
-            for group in range(self._shard(shard).file.metadata.num_row_groups)
+            for group in range(len(self._shard(shard).reader.group_rows))
         ]
         order = random.permutation(len(places))
         for first in range(0, len(order), groups):
@@ -176,48 +212,45 @@ class PackedImages(Sequence[Row]):
         return self._shard(shard), number - int(self._starts[shard])
 
     def _open_shard(self, number: int) -> _Shard:
-        return _Shard(self.folder / self.manifest.parts[number].file)
+        return _Shard(*open_mapped_part(self.folder, self.manifest, number, self.columns))
 
 
 class _Shard:
     """One shard: its labels in memory, its images memory-mapped."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            mapped = pa.memory_map(str(path))
-            self._view = memoryview(mapped.read_buffer())
-            self.file = pq.ParquetFile(mapped)
-        except pa.ArrowInvalid as error:
-            raise TableError(
-                f"{path}: damaged ({str(error).splitlines()[0]}); mlimages verify checks all shards"
-            ) from None
-        except FileNotFoundError:
-            raise TableError(f"{path}: missing; mlimages verify checks all shards") from None
-        self.path = path
-        self.schema = self.file.schema_arrow
-        self._starts = np.cumsum([0, *(self._group_rows(group) for group in range(self.file.num_row_groups))])
+    def __init__(self, reader: PartReader, view: memoryview) -> None:
+        self.reader = reader
+        self._view = view
+        self._starts = np.cumsum([0, *reader.group_rows])
         self._group_images = lru_cache(1)(self._read_group_images)
-
-    def _group_rows(self, group: int) -> int:
-        return int(self.file.metadata.row_group(group).num_rows)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64] | None:
         """Offset of each image in the file, int64 [rows]; None in a file written by another program."""
-        packed = (self.file.metadata.metadata or {}).get(OFFSETS_KEY)
+        packed = (self.reader.file.metadata.metadata or {}).get(OFFSETS_KEY)
         if packed is None:
             return None
-        return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<i8"))
+        try:
+            offsets = np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<i8"))
+        except (ValueError, zlib.error) as error:
+            raise self.reader.error(f"found no offsets of images in its footer ({error})") from None
+        rows = int(self._starts[-1])
+        if len(offsets) != rows:
+            raise self.reader.error(f"found {len(offsets)} offsets of images, expected {rows}, one a row")
+        outside = (offsets < _LENGTH_BYTES) | (offsets > len(self._view))
+        if outside.any():
+            row = int(outside.argmax())
+            raise self.reader.error(f"found the image at byte {offsets[row]} of {len(self._view)}", row)
+        return offsets
 
     @cached_property
     def names(self) -> pa.Array:
-        column = self.file.read(columns=["image.path"]).column("image").combine_chunks()
-        return column.field("path")
+        return self.reader.read(["image.path"]).column("image").combine_chunks().field("path")
 
     @cached_property
     def _labels(self) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Offsets [rows + 1] and values of each list column."""
-        table = self.file.read(columns=["labels", "confidences", "origins"])
+        table = self.reader.read(["labels", "confidences", "origins"])
         columns = (column.combine_chunks() for column in table.columns)
         return [(column.offsets.to_numpy(), column.values.to_numpy()) for column in columns]
 
@@ -227,7 +260,24 @@ class _Shard:
             found: bytes = self._group_images(group)[row - int(self._starts[group])].as_py()
             return found
         at = int(self.offsets[row])
-        return bytes(self._view[at : at + int.from_bytes(self._view[at - 4 : at], "little")])
+        size = int.from_bytes(self._view[at - _LENGTH_BYTES : at], "little")
+        if at + size > len(self._view):
+            raise self._overlong(row, at, size)
+        return bytes(self._view[at : at + size])
+
+    def _overlong(self, row: int, at: int, size: int) -> TableError:
+        most = len(self._view) - at
+        return self.reader.error(f"found an image of {size} bytes at byte {at}, expected {most} at most", row)
+
+    def contents(self) -> Iterator[None]:
+        """Read everything, checked; where the footer tells the places of images, that they are those."""
+        row = 0
+        for batch in self.reader.batches(rows=_BATCH_ROWS):
+            for image in batch.column("image").field("bytes"):
+                if self.offsets is not None and self.image(row) != image.as_py():
+                    raise self.reader.error("found another image where the footer says that it lies", row)
+                row += 1
+            yield
 
     def row(self, row: int) -> Row:
         return Row(self.names[row].as_py(), self.image(row), *self._row_labels(row))
@@ -241,12 +291,17 @@ class _Shard:
 
     def sizes(self) -> NDArray[np.int64]:
         if self.offsets is not None:
-            return np.array(
-                [int.from_bytes(self._view[at - 4 : at], "little") for at in self.offsets.tolist()], np.int64
+            places = self.offsets[:, None] + np.arange(-_LENGTH_BYTES, 0)
+            sizes: NDArray[np.int64] = (
+                np.frombuffer(self._view, np.uint8)[places].view("<u4").reshape(-1).astype(np.int64)
             )
-        groups = (self._read_group_images(group) for group in range(self.file.num_row_groups))
+            overlong = self.offsets + sizes > len(self._view)
+            if overlong.any():
+                row = int(overlong.argmax())
+                raise self._overlong(row, int(self.offsets[row]), int(sizes[row]))
+            return sizes
+        groups = (self._read_group_images(group) for group in range(len(self.reader.group_rows)))
         return np.array([len(value.as_py()) for group in groups for value in group], np.int64)
 
     def _read_group_images(self, group: int) -> pa.Array:
-        table = self.file.read_row_group(group, columns=["image.bytes"])
-        return table.column("image").combine_chunks().field("bytes")
+        return self.reader.group(group, ["image.bytes"]).column("image").combine_chunks().field("bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import MlimagesError, ModelError, TableError
 from mlimages.images.packed.byname import PackedByName
 from mlimages.images.packed.reading import PackedImages, is_packed, read
@@ -26,7 +27,7 @@ from mlimages.models.data.order import Ticket
 from mlimages.models.data.unlisted import Below
 from mlimages.models.networks.outputs import table_hierarchy
 from mlimages.storage.imagefiles import image_bytes
-from mlimages.storage.manifest import Manifest
+from mlimages.storage.part import PartReader, open_part
 
 if TYPE_CHECKING:
     from mlimages.models.data.preprocess import Preprocess
@@ -170,10 +171,13 @@ class ParquetImages(Dataset[Batch]):
         below: bool = False,
     ) -> None:
         self.folder = Path(table)
-        self.manifest = Manifest.read(self.folder)
+        self._source = read(self.folder) if is_packed(self.folder) else AnnotationTable.open(self.folder)
+        self.packed = self._source if isinstance(self._source, PackedImages) else None
+        self.manifest = self._source.manifest
+        if not self.manifest.parts:
+            raise TableError(f"{self.folder}: holds no images")
         self.phases = [(0, preprocess), *phases]
         self.seed = seed
-        self.packed = PackedImages(self.folder, self.manifest) if self._holds_pixels() else None
         if self.packed is not None and images is not None:
             raise TableError(f"{self.folder}: has its images packed: leave out the folder {os.fspath(images)}")
         if self.packed is None and images is None:
@@ -185,7 +189,7 @@ class ParquetImages(Dataset[Batch]):
                 raise TableError(f"{self.images}: no such folder: expected the images that {self.folder} names")
             if is_packed(self.images):
                 self._by_name = PackedByName(read(self.images), self._names())
-        known = int(self.manifest.metadata["categories"])
+        known = self._source.categories
         self._column_of = _columns(known, categories)
         self.num_classes = known if categories is None else len(categories)
         self._places = [
@@ -269,42 +273,23 @@ class ParquetImages(Dataset[Batch]):
 
     # Row groups ---------------------------------------------------------------------------------------------------
 
-    def _open(self, part: int) -> pq.ParquetFile:
-        path = self.folder / self.manifest.parts[part].file
-        try:
-            return pq.ParquetFile(path)
-        except (pa.ArrowInvalid, FileNotFoundError):
-            raise TableError(f"{path}: missing or damaged; mlimages verify checks all parts") from None
-
-    def _holds_pixels(self) -> bool:
-        if not self.manifest.parts:
-            raise TableError(f"{self.folder}: holds no images")
-        with self._open(0) as file:
-            return bool(pa.types.is_struct(file.schema_arrow.field("image").type))
-
     def _names(self) -> Iterator[Any]:
-        for part in range(len(self.manifest.parts)):
-            with self._open(part) as file:
-                for batch in file.iter_batches(columns=["image"]):
-                    yield batch.column(0)
+        for batch in self._source.batches(columns=["image"]):
+            yield batch.column(0)
+
+    def _open(self, part: int) -> AbstractContextManager[PartReader]:
+        columns = replace(self._source.columns, categories=len(self._column_of))
+        return open_part(self.folder, self.manifest, part, columns)
 
     def _group_rows(self, part: int) -> Iterator[tuple[int, int]]:
-        with self._open(part) as file:
-            for group in range(file.num_row_groups):
-                yield group, file.metadata.row_group(group).num_rows
+        with self._open(part) as reader:
+            yield from enumerate(reader.group_rows)
 
     def _read_group(self, number: int) -> _Group:
         part, group, _ = self._places[number]
         name = "image.path" if self.packed is not None else "image"
-        with self._open(part) as file:
-            try:
-                read = file.read_row_group(group, columns=[name, "labels", "confidences"])
-            except (pa.ArrowException, OSError) as error:
-                path = self.folder / self.manifest.parts[part].file
-                reason = str(error).splitlines()[0]
-                raise TableError(
-                    f"{path}: row group {group} is damaged ({reason}); mlimages verify checks all parts"
-                ) from None
+        with self._open(part) as reader:
+            read = reader.group(group, [name, "labels", "confidences"])
         image, labels, confidences = (read.column(each).combine_chunks() for each in ("image", "labels", "confidences"))
         names = image.field("path") if self.packed is not None else image
         offsets = labels.offsets.to_numpy().astype(np.int64)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 from hypothesis import given, settings
@@ -306,6 +307,34 @@ def test_counts_come_back_as_they_were_saved(zoo: Hierarchy, tmp_path: Path, nam
     (tmp_path / name).write_bytes(before[:100])
     with pytest.raises(FormatError, match=f"{name}: no co-occurrence counts"):
         Cooccurrence.load(tmp_path / name, hierarchy=zoo)
+
+
+def test_counts_of_other_categories_or_below_zero_are_refused(zoo: Hierarchy, tmp_path: Path) -> None:
+    path = tmp_path / "counts.parquet"
+    published_example(zoo).save(path)
+    stored = pq.read_table(path)
+    for column, value, message in (
+        ("source", -1, "row 0: found the entry of source -1, expected 0 to"),
+        ("source", 99, "IndexError"),
+        ("target", None, "row 0: found a null among its target"),
+        ("count", -3, "row 0: found the entry of count -3, expected 0 to"),
+    ):
+        place = stored.schema.get_field_index(column)
+        values = [value, *stored.column(column).to_pylist()[1:]]
+        pq.write_table(stored.set_column(place, column, pa.array(values, stored.schema.field(column).type)), path)
+        with pytest.raises(FormatError, match=rf"counts\.parquet: no co-occurrence counts \({message}"):
+            Cooccurrence.load(path, hierarchy=zoo)
+
+
+def test_a_matrix_whose_indices_lie_outside_is_refused(zoo: Hierarchy, tmp_path: Path) -> None:
+    path = tmp_path / "counts.npz"
+    published_example(zoo).save(path)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays["indices"] = arrays["indices"] + 1000
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(FormatError, match=r"counts\.npz: no co-occurrence counts"):
+        Cooccurrence.load(path, hierarchy=zoo)
 
 
 def test_a_table_of_predictions_comes_back_as_it_was_written(zoo: Hierarchy, tmp_path: Path) -> None:

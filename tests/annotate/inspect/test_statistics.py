@@ -172,7 +172,7 @@ def test_a_label_outside_the_hierarchy_is_no_crash(zoo: Hierarchy, tmp_path: Pat
     lists = part.column("labels").combine_chunks()
     wrong = type(lists).from_arrays(lists.offsets, np.full(len(lists.values), 30_000, np.int16))
     pq.write_table(part.set_column(1, "labels", wrong), path)
-    with pytest.raises(TableError, match=r"part-00000\.parquet: holds labels or origins that are none"):
+    with pytest.raises(TableError, match=r"part-00000\.parquet: row 0 \('a'\): found the label 30000"):
         statistics(tmp_path / "t")
 
 

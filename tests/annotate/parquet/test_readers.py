@@ -11,16 +11,14 @@ import polars as pl
 import pytest
 
 from mlimages import AnnotationTable, Hierarchy
-from mlimages.annotate import pipeline
 from tests.annotate.strategies import rows_in, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)
 
 
 @pytest.fixture
-def table(zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AnnotationTable:
+def table(zoo: Hierarchy, tmp_path: Path) -> AnnotationTable:
     """Five images in three parts, one of them without labels."""
-    monkeypatch.setattr(pipeline, "PART_ROWS", 2)
     rows = {
         "a.jpg": [(PUPPY, 0.5)],
         "é.jpg": [(CAT, 1.0), (WATER, 0.0)],
@@ -28,7 +26,7 @@ def table(zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> An
         "d": [(ROSE, 0.8)],
         "e": [(DOG, 1.0)],
     }
-    return table_of(rows, zoo, tmp_path / "t")
+    return table_of(rows, zoo, tmp_path / "t", part_rows=2)
 
 
 def expected(table: AnnotationTable) -> list[tuple[str, list[tuple[int, float, int]]]]:

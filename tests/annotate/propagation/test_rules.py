@@ -13,7 +13,7 @@ from mlimages.annotate import AnnotationTable, Origin, subset
 from mlimages.annotate.propagation.augment import Augmenter
 from mlimages.annotate.propagation.rules import Rules, read_rules, write_rules
 from mlimages.errors import FormatError, JobError
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 from tests.annotate.reference import apply_rules, propagate
 from tests.annotate.strategies import PROPAGATIONS, batch_of, hierarchies, rows_in, rows_of, rules_of
 

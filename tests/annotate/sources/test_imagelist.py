@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlimages import Hierarchy, MlimagesError
-from mlimages.annotate.sources import imagelistkernels as listkernels
-from mlimages.annotate.sources import source
+from mlimages.annotate.sources import lineskernels
 from mlimages.annotate.sources.imagelist import ImageList
-from mlimages.annotate.sources.lines import Text
+from mlimages.annotate.sources.lines import Text, batches_of_lines
 from mlimages.annotate.sources.source import Report
 from mlimages.errors import FormatError
 from tests.annotate.reference import parse_line
@@ -22,11 +22,17 @@ KEYED = Hierarchy(["n02084071", "/m/0bt9lr", "wd:Q144", "3d", "hÿ", "5x"], [[],
 
 
 def read(
-    data: bytes, folder: Path, *, on_error: str = "quarantine", hierarchy: Hierarchy = KEYED, suffix: str = ".txt"
+    data: bytes,
+    folder: Path,
+    *,
+    on_error: str = "quarantine",
+    hierarchy: Hierarchy = KEYED,
+    suffix: str = ".txt",
+    **sizes: int,
 ):
     path = folder / f"list{suffix}"
     path.write_bytes(data)
-    images = ImageList(path, hierarchy)
+    images = ImageList(path, hierarchy, **sizes)
     report = Report(on_error)  # type: ignore[arg-type]
     rows = []
     for unit in images.units():
@@ -106,11 +112,17 @@ def test_a_bad_line_is_named_or_kept_aside(tmp_path: Path, line: bytes, reason: 
     assert caught.value.line == 2
 
 
-def test_lines_are_numbered_across_units_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "UNIT_BYTES", 100)
-    monkeypatch.setattr("mlimages.annotate.sources.imagelist.BATCH_ROWS", 3)
+def test_a_reader_that_was_pickled_reads_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"a\tn02084071:0.5\nb\t3d\n")
+    there = pickle.loads(pickle.dumps(ImageList(path, KEYED)))
+    (batch,) = there.read(there.units()[0], Report("raise"))
+    assert batch.column("labels").to_pylist() == [[0], [3]]
+
+
+def test_lines_are_numbered_across_units_and_batches(tmp_path: Path) -> None:
     lines = [f"image{i}\t{i % 6}" if i % 7 else f"image{i}" for i in range(200)]
-    rows, bad = read("\n".join(lines).encode(), tmp_path)
+    rows, bad = read("\n".join(lines).encode(), tmp_path, unit_bytes=100, batch_rows=3)
     assert [each.line for each in bad] == [i + 1 for i in range(0, 200, 7)]
     assert [name for name, _ in rows] == [f"image{i}" for i in range(200) if i % 7]
 
@@ -125,13 +137,10 @@ def test_a_line_of_many_labels_and_one_of_many_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".txt.gz", ".txt.zst"])
-def test_compressed_lists_are_decompressed_as_they_are_read(
-    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mlimages.annotate.sources.imagelist.BATCH_BYTES", 4000)
+def test_compressed_lists_are_decompressed_as_they_are_read(tmp_path: Path, suffix: str) -> None:
     text = b"\xef\xbb\xbf" + b"".join(b"image%d\t%d:0.5\n" % (i, i % 6) for i in range(3000)) + b"bad\nlast\t1"
     packed = gzip.compress(text) if "gz" in suffix else pa.Codec("zstd").compress(text, asbytes=True)
-    rows, bad = read(packed, tmp_path, suffix=suffix)
+    rows, bad = read(packed, tmp_path, suffix=suffix, batch_bytes=4000)
     assert rows == [(f"image{i}", [(i % 6, 0.5)]) for i in range(3000)] + [("last", [(1, 1.0)])]
     assert [(each.line, each.row) for each in bad] == [(3001, b"bad")]
 
@@ -218,18 +227,19 @@ def test_garbage_gives_the_rows_of_the_plain_parser(data: bytes, keyed_list: Ima
     report = Report("quarantine")
     text = Text("garbage", np.frombuffer(data, np.uint8), 0, len(data), None)
     rows = []
-    for batch in keyed_list._parse(text, report):
+    for lines in batches_of_lines(text, report):
+        batch = keyed_list._parse(lines, report)
         batch.validate(full=True)
         columns = (batch.column(i).to_pylist() for i in range(3))
         rows += [(name, list(zip(a, b, strict=True))) for name, a, b in zip(*columns, strict=True)]
-    lines = data.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    parsed = [parse_line(line, KEYED) for line in lines]
+    plain = data.split(b"\n")
+    if plain[-1] == b"":
+        plain.pop()
+    parsed = [parse_line(line, KEYED) for line in plain]
     expected = [(name, [(i, float(np.float32(c))) for i, c in labels]) for name, labels in filter(None, parsed)]
     assert rows == expected
     assert [each.line for each in report.bad] == [i for i, row in enumerate(parsed, 1) if row is None]
-    assert [each.row for each in report.bad] == [line for line, row in zip(lines, parsed, strict=True) if row is None]
+    assert [each.row for each in report.bad] == [line for line, row in zip(plain, parsed, strict=True) if row is None]
 
 
 @pytest.fixture(scope="module")
@@ -244,4 +254,4 @@ def keyed_list(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
 def test_numbers_are_the_nearest_float32(value: float, form: str) -> None:
     text = form.format(value)
     data = np.frombuffer(text.encode(), np.uint8)
-    assert np.float32(listkernels.parse_number(data, 0, len(data))) == pytest.approx(np.float32(float(text)), rel=1e-7)
+    assert np.float32(lineskernels.parse_number(data, 0, len(data))) == pytest.approx(np.float32(float(text)), rel=1e-7)

@@ -15,7 +15,7 @@ from mlimages.annotate import Origin, merge
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.merging import merging_tasks
 from mlimages.errors import JobError, TableError
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 from tests.annotate.strategies import batch_of, hierarchies, labels_by_image, rows_in, rows_of, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)

@@ -17,7 +17,8 @@ from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.annotate.tables.derive import rows_tasks
 from mlimages.errors import FormatError, JobError, TableError, UnknownCategoryError
 from mlimages.storage.batches import PART_ROWS
-from mlimages.storage.manifest import Part, verify_parts
+from mlimages.storage.manifest import Part
+from mlimages.storage.verify import verify_parts
 from tests.annotate.strategies import hierarchies, labels_by_image, rows_of, table_of
 
 DOG, PUPPY, ANIMAL, PET, STUFF, CAT, WATER, PLANT, ROSE, THING = range(10)

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from hostile import HostileServer, hostile_server
 
-from mlimages.errors import FormatError, MlimagesError
+from mlimages.errors import FormatError, JobError, MlimagesError
 from mlimages.images import DownloadOptions, DownloadProgress, download
+from mlimages.storage.verify import verify_parts
 
 ROOT = Path(__file__).parents[3]
 LOOPBACK = ("127.0.0.1/32",)
@@ -42,11 +43,19 @@ def outcome(out: Path) -> dict[str, str | None]:
 
 
 def state(out: Path) -> dict[str, object]:
-    """All that "as if undisturbed" compares: each file's bytes, and of the log's parts every column but ``when``."""
+    """All that "as if undisturbed" compares: each file's bytes, and of the log's parts every column but ``when``.
+
+    So the manifest goes without the sizes and hashes of these.
+    """
     found: dict[str, object] = {}
     for path in sorted(path for path in out.rglob("*") if path.is_file() and path.name != ".lock"):
         name = path.relative_to(out).as_posix()
-        found[name] = pq.read_table(path).drop(["when"]) if path.parent.name == "log" else path.read_bytes()
+        if name == "manifest.json":
+            manifest = json.loads(path.read_text())
+            parts = [(part["file"], part["rows"]) for part in manifest["parts"]]
+            found[name] = manifest | {"bytes": None, "parts": parts}
+        else:
+            found[name] = pq.read_table(path).drop(["when"]) if path.parent.name == "log" else path.read_bytes()
     return found
 
 
@@ -127,7 +136,7 @@ def test_download_survives_a_hostile_server(server: HostileServer, tmp_path: Pat
     kept = {path.relative_to(out / "images").as_posix() for path in (out / "images").rglob("*") if path.is_file()}
     assert kept == {row["name"] for row in found.values() if row["name"] is not None}
     assert {path.name for path in tmp_path.iterdir()} == {"list.txt", "out"}
-    assert {path.name for path in out.iterdir()} == {"images", "log", "image_list.txt", "manifest.json", ".lock"}
+    assert {path.name for path in out.iterdir()} == {"images", "log", "image_list.txt", "manifest.json"}
     assert server.seen["/busy/1.jpg"] == 2
     assert server.seen["/down-twice/1.jpg"] == server.seen["/down/1.jpg"] == 3
     assert server.seen["/busy-for-a-day/1.jpg"] == server.seen["/missing/1.jpg"] == 1
@@ -143,7 +152,9 @@ def test_download_writes_the_image_list_in_the_order_of_the_list(server: Hostile
     assert (names[0][-4:], names[1], names[2][-4:]) == (".jpg", None, ".png")
     assert (final.success, final.failed, final.reasons) == (2, 1, {"http_404": 1})
     manifest = json.loads((out / "manifest.json").read_text())
-    assert (manifest["urls"], manifest["images"], manifest["failures"]) == (3, 2, {"http_404": 1})
+    assert (manifest["content"], manifest["rows"]) == ("download", 3)
+    assert manifest["counts"] == {"success": 2, "image_bytes": final.bytes, "failed": 1, "http_404": 1}
+    assert verify_parts(out) == []
 
 
 def test_download_logs_the_time_of_each_url(server: HostileServer, tmp_path: Path) -> None:
@@ -252,6 +263,11 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
+def unfinish(out: Path) -> None:
+    """Leave a finished download as one that was killed before its last step."""
+    (out / "manifest.json").rename(out / "job.json")
+
+
 def start(urls: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     arguments = ["--allow-private", "--unit-bytes", "2000", "--backoff", "0.01", "--per-host", "8", *more]
     command = [sys.executable, "-m", "mlimages", "download", str(urls), "--out", str(out), *arguments]
@@ -280,14 +296,47 @@ def test_download_refuses_a_folder_of_another_list(server: HostileServer, tmp_pa
     urls = write_list(tmp_path / "l.txt", server, ["/good/1"])
     download(urls, tmp_path / "out", options=options())
     write_list(urls, server, ["/good/2"])
-    with pytest.raises(MlimagesError, match=r"holds the download of l\.txt .* take another --out"):
+    with pytest.raises(MlimagesError, match=r"l\.txt: changed since the job in .*out was begun .* a new folder"):
+        download(urls, tmp_path / "out", options=options())
+    other = write_list(tmp_path / "other.txt", server, ["/good/1"])
+    with pytest.raises(JobError, match=r"begun with input files \['l.txt'\], and to be resumed with \['other.txt'\]"):
+        download(other, tmp_path / "out", options=options())
+
+
+def test_download_goes_on_with_the_same_list_from_elsewhere(server: HostileServer, tmp_path: Path) -> None:
+    urls = write_list(tmp_path / "l.txt", server, ["/good/1", "/heals/1"])
+    download(urls, tmp_path / "out", options=options())
+    (tmp_path / "moved").mkdir()
+    urls = urls.rename(tmp_path / "moved/l.txt")
+    os.utime(urls, ns=(0, 12345))
+    assert download(urls, tmp_path / "out", options=options(), retry="failed").success == 2
+
+
+def test_download_makes_a_damaged_part_of_an_unfinished_run_anew(server: HostileServer, tmp_path: Path) -> None:
+    urls = write_list(tmp_path / "l.txt", server, [f"/good/{i}" for i in range(40)])
+    out = tmp_path / "out"
+    download(urls, out, options=options(unit_bytes=500))
+    before = state(out)
+    unfinish(out)
+    (out / "log/part-00001.parquet").write_bytes(b"PAR1 cut short")  # a disk that lost power
+    server.seen.clear()
+    assert download(urls, out, options=options(unit_bytes=500)).success == 40
+    assert 0 < server.seen.total() < 20
+    assert state(out) == before
+
+
+def test_download_refuses_a_folder_of_something_else(server: HostileServer, tmp_path: Path) -> None:
+    urls = write_list(tmp_path / "l.txt", server, ["/good/1"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("precious")
+    with pytest.raises(JobError, match="not an empty folder"):
         download(urls, tmp_path / "out", options=options())
 
 
 def test_download_refuses_to_go_on_with_another_size(server: HostileServer, tmp_path: Path) -> None:
     urls = write_list(tmp_path / "l.txt", server, ["/good/1"])
     download(urls, tmp_path / "out", options=options())
-    with pytest.raises(MlimagesError, match="was begun with resize None, found 64"):
+    with pytest.raises(MlimagesError, match="begun with resize None, and to be resumed with 64: use the same"):
         download(urls, tmp_path / "out", options=options(resize=64))
 
 
@@ -296,7 +345,7 @@ def test_download_refuses_a_folder_in_use(tmp_path: Path) -> None:
         urls = write_list(tmp_path / "l.txt", server, [f"/good/{i}" for i in range(20)])
         process = start(urls, tmp_path / "out", "--concurrency", "1")
         wait_for(lambda: server.seen.total() > 0, process)
-        with pytest.raises(MlimagesError, match="another download is writing here"):
+        with pytest.raises(MlimagesError, match="another process is writing here"):
             download(urls, tmp_path / "out", options=options(unit_bytes=2000))
         process.kill()
         process.communicate()
@@ -371,7 +420,7 @@ def test_download_stops_where_the_disk_is_full(server: HostileServer, tmp_path: 
     urls = write_list(tmp_path / "l.txt", server, ["/missing/1", *(f"/good/{i}" for i in range(20))])
     with monkeypatch.context() as patch:
         patch.setattr("mlimages.images.downloading.verify._store", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(JobError, match=r"x\.jpg: no space left on device: free some, then run the same command"):
             download(urls, tmp_path / "out", options=options())
     assert download(urls, tmp_path / "out", options=options()).success == 20
 

@@ -7,7 +7,7 @@ import pytest
 from hostile import HostileServer, hostile_server
 
 from mlimages.images import download
-from tests.images.downloading.test_download import MIXED, log_of, options, start, state, wait_for, write_list
+from tests.images.downloading.test_download import MIXED, log_of, options, start, state, unfinish, wait_for, write_list
 
 
 def test_download_killed_and_resumed_ends_as_if_undisturbed(tmp_path: Path) -> None:
@@ -73,6 +73,7 @@ def test_download_survives_a_journal_that_was_cut_off(server: HostileServer, tmp
     urls = write_list(tmp_path / "l.txt", server, ["/good/1", "/good/2", "/good/3"])
     download(urls, tmp_path / "whole", options=options())
     download(urls, tmp_path / "out", options=options())
+    unfinish(tmp_path / "out")
     (tmp_path / "out/log/part-00000.parquet").unlink()
     row = log_of(tmp_path / "whole")[0]
     values = [0, *list(row.values())[2:-1], 1_700_000_000_000]

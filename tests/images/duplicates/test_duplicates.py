@@ -21,7 +21,7 @@ from mlimages.images.duplicates.groups import find_duplicates
 from mlimages.images.duplicates.merge import merge_duplicates
 from mlimages.images.packed.reading import read
 from mlimages.images.picture import PictureError
-from mlimages.storage.manifest import verify_parts
+from mlimages.storage.verify import verify_parts
 from tests.images.pictures import MakeTable, encoded, picture
 
 

@@ -22,7 +22,8 @@ from mlimages.images.packed.packing import pack
 from mlimages.images.packed.reading import read
 from mlimages.images.packed.shards import plan
 from mlimages.images.packed.writing import OFFSETS_KEY, Row, write_shards
-from mlimages.storage.manifest import Manifest, verify_parts
+from mlimages.storage.manifest import Manifest
+from mlimages.storage.verify import verify_parts
 from tests.images.pictures import Dataset
 
 SMALL = {"row_group_mib": 1, "shard_mib": 1}

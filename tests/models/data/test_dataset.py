@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -148,6 +150,21 @@ def test_damaged_row_group_is_one_line_from_any_process(pictures, tmp_path, work
     with pytest.raises(TableError, match=r"part-00001\.parquet: row group 0 is damaged \(.*mlimages verify") as caught:
         list(loader(images, Batches(images.groups, 60, seed=None), workers=workers))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("label", [-1, 30_000])
+def test_label_that_is_no_category_is_one_line(pictures, tmp_path, label):
+    shutil.copytree(pictures.table, tmp_path / "table")
+    path = tmp_path / "table" / "part-00001.parquet"
+    part = pq.read_table(path)
+    labels = part.column("labels").to_pylist()
+    labels[2][0] = label
+    pq.write_table(part.set_column(1, "labels", pa.array(labels, pa.list_(pa.int16()))), path)
+    images = ParquetImages(tmp_path / "table", pictures.images, preprocess=training(SMALL))
+    with pytest.raises(
+        TableError, match=rf"part-00001\.parquet: row 2 \('.*'\): found the label {label}, expected 0 to"
+    ):
+        images[Ticket(0, 0, np.arange(images.manifest.rows))]
 
 
 def test_draws_change_with_the_epoch_and_leave_the_generator_of_torch(pictures):

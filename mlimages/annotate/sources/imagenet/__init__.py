@@ -1,1 +1,1 @@
-"""TODO mlimages/annotate/sources/imagenet."""
+"""ImageNet and ILSVRC: lists and folder trees with one WordNet synset for each image."""

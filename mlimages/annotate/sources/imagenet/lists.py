@@ -1,6 +1,6 @@
-"""ImageNet: one synset an image, from lists of ids or from ILSVRC's own lists; folders are in `imagenettree`.
+"""ImageNet as lists: one synset for each image, from lists of ids or from ILSVRC's own lists.
 
-What a list is shows in its first line, and all its lines must be alike:
+The first line of a list decides its form, which all its lines must have:
 
 =======================================  ============================================================================
 first line                               what it is
@@ -29,29 +29,25 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.imagenet.synsets import Unmapped, read_classes, sorted_classes, synset_targets
-from mlimages.annotate.sources.lines import Text, first_line, is_compressed, read_texts, shown
-from mlimages.annotate.sources.source import (
-    BATCH_BYTES,
-    BadRow,
-    Report,
-    Unit,
-    expand_paths,
-    given_batch,
-    split_into_units,
+from mlimages.annotate.sources.lines import (
+    LONGEST_NAME,
+    Lines,
+    batches_of_lines,
+    first_line,
+    is_compressed,
+    read_texts,
+    shown,
 )
+from mlimages.annotate.sources.source import Report, RowBuffers, Unit, UnitSource, expand_paths, split_into_units
 from mlimages.errors import FormatError, MlimagesError
-from mlimages.storage.batches import BATCH_ROWS
-
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
+from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import readonly
 
 _EXPECTED = "expected ids such as n04310904/n04310904_8388.JPEG, or a list of ILSVRC"
 _HEADER = b"ImageId,PredictionString"
@@ -59,7 +55,7 @@ _META = "meta.mat"
 _MOST_LINES = 99_999_999  # of a list without names: they are made of eight digits
 
 
-class ImageNet:
+class ImageNet(UnitSource):
     """Read lists of ImageNet and ILSVRC.
 
     Parameters
@@ -74,16 +70,20 @@ class ImageNet:
         ``mapped_to_ancestor``; it is left out where it has none.
     classes : path-like, optional
         The synsets in the order of the class numbers: ``meta.mat`` or a text file; see
-        :func:`~mlimages.annotate.sources.imagenet.synsets.read_classes`. The first line of a text is class 0 of a list that counts from
-        0, and class 1 of one that counts from 1.
+        :func:`~mlimages.annotate.sources.imagenet.synsets.read_classes`. The first line of a text is class 0 of a list
+        that counts from 0, and class 1 of one that counts from 1.
+    unit_bytes : int, optional
+        Text of a unit, 16 MiB by default.
 
     Raises
     ------
     FormatError
-        For a file that is none of those above, or an empty one.
+        For a file in none of the forms above, or an empty one.
     MlimagesError
         Where the class order is not known, or the hierarchy holds no synsets.
     """
+
+    format = "imagenet"
 
     def __init__(
         self,
@@ -92,7 +92,10 @@ class ImageNet:
         *,
         unmapped: Unmapped = "drop",
         classes: str | os.PathLike[str] | None = None,
+        unit_bytes: int | None = None,
     ) -> None:
+        self.state = {} if unmapped == "drop" else {"unmapped": unmapped}
+        self._unit_bytes = unit_bytes
         self._lists: list[Path] = expand_paths(paths)
         self._targets = synset_targets(hierarchy, unmapped)
         self._forms = {os.fspath(path): _form(path) for path in self._lists}
@@ -107,101 +110,66 @@ class ImageNet:
         self.inputs: list[Path] = [*self._lists, *used]
 
     def units(self) -> list[Unit]:
-        """Pieces of about 16 MiB; a compressed file is one, and so is a list whose line numbers are the names."""
+        """Pieces of equal size; a compressed file is one, and so is a list whose line numbers are the names."""
         from mlimages.annotate.sources.imagenet import listskernels as kernels
 
         whole = (kernels.SYNSETS, kernels.NUMBERS)
         can_split = [not is_compressed(path) and self._forms[os.fspath(path)] not in whole for path in self._lists]
-        return split_into_units(self._lists, splittable=can_split)
+        return split_into_units(self._lists, splittable=can_split, unit_bytes=self._unit_bytes)
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
-        """The rows of a unit, up to 131,072 a batch."""
+        """The rows of a unit."""
         from mlimages.annotate.sources.imagenet import listskernels as kernels
 
         form = self._forms[unit.path]
         lost: Counter[int] = Counter()
         for text in read_texts(unit, report, header=form == kernels.SOLUTION):
-            yield from self._parse(text, form, report, lost)
+            number = text.line or 1
+            for lines in batches_of_lines(text, report):
+                yield self._parse(lines, form, number, report, lost)
+                number += lines.total
         report.counts.update(lost_counts(lost))
 
-    def _parse(self, text: Text, form: int, report: Report, lost: Counter[int]) -> Iterator[pa.RecordBatch]:
-        from mlimages.annotate.sources import imagelistkernels as listkernels
-        from mlimages.annotate.sources.imagenet import listskernels as synsetkernels
+    def _parse(self, lines: Lines, form: int, number: int, report: Report, lost: Counter[int]) -> pa.RecordBatch:
+        """The rows of a batch, whose first line has the number `number` where this is the image's."""
+        from mlimages.annotate.sources.imagenet import listskernels as kernels
 
-        at, number = text.start, text.line or 1
+        text = lines.text
         classes = self._classes[text.path]
-        while at < text.stop:
-            end, lines, _ = listkernels.scan(text.data, at, text.stop, BATCH_ROWS, BATCH_BYTES)
-            made = form in (synsetkernels.SYNSETS, synsetkernels.NUMBERS)
-            if made and number + lines > _MOST_LINES:
-                raise FormatError(f"found more than {_MOST_LINES} lines, expected a list of ILSVRC", path=text.path)
-            buffers = _Buffers.of(lines, lines * synsetkernels.MADE_NAME if made else end - at, self._targets.most)
-            bad = np.empty((lines if report.on_error == "quarantine" else 1, 6), np.int64)
-            rows, entries, used, lost_rows, mapped, wrong = synsetkernels.parse(
-                text.data,
-                at,
-                end,
-                form,
-                number,
-                report.on_error == "quarantine",
-                self._targets.offsets,
-                self._targets.indptr,
-                self._targets.labels,
-                self._targets.is_mapped,
-                classes,
-                *buffers,
-                bad,
-            )
-            if wrong:
-                first = text.line_number(at)
-                for note in bad[:wrong].tolist():
-                    report.bad_row(_bad_row(text, first + note[0], *note[1:], classes=len(classes)))
-            synsets, images = np.unique(buffers.lost[:lost_rows], return_counts=True)
-            lost.update(dict(zip(synsets.tolist(), images.tolist(), strict=True)))
-            report.counts["mapped_to_ancestor"] += int(mapped)
-            yield buffers.batch(rows, used, entries)
-            at, number = end, number + lines
-
-
-class _Buffers(NamedTuple):
-    """What the kernel writes."""
-
-    names: NDArray[np.uint8]
-    name_offsets: NDArray[np.int32]
-    offsets: NDArray[np.int32]
-    labels: NDArray[np.int32]
-    lost: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, lines: int, name_bytes: int, most_labels: int) -> _Buffers:
-        return cls(
-            np.empty(name_bytes, np.uint8),
-            np.empty(lines + 1, np.int32),
-            np.empty(lines + 1, np.int32),
-            np.empty(lines * most_labels, np.int32),
-            np.empty(lines, np.int64),
+        made = form in (kernels.SYNSETS, kernels.NUMBERS)
+        if made and number + lines.total > _MOST_LINES:
+            raise FormatError(f"found more than {_MOST_LINES} lines, expected a list of ILSVRC", path=text.path)
+        buffers = RowBuffers.of(
+            lines.total,
+            name_bytes=lines.total * kernels.MADE_NAME if made else lines.size,
+            labels=lines.total * self._targets.most,
         )
-
-    def batch(self, rows: int, used: int, entries: int) -> pa.RecordBatch:
-        return given_batch(
-            self.names[:used], self.name_offsets[: rows + 1], self.offsets[: rows + 1], self.labels[:entries]
+        without = np.empty(lines.total, np.int64)
+        span = text.data, lines.start, lines.stop
+        rows, labels, name_bytes, lost_rows, mapped, wrong = kernels.parse(
+            *span, form, number, tuple(self._targets), classes, buffers, without, lines.bad
         )
+        lines.report_bad(wrong, report, lambda found: _reasons(found, len(classes)))
+        synsets, images = np.unique(without[:lost_rows], return_counts=True)
+        lost.update(dict(zip(synsets.tolist(), images.tolist(), strict=True)))
+        report.counts["mapped_to_ancestor"] += int(mapped)
+        return buffers.batch(rows, name_bytes=name_bytes, labels=labels)
 
 
 def lost_counts(lost: Counter[int]) -> dict[str, int]:
-    """Images by the synset that the hierarchy lacks, as counts of a report; no entry where there is none."""
+    """Numbers of images by the synset that the hierarchy lacks, as counts of a report."""
     if not lost:
         return {}
     return {"unmapped": lost.total(), **{f"unmapped n{offset:08d}": images for offset, images in lost.items()}}
 
 
 def _form(path: Path) -> int:
-    """What a list is, from its first line.
+    """The form of a list, by its first line.
 
     Raises
     ------
     FormatError
-        Where it is none that is known.
+        Where the form is unknown.
     """
     from mlimages.annotate.sources.imagenet import listskernels as kernels
 
@@ -252,14 +220,10 @@ def _class_order(
     return read_classes(beside), beside
 
 
-def _bad_row(
-    text: Text, line: int, first: int, last: int, problem: int, token: int, token_end: int, *, classes: int
-) -> BadRow:
-    from mlimages.annotate.sources.imagelistkernels import LONGEST_NAME
+def _reasons(found: str, classes: int) -> dict[int, str]:
     from mlimages.annotate.sources.imagenet import listskernels as kernels
 
-    found = shown(bytes(text.data[token:token_end]))
-    reason = {
+    return {
         kernels.EMPTY_LINE: f"found an empty line, {_EXPECTED}",
         kernels.BAD_NAME: f"found the control character {found}, expected text",
         kernels.LONG_NAME: f"found the name {found}, expected at most {LONGEST_NAME} bytes",
@@ -269,5 +233,4 @@ def _bad_row(
         kernels.BAD_CLASS: f"found the class {found}, expected a number of one of {classes} classes",
         kernels.NOT_SYNSET: f"found {found}, expected a synset id such as n04310904",
         kernels.TRAILING: f"found {found} at the end of the line, expected what the first line of the file has",
-    }[problem]
-    return BadRow(text.path, line, reason, bytes(text.data[first:last]))
+    }

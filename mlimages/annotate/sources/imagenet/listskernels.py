@@ -1,7 +1,7 @@
 """Compiled parsing of lists with one synset an image: the bytes of a file in, Arrow buffers out.
 
 Numba checks no bounds: `parse` reads no byte outside ``[start, stop)``, and its caller sizes the buffers by the lines
-and bytes that :func:`~mlimages.annotate.sources.imagelistkernels.scan` counted.
+and bytes that :func:`~mlimages.annotate.sources.lineskernels.scan` counted.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.annotate.sources.imagelistkernels import LONGEST_NAME, copy, is_utf8
+from mlimages.annotate.sources.lines import LONGEST_NAME
+from mlimages.annotate.sources.lineskernels import LINE_FEED, RETURN, TAB, copy, is_utf8, note
+from mlimages.annotate.sources.source import RowBuffers
 
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
+_TARGETS = nb.types.Tuple((_INDICES, _INDPTR, _INDICES, _BYTES))
+_ROWS = nb.types.NamedTuple([nb.uint8[::1], nb.int32[::1], nb.int32[::1], nb.int32[::1]], RowBuffers)
 
 # how a line says what the image is, see mlimages.annotate.sources.imagenet.lists
 IDS, LABELLED, CLASSES, SOLUTION, SYNSETS, NUMBERS = range(6)
@@ -25,7 +29,7 @@ EMPTY_LINE, BAD_NAME, LONG_NAME, BAD_UTF8, NO_SYNSET, TWO_SYNSETS, BAD_CLASS, NO
 MADE_NAME = 28
 _VALIDATION = np.frombuffer(b"ILSVRC2012_val_", np.uint8)
 _JPEG = np.frombuffer(b".JPEG", np.uint8)
-_TAB, _LINE_FEED, _RETURN, _SPACE, _COMMA, _DOT, _SLASH, _UNDERSCORE, _N = 9, 10, 13, 32, 44, 46, 47, 95, 110
+_SPACE, _COMMA, _DOT, _SLASH, _UNDERSCORE, _N = 32, 44, 46, 47, 95, 110
 
 
 @nb.njit([nb.int64(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
@@ -88,42 +92,24 @@ def whole_number(data, start, stop):  # type: ignore[no-untyped-def]
 @nb.njit(
     [
         nb.types.UniTuple(nb.int64, 6)(
-            *(_BYTES, nb.int64, nb.int64, nb.int64, nb.int64, nb.boolean),
-            *(_INDICES, _INDPTR, _INDICES, _BYTES, _INDICES),
-            *(nb.uint8[::1], nb.int32[::1], nb.int32[::1], nb.int32[::1], nb.int64[::1], nb.int64[:, ::1]),
+            *(_BYTES, nb.int64, nb.int64, nb.int64, nb.int64, _TARGETS, _INDICES),
+            *(_ROWS, nb.int64[::1], nb.int64[:, ::1]),
         )
     ],
     cache=True,
     nogil=True,
 )
-def parse(  # type: ignore[no-untyped-def]
-    data,
-    start,
-    stop,
-    form,
-    first_number,
-    skip_bad,
-    synsets,
-    targets,
-    target_labels,
-    is_mapped,
-    classes,
-    names,
-    name_offsets,
-    offsets,
-    labels,
-    lost,
-    bad,
-):
-    """Parse the lines of ``data[start:stop]``.
+def parse(data, start, stop, form, first_number, targets, classes, out, lost, bad):  # type: ignore[no-untyped-def]
+    """Parse the lines of ``data[start:stop]``, which are of a form such as IDS.
 
-    `first_number` is the number of the first line, from 1. `synsets` holds the ascending offsets of the known synsets,
-    `targets` and `target_labels` the categories of each, `is_mapped` whether these stand for it, and `classes` the
-    offset of every class. The offset of the synset of every image that has no category is noted in `lost`; bad lines
-    are noted in `bad` as :func:`mlimages.annotate.sources.imagelistkernels.parse` does.
+    `first_number` is the number of the first line, from 1, `targets` is a SynsetTargets as a plain tuple, and
+    `classes` the offset of the synset of every class. The synset of every image that has no category is noted in
+    `lost`; bad lines are noted in `bad`, and the parse ends where that is full.
 
     Returns the good rows, their labels, the bytes of their names, the lost and the mapped images, the bad lines.
     """
+    synsets, indptr, target_labels, is_mapped = targets
+    names, name_offsets, offsets, labels = out
     rows = entries = text = lost_rows = mapped = wrong = line = 0
     name_offsets[0] = 0
     offsets[0] = 0
@@ -133,29 +119,29 @@ def parse(  # type: ignore[no-untyped-def]
         first = at
         high = np.uint8(0)
         control = np.int64(-1)
-        while at < stop and data[at] != _LINE_FEED:
+        while at < stop and data[at] != LINE_FEED:
             high |= data[at]
-            ends_line = data[at] == _RETURN and (at + 1 == stop or data[at + 1] == _LINE_FEED)
-            if data[at] < 32 and data[at] != _TAB and not ends_line and control < 0:
+            ends_line = data[at] == RETURN and (at + 1 == stop or data[at + 1] == LINE_FEED)
+            if data[at] < 32 and data[at] != TAB and not ends_line and control < 0:
                 control = at
             at += 1
         end = at
-        if end > first and data[end - 1] == _RETURN:
+        if end > first and data[end - 1] == RETURN:
             end -= 1
         name_end = first
         while name_end < end and not (
             (data[name_end] == _COMMA and form == SOLUTION)
-            or ((data[name_end] == _SPACE or data[name_end] == _TAB) and form != SOLUTION)
+            or ((data[name_end] == _SPACE or data[name_end] == TAB) and form != SOLUTION)
         ):
             name_end += 1
         token = name_end
-        while token < end and (data[token] == _SPACE or data[token] == _TAB or data[token] == _COMMA):
+        while token < end and (data[token] == _SPACE or data[token] == TAB or data[token] == _COMMA):
             token += 1
         token_end = token
-        while token_end < end and data[token_end] != _SPACE and data[token_end] != _TAB:
+        while token_end < end and data[token_end] != _SPACE and data[token_end] != TAB:
             token_end += 1
         rest = token_end
-        while rest < end and (data[rest] == _SPACE or data[rest] == _TAB):
+        while rest < end and (data[rest] == _SPACE or data[rest] == TAB):
             rest += 1
 
         problem = 0
@@ -208,20 +194,14 @@ def parse(  # type: ignore[no-untyped-def]
                 synset = np.int64(classes[number])
 
         if problem:
-            bad[wrong, 0] = line
-            bad[wrong, 1] = first
-            bad[wrong, 2] = at
-            bad[wrong, 3] = problem
-            bad[wrong, 4] = problem_start
-            bad[wrong, 5] = problem_end
             wrong += 1
-            if not skip_bad:
+            if note(bad, wrong - 1, line, first, at, problem, problem_start, problem_end):
                 break
         else:
             if synset != last:
                 last, last_place = synset, position(synsets, synset)
             place = last_place
-            if place < 0 or targets[place] == targets[place + 1]:
+            if place < 0 or indptr[place] == indptr[place + 1]:
                 lost[lost_rows] = synset
                 lost_rows += 1
             else:
@@ -236,7 +216,7 @@ def parse(  # type: ignore[no-untyped-def]
                 else:
                     copy(data, first, names, text, name_end - first)
                     text += name_end - first
-                for k in range(targets[place], targets[place + 1]):
+                for k in range(indptr[place], indptr[place + 1]):
                     labels[entries] = target_labels[k]
                     entries += 1
                 mapped += is_mapped[place]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.errors import FormatError, MlimagesError
+from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.csr import CSR
 from mlimages.hierarchy.text import read_utf8
 from mlimages.hierarchy.wordnet.synsets import nearest_hypernyms
 from mlimages.hierarchy.wordnet.taxonomy import taxonomy
-
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import readonly
 
 Unmapped = Literal["drop", "ancestor"]
 
@@ -25,8 +22,7 @@ Unmapped = Literal["drop", "ancestor"]
 ILSVRC_CLASSES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class SynsetTargets:
+class SynsetTargets(NamedTuple):
     """The categories of every synset that has any.
 
     Parameters
@@ -48,7 +44,7 @@ class SynsetTargets:
 
     @property
     def most(self) -> int:
-        """Categories of one synset, at most."""
+        """The largest number of categories of one synset."""
         return int(np.diff(self.indptr).max(initial=0))
 
 
@@ -110,13 +106,13 @@ def sorted_classes() -> NDArray[np.int32]:
 def read_classes(path: Path) -> NDArray[np.int32]:
     """The offset of every class, in class order, from the development kit's ``meta.mat`` or a text file.
 
-    A text file holds a class a line, which begins with its synset id (``n02119789`` or ``n02119789 kit fox``), such as
+    Each line of a text file begins with the synset id of a class (``n02119789`` or ``n02119789 kit fox``), as in
     Caffe's ``synsets.txt`` or Kaggle's ``LOC_synset_mapping.txt``.
 
     Raises
     ------
     FormatError
-        For another content.
+        Where the file is neither.
     """
     if path.suffix == ".mat":
         return _read_meta(path)

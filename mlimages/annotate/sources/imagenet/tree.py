@@ -1,4 +1,4 @@
-"""ImageNet as a folder tree: a folder a synset, ``train/n01440764/n01440764_10026.JPEG``."""
+"""ImageNet as a folder tree, with a folder for each synset: ``train/n01440764/n01440764_10026.JPEG``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +14,17 @@ import xxhash
 
 from mlimages.annotate.sources.imagenet.lists import lost_counts
 from mlimages.annotate.sources.imagenet.synsets import Unmapped, is_synset_id, synset_targets
-from mlimages.annotate.sources.source import BadRow, Report, Unit, given_batch
+from mlimages.annotate.sources.source import BadRow, Report, Unit, UnitSource, given_batch
 from mlimages.errors import JobError, MlimagesError
+from mlimages.hierarchy import Hierarchy
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.imagefiles import SUFFIXES
 
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
-
-#: A work unit ends with the folder that brings it to so many images.
+#: Images of a unit, which ends with the folder that brings it to so many.
 UNIT_IMAGES = 2 * BATCH_ROWS
 
 
-class ImageNetTree:
+class ImageNetTree(UnitSource):
     """Read the names of the images below folders named by synsets; no image is opened.
 
     An image is a file with one of the :data:`~mlimages.storage.imagefiles.SUFFIXES`; its name in the table is its path
@@ -43,6 +40,10 @@ class ImageNetTree:
     unmapped : {"drop", "ancestor"}
         What becomes of an image whose synset is not in the hierarchy, see
         :class:`~mlimages.annotate.sources.imagenet.lists.ImageNet`.
+    unit_images : int
+        A unit ends with the folder that brings it to so many images.
+    batch_rows : int
+        Images of a batch.
 
     Raises
     ------
@@ -50,8 +51,19 @@ class ImageNetTree:
         Where no folder in it is named by a synset, or the hierarchy holds none.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], hierarchy: Hierarchy, *, unmapped: Unmapped = "drop") -> None:
-        self.inputs: list[Path] = []
+    format = "imagenet"
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        hierarchy: Hierarchy,
+        *,
+        unmapped: Unmapped = "drop",
+        unit_images: int = UNIT_IMAGES,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
+        self.inputs: list[Path] = []  # the images are too long a list for a manifest: see `state`
+        self._unit_images, self._batch_rows = unit_images, batch_rows
         self._targets = synset_targets(hierarchy, unmapped)
         self._root = Path(folder)
         with os.scandir(self._root) as entries:
@@ -68,26 +80,28 @@ class ImageNetTree:
             images = _images(self._root / name)
             listing.update("\0".join([name, *images]).encode("utf-8", "surrogateescape") + b"\0\0")
             self._folders.append((name, len(images)))
-        #: What identifies the input, as a job's options hold it: the tree itself is too long a list.
-        self.state: dict[str, str | int] = {
+        self.state = {
             "folder": os.fspath(self._root),
             "images": sum(images for _, images in self._folders),
             "listing_xxh3_128": listing.hexdigest(),
         }
+        if unmapped != "drop":
+            self.state["unmapped"] = unmapped
 
     def units(self) -> list[Unit]:
-        """Runs of whole folders that hold 262,144 images, or a few more; `start` and `stop` count images."""
+        """Runs of whole folders; `start` and `stop` count images."""
         units: list[Unit] = []
         start = 0
         ends = list(accumulate(images for _, images in self._folders))
         for end in ends:
-            if end - start >= UNIT_IMAGES or end == ends[-1] > start:
+            if end - start >= self._unit_images or end == ends[-1] > start:
                 units.append(Unit(len(units), os.fspath(self._root), start, end))
                 start = end
         return units or [Unit(0, os.fspath(self._root), 0, 0)]
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
-        """The images of a unit, a batch a run of folders."""
+        """The images of a unit."""
+        size = self._batch_rows
         lost: Counter[int] = Counter()
         names: list[bytes] = []
         rows: list[int] = []  # place of the synset among the targets
@@ -110,9 +124,9 @@ class ImageNetTree:
             report.counts["mapped_to_ancestor"] += int(self._targets.is_mapped[place]) * len(good)
             names += good
             rows += [place] * len(good)
-            while len(names) >= BATCH_ROWS:
-                yield self._batch(names[:BATCH_ROWS], rows[:BATCH_ROWS])
-                names, rows = names[BATCH_ROWS:], rows[BATCH_ROWS:]
+            while len(names) >= size:
+                yield self._batch(names[:size], rows[:size])
+                names, rows = names[size:], rows[size:]
         if names:
             yield self._batch(names, rows)
         report.counts.update(lost_counts(lost))

@@ -1,1 +1,1 @@
-"""TODO mlimages/annotate/sources/openimages."""
+"""Open Images: label files whose rows are first brought together by image, on disk."""

@@ -1,4 +1,4 @@
-"""The second stage of reading Open Images: a bucket's rows into images."""
+"""The second stage of reading Open Images: the records of a bucket into images."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
 from mlimages.annotate.sources.openimages.notes import Notes, Summary, notes_path, run_path, urls_notes_path, urls_path
 from mlimages.annotate.sources.source import Report, Unit, given_batch
-from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.arrow import readonly
+from mlimages.storage.batches import rebatched
 
 _RECORD_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """A source whose units are the buckets of a scratch folder.
+    """Reads the buckets of a scratch folder, each a unit.
 
     Parameters
     ----------
     scratch : pathlib.Path
         The folder.
     count : int
-        How many buckets there are.
+        Number of buckets.
     size : int
         Bytes of the input, for progress.
     urls : bool
@@ -41,18 +41,13 @@ class Buckets:
     size: int
     urls: bool
 
-    @property
-    def inputs(self) -> list[Path]:
-        """None: those of the partition are the job's."""
-        return []
-
     def units(self) -> list[Unit]:
-        """A unit a bucket."""
+        """A unit for each bucket."""
         ends = [self.size * k // self.count for k in range(self.count + 1)]
         return [Unit(k, os.fspath(self.scratch), ends[k], ends[k + 1]) for k in range(self.count)]
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
-        """The images of a bucket by ascending id, up to 131,072 a batch."""
+        """The images of a bucket by ascending id."""
         summary = Summary.read(self.scratch)
         paths = [notes_path(self.scratch, i) for i in range(len(summary.runs))]
         paths += [urls_notes_path(self.scratch, i) for i in range(len(summary.url_runs))]
@@ -68,8 +63,7 @@ class Buckets:
         del records
         if self.urls:
             batch = self._with_urls(batch, unit.index, summary.url_runs, report)
-        for start in range(0, batch.num_rows, BATCH_ROWS):
-            yield batch.slice(start, BATCH_ROWS)
+        yield from rebatched([batch])
 
     def _records(self, bucket: int, runs: list[int]) -> NDArray[np.uint64]:
         """The records of a bucket out of all runs, uint64 [n, 3]."""
@@ -84,7 +78,7 @@ class Buckets:
         return np.frombuffer(b"".join(pieces), np.uint64).reshape(-1, 3)
 
     def _with_urls(self, batch: pa.RecordBatch, bucket: int, runs: list[int], report: Report) -> pa.RecordBatch:
-        """The batch with URLs for ids; of several URLs of an image the first by the alphabet."""
+        """The batch with URLs for ids; of several URLs of an image the alphabetically first."""
         pieces = []
         for number, count in enumerate(runs):
             for run in range(count):

@@ -1,4 +1,4 @@
-"""Open Images, V1 to V7: CSV files with one label of one image a row, in any order.
+"""Open Images, V1 to V7: CSV files in which each row is one label of one image, in any order.
 
 ::
 
@@ -12,17 +12,18 @@ other source (``human`` in V1, ``verification``, ``crowdsource-verification``, t
 whose confidence is 1, present, or 0, a verified absence.
 
 Labels are those of the hierarchy's keys, or of a `mapping` to them. The rows of other labels are removed, and counted
-by label in ``removed_labels.csv`` beside the table. What is left of an image is one row of the table, its labels by
-ascending index; an image of which nothing is left has none. Of several rows with one image and category
+by label in ``removed_labels.csv`` beside the table. The labels that are left of an image
+are one row of the table, by ascending index; an image without any has no row. Of several rows with one image and
+category
 
 * what people say counts, whatever machines say;
 * among people who disagree, presence counts (as in propagation), and the conflict is counted: ``human_conflicts``;
 * among machines the largest confidence counts.
 
-``repeated_labels`` counts the rows that another one stands for. So the order of rows and files does not matter, and
-human and machine labels may be given together. Image ids are the images' names, or, with the images CSV
-(``ImageID,...,OriginalURL,...``), their URLs; an image that it has no URL of keeps its id, and is counted as
-``without_url``. Parts are ordered by id within.
+``repeated_labels`` counts the rows that are dropped for another one. So the order of rows and files does not matter,
+and human and machine labels may be given together. Image ids are the images' names, or, with the images CSV
+(``ImageID,...,OriginalURL,...``), their URLs; an image without a URL there keeps its id, and is counted as
+``without_url``. Within a part, images are ordered by id.
 
 All rows of an image are brought together on disk: see :mod:`mlimages.annotate.sources.openimages.partition`.
 """
@@ -32,33 +33,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlimages.annotate.sources.lines import first_line, is_compressed, shown
 from mlimages.annotate.sources.mapping import LabelTable
 from mlimages.annotate.sources.openimages.buckets import Buckets
+from mlimages.annotate.sources.openimages.notes import REMOVED_LABELS
 from mlimages.annotate.sources.openimages.partition import Partition
-from mlimages.annotate.sources.source import OnError, Unit, expand_paths, split_into_units
+from mlimages.annotate.sources.openimages.urls import BLOCK_BYTES
+from mlimages.annotate.sources.source import OnError, Source, UnitTask, expand_paths, split_into_units
 from mlimages.errors import FormatError
+from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.formats.openimages import read_class_descriptions
-
-if TYPE_CHECKING:
-    from mlimages.hierarchy import Hierarchy
 
 HEADER = "ImageID,Source,LabelName,Confidence"
 _EXPECTED = f"expected the header {HEADER}"
 _URL_COLUMNS = ("ImageID", "OriginalURL")
 
-#: Text that one bucket is made of, and one piece of the input: a part of about 40,000 images.
+#: Bytes of text that become one bucket, and of a piece of the input: a part of about 40,000 images.
 BUCKET_BYTES = 64 << 20
-#: How much longer the text of a compressed file is taken to be.
+#: Assumed ratio of the text of a compressed file to its size.
 _COMPRESSION_RATIO = 8
 
 _Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
 
 
-class OpenImages:
-    """The label files of Open Images, and all that is needed to read them.
+class OpenImages(Source):
+    """Read the label files of Open Images.
 
     Parameters
     ----------
@@ -67,18 +67,26 @@ class OpenImages:
     hierarchy : Hierarchy
         The categories.
     mapping : path-like, optional
-        A CSV ``label,key``, with that header or without: which category each label becomes. Several labels may become
-        one category. Without it, labels are keys of the hierarchy.
+        A CSV ``label,key``, with that header or without: the category that each label becomes. Several labels may
+        become one category. Without it, labels are keys of the hierarchy.
     images_csv : path-like or list of them, optional
         Images CSVs: name the images by their URLs.
     class_descriptions : path-like, optional
         The names of labels, for ``removed_labels.csv``.
+    bucket_bytes : int, optional
+        Text that becomes one part, 64 MiB by default.
+    url_block_bytes : int
+        Text of an images CSV that is held in memory at once.
 
     Raises
     ------
     FormatError
-        For a file that is empty or has another header, and for a mapping to what is no category.
+        For a file that is empty or has another header, and for a mapping to an unknown category.
     """
+
+    format = "open-images"
+    stage = "sorting rows by image"
+    kept = (REMOVED_LABELS,)
 
     def __init__(
         self,
@@ -88,7 +96,12 @@ class OpenImages:
         mapping: str | os.PathLike[str] | None = None,
         images_csv: _Paths | None = None,
         class_descriptions: str | os.PathLike[str] | None = None,
+        bucket_bytes: int | None = None,
+        url_block_bytes: int = BLOCK_BYTES,
     ) -> None:
+        self.state = {}
+        self._bucket_bytes = bucket_bytes or BUCKET_BYTES
+        self._url_block_bytes = url_block_bytes
         self._labels = expand_paths(paths)
         headers = [_check_header(path) for path in self._labels]
         self._columns = {
@@ -100,56 +113,58 @@ class OpenImages:
         self._table = LabelTable.of(hierarchy, mapping)
         self._names = read_class_descriptions(class_descriptions) if class_descriptions is not None else {}
         more = [Path(path) for path in (mapping, class_descriptions) if path is not None]
-        #: The files it reads.
         self.inputs: list[Path] = [*self._labels, *self._images, *more]
         self._bytes = sum(
-            (path.stat().st_size - len(header)) * (_COMPRESSION_RATIO if is_compressed(path) else 1)
+            max(0, path.stat().st_size - len(header) - 1) * (_COMPRESSION_RATIO if is_compressed(path) else 1)
             for path, header in zip(self._labels, headers, strict=True)
         )
 
-    def buckets(self, scratch: Path) -> Buckets:
-        """The source of the parts, once :meth:`partition` has filled the scratch folder."""
-        return Buckets(
-            scratch, count=max(1, -(-self._bytes // BUCKET_BYTES)), size=self._bytes, urls=bool(self._images)
-        )
-
-    def partition(
-        self, scratch: Path, *, on_error: OnError, workers: int, progress: Callable[[int, int], None] = lambda *_: None
+    def prepare(
+        self,
+        scratch: Path,
+        *,
+        on_error: OnError,
+        workers: int,
+        progress: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
-        """Divide all rows among the buckets; what an earlier, interrupted run finished is kept.
-
-        Writes ``removed_labels.csv`` into the scratch folder, and calls `progress` with the bytes that were read and
-        those that there are.
+        """Divide all rows among the buckets of a scratch folder, and write ``removed_labels.csv`` there.
 
         Raises
         ------
         FormatError
-            For a bad row, where these end the job, and where no row has a label that is known.
+            For a bad row, where these end the job, and where no row has a known label.
         JobError
             Where the disk is full.
         """
+        can_split = [not is_compressed(path) for path in self._labels]
         Partition(
             scratch=scratch,
-            buckets=self.buckets(scratch).count,
-            units=self._units(),
+            buckets=self._buckets(scratch).count,
+            units=split_into_units(self._labels, splittable=can_split, unit_bytes=self._bucket_bytes),
             columns=self._columns,
             table=self._table,
             images=self._images,
             on_error=on_error,
+            url_block_bytes=self._url_block_bytes,
         ).run(workers=workers, names=self._names, progress=progress)
 
-    def _units(self) -> list[Unit]:
-        can_split = [not is_compressed(path) for path in self._labels]
-        return split_into_units(self._labels, splittable=can_split, unit_bytes=BUCKET_BYTES)
+    def tasks(self, scratch: Path) -> list[UnitTask]:
+        """A task for each bucket of the scratch folder."""
+        buckets = self._buckets(scratch)
+        return [UnitTask(unit, buckets) for unit in buckets.units()]
+
+    def _buckets(self, scratch: Path) -> Buckets:
+        count = max(1, -(-self._bytes // self._bucket_bytes))
+        return Buckets(scratch, count=count, size=self._bytes, urls=bool(self._images))
 
 
 def _check_header(path: Path) -> bytes:
-    """The header of a label file, as it stands there.
+    """The header of a label file, as it is written.
 
     Raises
     ------
     FormatError
-        Where it is another.
+        For another header.
     """
     header = first_line(path, expected=_EXPECTED)
     if header.replace(b'"', b"").split(b",")[:4] != HEADER.encode().split(b","):

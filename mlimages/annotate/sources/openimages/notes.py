@@ -1,4 +1,4 @@
-"""What partitioning Open Images' files notes beside the records, and where it lies."""
+"""What partitioning Open Images' files notes beside the records, and the names of its files."""
 
 from __future__ import annotations
 
@@ -6,35 +6,30 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from mlimages.annotate.sources.source import BadRow
+from mlimages.annotate.sources.source import BadRow, Report
 from mlimages.storage.files import replacing
 
-if TYPE_CHECKING:
-    pass
-
-
+#: File of the labels that are no category, in the scratch folder and then beside the table.
 REMOVED_LABELS = "removed_labels.csv"
-
-
 _SUMMARY = "summary.json"
 
 
 @dataclass(slots=True)
 class Notes:
-    """What partitioning a piece of the input has to tell.
+    """What was found while a piece of the input was partitioned.
 
     Parameters
     ----------
     runs : int
-        How many runs it made.
+        Number of runs made of it.
     rows, machine_zeros : int
         Good rows, and those of them that are machine labels of confidence 0.
     removed : dict of str to int
-        Rows of labels that are unknown.
+        Rows of each label that is no category.
     bad : list
-        Bad rows as path, line, reason and the row, a character for each byte.
+        Bad rows as path, line, reason and the row, one character for each byte.
     """
 
     runs: int = 0
@@ -43,8 +38,9 @@ class Notes:
     removed: Counter[str] = field(default_factory=Counter)
     bad: list[tuple[str, int, str, str]] = field(default_factory=list)
 
-    def write(self, path: Path) -> None:
-        """Write them at once."""
+    def write(self, path: Path, report: Report) -> None:
+        """Write them, and the bad rows of a report, as one file that is whole once it is there."""
+        self.bad = [(bad.path, bad.line, bad.reason, bad.row.decode("latin-1")) for bad in report.bad]
         with replacing(path) as file:
             content = {each.name: getattr(self, each.name) for each in fields(self)}
             file.write(json.dumps(content, sort_keys=True).encode())
@@ -61,7 +57,7 @@ class Notes:
 
 
 class Summary(NamedTuple):
-    """What the second stage needs to know of the first.
+    """What the second stage has to know of the first.
 
     Parameters
     ----------
@@ -77,6 +73,11 @@ class Summary(NamedTuple):
     url_runs: list[int]
     removed_rows: int
     machine_zeros: int
+
+    def write(self, scratch: Path) -> None:
+        """Write it into the scratch folder."""
+        with replacing(scratch / _SUMMARY) as file:
+            file.write(json.dumps(self._asdict()).encode())
 
     @classmethod
     def read(cls, scratch: Path) -> Summary:
@@ -95,7 +96,7 @@ def run_path(scratch: Path, unit: int, run: int) -> Path:
 
 
 def urls_notes_path(scratch: Path, number: int) -> Path:
-    """File that tells that an images CSV is done: the number of its runs, then bad rows."""
+    """File of the notes of an images CSV."""
     return scratch / f"images-{number:06d}.json"
 
 

@@ -1,12 +1,12 @@
 """Rows of CSV into buckets on disk, so that all rows of an image are in one bucket, however far apart they stood.
 
-The first of two stages. Pieces of the input are parsed, each by itself, and their records written ordered by bucket,
-with an index, as one or several *runs* in a scratch folder; the bucket is a hash of the image id. Then every bucket is
-read out of all runs (:mod:`mlimages.annotate.sources.openimages.buckets`). Memory holds a run for each worker, whatever the input's size;
-the scratch folder takes about half of what the input does.
+The first of two stages. Each piece of the input is parsed, and its records are written ordered by bucket, with an
+index, as one or several *runs* in a scratch folder; the bucket is a hash of the image id. Then every bucket is read out
+of all runs (:mod:`mlimages.annotate.sources.openimages.buckets`). Memory holds a run for each worker, whatever the size
+of the input; the scratch folder takes about half the size of the input.
 
-A finished piece is told by its notes, a JSON file that is renamed into place after its runs: a partition that was
-killed goes on where it stopped.
+The notes of a piece, a JSON file, are renamed into place after its runs, and tell that it is finished: a partition that
+was killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import json
 import os
 import threading
 from collections import Counter
@@ -22,26 +21,31 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
-from mlimages.annotate.sources.lines import Text, read_texts, shown
-from mlimages.annotate.sources.openimages.notes import _SUMMARY, REMOVED_LABELS, Notes, Summary, notes_path, run_path
-from mlimages.annotate.sources.source import BATCH_BYTES, BadRow, OnError, Report, Unit
+from mlimages.annotate.sources.lines import Text, batches_of_lines, read_texts
+from mlimages.annotate.sources.mapping import LabelTable
+from mlimages.annotate.sources.openimages.notes import (
+    REMOVED_LABELS,
+    Notes,
+    Summary,
+    notes_path,
+    run_path,
+    urls_notes_path,
+)
+from mlimages.annotate.sources.openimages.urls import BLOCK_BYTES, partition_urls
+from mlimages.annotate.sources.source import OnError, Report, Unit
 from mlimages.errors import FormatError, JobError
 from mlimages.job.task import Stopped
-from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.arrow import readonly
 from mlimages.storage.files import replacing
 
-if TYPE_CHECKING:
-    from mlimages.annotate.sources.mapping import LabelTable
-
-#: Records of a run, at most and but for a batch.
+#: A run ends with the batch that brings it to so many records.
 _RUN_RECORDS = 2 << 20
 
 _Records = NDArray[np.uint64]
@@ -56,17 +60,19 @@ class Partition:
     scratch : pathlib.Path
         A folder for the runs; it may hold those of an interrupted run over the same input.
     buckets : int
-        How many buckets there are.
+        Number of buckets.
     units : list of Unit
         The pieces of the input.
     columns : dict of str to int
-        Columns of every file.
+        Number of columns of every file.
     table : LabelTable
         The labels that are kept.
     images : list of pathlib.Path
         Images CSVs, partitioned alike; see :mod:`mlimages.annotate.sources.openimages.urls`.
     on_error : {"raise", "quarantine"}
         What becomes of bad rows.
+    url_block_bytes : int
+        Text of an images CSV that becomes one run.
     """
 
     scratch: Path
@@ -76,27 +82,21 @@ class Partition:
     table: LabelTable
     images: list[Path]
     on_error: OnError
+    url_block_bytes: int = BLOCK_BYTES
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(
         self, *, workers: int, names: dict[str, str], progress: Callable[[int, int], None] = lambda *_: None
     ) -> None:
-        """Partition all that is not yet, and write ``removed_labels.csv``, with the names of labels where known.
+        """Partition what is not partitioned yet, and write ``removed_labels.csv``, with `names` of labels.
 
         `progress` is called with the bytes that were read, and those that there are.
         """
-        from mlimages.annotate.sources.openimages.urls import partition_urls
-
         self.scratch.mkdir(exist_ok=True)
         pool = ThreadPoolExecutor(workers)
         try:
             waiting: list[Any] = [pool.submit(self._partition, unit) for unit in self.units]
-            waiting += [
-                pool.submit(
-                    partition_urls, path, i, self.scratch, buckets=self.buckets, on_error=self.on_error, stop=self.stop
-                )
-                for i, path in enumerate(self.images)
-            ]
+            waiting += [pool.submit(self._partition_urls, path, i) for i, path in enumerate(self.images)]
             sizes = [unit.stop - unit.start for unit in self.units] + [path.stat().st_size for path in self.images]
             done = 0
             for each, size in zip(waiting, sizes, strict=True):  # in order: of several errors the first is raised
@@ -115,6 +115,17 @@ class Partition:
             pool.shutdown(wait=True, cancel_futures=True)
         self._summarize(names)
 
+    def _partition_urls(self, path: Path, number: int) -> None:
+        partition_urls(
+            path,
+            number,
+            self.scratch,
+            buckets=self.buckets,
+            on_error=self.on_error,
+            stop=self.stop,
+            block_bytes=self.url_block_bytes,
+        )
+
     def _partition(self, unit: Unit) -> None:
         """Partition a piece, unless that was done before."""
         if notes_path(self.scratch, unit.index).exists():
@@ -130,43 +141,25 @@ class Partition:
                     kept = []
         if kept:
             self._write_run(unit, notes, kept)
-        notes.bad = [(bad.path, bad.line, bad.reason, bad.row.decode("latin-1")) for bad in report.bad]
-        notes.write(notes_path(self.scratch, unit.index))
+        notes.write(notes_path(self.scratch, unit.index), report)
 
     def _parse(self, text: Text, report: Report, notes: Notes) -> Iterator[_Records]:
-        from mlimages.annotate.sources import imagelistkernels as listkernels
         from mlimages.annotate.sources.openimages import partitionkernels as kernels
 
-        at = text.start
-        skip_bad = report.on_error == "quarantine"
-        while at < text.stop:
+        columns = self.columns[text.path]
+        for lines in batches_of_lines(text, report):
             if self.stop.is_set():
                 raise Stopped
-            end, lines, _ = listkernels.scan(text.data, at, text.stop, BATCH_ROWS, BATCH_BYTES)
-            records = np.empty((lines, 3), np.uint64)
-            removed, removed_offsets = np.empty(end - at, np.uint8), np.empty(lines + 1, np.int32)
-            bad = np.empty((lines if skip_bad else 1, 6), np.int64)
+            records = np.empty((lines.total, 3), np.uint64)
+            removed, offsets = np.empty(lines.size, np.uint8), np.empty(lines.total + 1, np.int32)
             rows, gone, gone_bytes, zeros, wrong = kernels.parse(
-                text.data,
-                at,
-                end,
-                self.columns[text.path],
-                skip_bad,
-                *self.table,
-                records,
-                removed,
-                removed_offsets,
-                bad,
+                text.data, lines.start, lines.stop, columns, tuple(self.table), records, removed, offsets, lines.bad
             )
-            if wrong:
-                first = text.line_number(at)
-                for note in bad[:wrong].tolist():
-                    report.bad_row(_bad_row(text, first + note[0], *note[1:], columns=self.columns[text.path]))
+            lines.report_bad(wrong, report, lambda found: _reasons(found, columns))
             notes.rows += rows + gone + zeros
             notes.machine_zeros += zeros
-            notes.removed.update(_count(removed[:gone_bytes], removed_offsets[: gone + 1]))
+            notes.removed.update(_count(removed[:gone_bytes], offsets[: gone + 1]))
             yield records[:rows]
-            at = end
 
     def _write_run(self, unit: Unit, notes: Notes, kept: list[_Records]) -> None:
         from mlimages.annotate.sources.openimages import partitionkernels as kernels
@@ -187,10 +180,8 @@ class Partition:
         Raises
         ------
         FormatError
-            Where that are all the labels there are.
+            Where no label is left.
         """
-        from mlimages.annotate.sources.openimages.notes import urls_notes_path
-
         removed: Counter[str] = Counter()
         runs = []
         rows = zeros = 0
@@ -215,23 +206,19 @@ class Partition:
         with replacing(self.scratch / REMOVED_LABELS) as file:
             file.write(text.getvalue().encode())
         url_runs = [Notes.read(urls_notes_path(self.scratch, i)).runs for i in range(len(self.images))]
-        with replacing(self.scratch / _SUMMARY) as file:
-            file.write(json.dumps(Summary(runs, url_runs, removed.total(), zeros)._asdict()).encode())
+        Summary(runs, url_runs, removed.total(), zeros).write(self.scratch)
 
 
 def _count(text: NDArray[np.uint8], offsets: NDArray[np.int32]) -> dict[str, int]:
-    """How often each string occurs."""
+    """Number of occurrences of each string."""
     strings = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
     return {each["values"]: each["counts"] for each in pc.value_counts(strings).to_pylist()}
 
 
-def _bad_row(
-    text: Text, line: int, first: int, last: int, problem: int, token: int, token_end: int, *, columns: int
-) -> BadRow:
+def _reasons(found: str, columns: int) -> dict[int, str]:
     from mlimages.annotate.sources.openimages import partitionkernels as kernels
 
-    found = shown(bytes(text.data[token:token_end]))
-    reason = {
+    return {
         kernels.EMPTY_LINE: "found an empty line, expected ImageID,Source,LabelName,Confidence",
         kernels.FEW_COLUMNS: f"found {found}, expected the {columns} columns of the header",
         kernels.MANY_COLUMNS: f"found {found}, expected the {columns} columns of the header",
@@ -242,5 +229,4 @@ def _bad_row(
         kernels.BAD_CONFIDENCE: f"found {found}, expected a number such as 0.8 as confidence",
         kernels.OUTSIDE: f"found {found}, expected a confidence from 0 to 1",
         kernels.FRACTION: f"found the confidence {found} of a label that is not by machine, expected 0 or 1",
-    }[problem]
-    return BadRow(text.path, line, reason, bytes(text.data[first:last]))
+    }

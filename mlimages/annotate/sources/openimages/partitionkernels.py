@@ -13,12 +13,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.annotate.sources.imagelistkernels import copy, find_key, is_utf8, parse_number
+from mlimages.annotate.sources.lineskernels import LINE_FEED, RETURN, copy, is_utf8, note, parse_number
+from mlimages.storage.nameskernels import find_key
 
 _BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
 _INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
 _INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
 _RECORDS = nb.types.Array(nb.uint64, 2, "C", readonly=True)
+_LABELS = nb.types.Tuple((_BYTES, _INDPTR, _INDICES, _INDICES))
 
 #: Bytes of the longest image id.
 LONGEST_ID = 16
@@ -35,7 +37,7 @@ _PRESENT = np.uint64((1 << 31) | 0x3F800000)  # the bits of 1.0
 _LOW = np.uint64(0xFFFFFFFF)
 _MACHINE = np.frombuffer(b"machine", np.uint8)
 _LABEL_NAME = np.frombuffer(b"LabelName", np.uint8)
-_COMMA, _LINE_FEED, _RETURN, _QUOTE = 44, 10, 13, 34
+_COMMA, _QUOTE = 44, 34
 
 
 @nb.njit([nb.boolean(_BYTES, nb.int64, nb.int64, _BYTES)], cache=True, nogil=True)
@@ -77,37 +79,23 @@ def mix(high, low):  # type: ignore[no-untyped-def]
 @nb.njit(
     [
         nb.types.UniTuple(nb.int64, 5)(
-            *(_BYTES, nb.int64, nb.int64, nb.int64, nb.boolean),
-            *(_BYTES, _INDPTR, _INDICES, _INDICES),
+            *(_BYTES, nb.int64, nb.int64, nb.int64, _LABELS),
             *(nb.uint64[:, ::1], nb.uint8[::1], nb.int32[::1], nb.int64[:, ::1]),
         )
     ],
     cache=True,
     nogil=True,
 )
-def parse(  # type: ignore[no-untyped-def]
-    data,
-    start,
-    stop,
-    columns,
-    skip_bad,
-    keys,
-    key_offsets,
-    slots,
-    categories,
-    records,
-    removed,
-    removed_offsets,
-    bad,
-):
+def parse(data, start, stop, columns, known, records, removed, removed_offsets, bad):  # type: ignore[no-untyped-def]
     """Parse the lines of ``data[start:stop]``, each with `columns` columns of which the first four count.
 
-    `categories` holds the category of every key. Labels that are no key are copied to `removed`; bad lines are noted in
-    `bad` as :func:`mlimages.annotate.sources.imagelistkernels.parse` does.
+    Labels that are not among the `known` ones, a LabelTable as a plain tuple, are copied to `removed`. Bad lines are
+    noted in `bad`, and the parse ends where that is full.
 
     Returns the records, the removed labels, their bytes, the machine labels of confidence 0, which say nothing, and the
     bad lines.
     """
+    key_text, key_offsets, slots, categories = known
     rows = gone = gone_bytes = zeros = wrong = line = 0
     removed_offsets[0] = 0
     begins, ends = np.empty(COLUMNS, np.int64), np.empty(COLUMNS, np.int64)
@@ -117,24 +105,24 @@ def parse(  # type: ignore[no-untyped-def]
         fields = 0
         begin = at
         while True:
-            while at < stop and data[at] != _COMMA and data[at] != _LINE_FEED:
+            while at < stop and data[at] != _COMMA and data[at] != LINE_FEED:
                 at += 1
             if fields < COLUMNS:
                 begins[fields], ends[fields] = begin, at
             fields += 1
-            if at == stop or data[at] == _LINE_FEED:
+            if at == stop or data[at] == LINE_FEED:
                 break
             at += 1
             begin = at
             if fields >= COLUMNS and columns > COLUMNS:  # what follows may be quoted, and is not looked at
-                while at < stop and data[at] != _LINE_FEED:
+                while at < stop and data[at] != LINE_FEED:
                     at += 1
                 fields = columns
                 break
         last = at
         problem = 0
         token, token_end = first, last
-        if last > first and data[last - 1] == _RETURN:
+        if last > first and data[last - 1] == RETURN:
             token_end -= 1
             if fields <= COLUMNS:
                 ends[fields - 1] -= 1
@@ -167,7 +155,7 @@ def parse(  # type: ignore[no-untyped-def]
             elif not machine and confidence != 0 and confidence != 1:
                 problem, token, token_end = FRACTION, begins[3], ends[3]
             else:
-                key = find_key(data, begins[2], ends[2], keys, key_offsets, slots)
+                key = find_key(data, begins[2], ends[2], key_text, key_offsets, slots)
                 if key < 0:
                     copy(data, begins[2], removed, gone_bytes, ends[2] - begins[2])
                     gone_bytes += ends[2] - begins[2]
@@ -184,14 +172,8 @@ def parse(  # type: ignore[no-untyped-def]
                     records[rows, 2] = (np.uint64(categories[key]) << np.uint64(32)) | said
                     rows += 1
         if problem:
-            bad[wrong, 0] = line
-            bad[wrong, 1] = first
-            bad[wrong, 2] = last
-            bad[wrong, 3] = problem
-            bad[wrong, 4] = token
-            bad[wrong, 5] = token_end
             wrong += 1
-            if not skip_bad:
+            if note(bad, wrong - 1, line, first, last, problem, token, token_end):
                 break
         at += 1  # past the line feed
         line += 1

@@ -13,22 +13,30 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from mlimages.annotate.propagation.augment import readonly
-from mlimages.annotate.sources.openimages.notes import urls_notes_path, urls_path
+from mlimages.annotate.sources.openimages.notes import Notes, urls_notes_path, urls_path
 from mlimages.annotate.sources.source import BadRow, OnError, Report
 from mlimages.errors import FormatError
 from mlimages.job.task import Stopped
+from mlimages.storage.arrow import readonly
 from mlimages.storage.files import replacing
 
 _ID, _URL = "ImageID", "OriginalURL"
 _SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("url", pa.string())])
-_BLOCK_BYTES = 32 << 20
+#: Text of an images CSV that becomes one run.
+BLOCK_BYTES = 32 << 20
 
 
 def partition_urls(
-    path: Path, number: int, scratch: Path, *, buckets: int, on_error: OnError, stop: threading.Event
+    path: Path,
+    number: int,
+    scratch: Path,
+    *,
+    buckets: int,
+    on_error: OnError,
+    stop: threading.Event,
+    block_bytes: int = BLOCK_BYTES,
 ) -> None:
-    """Divide the rows of an images CSV among the buckets, a run for every block of 32 MiB.
+    """Divide the rows of an images CSV among the buckets, unless that was done before; each block becomes a run.
 
     Titles may be quoted and hold commas and line ends. Rows without a URL are passed over.
 
@@ -37,13 +45,11 @@ def partition_urls(
     FormatError
         For a row of another number of columns or a bad image id, where these end the job.
     """
-    from mlimages.annotate.sources.openimages.notes import Notes
-
     if urls_notes_path(scratch, number).exists():
         return
     report = Report(on_error)
     notes = Notes()
-    for batch in _read(path, report):
+    for batch in _read(path, report, block_bytes):
         if stop.is_set():
             raise Stopped
         bucket_of, rows = _buckets(path, batch, buckets, report)
@@ -57,15 +63,14 @@ def partition_urls(
             for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
                 writer.write_batch(ordered.slice(start, end - start))
         notes.runs += 1
-    notes.bad = [(bad.path, bad.line, bad.reason, bad.row.decode("latin-1")) for bad in report.bad]
-    notes.write(urls_notes_path(scratch, number))
+    notes.write(urls_notes_path(scratch, number), report)
 
 
-def _read(path: Path, report: Report) -> Iterator[pa.RecordBatch]:
+def _read(path: Path, report: Report, block_bytes: int) -> Iterator[pa.RecordBatch]:
     """Ids and URLs, those without a URL left out."""
     bad: list[BadRow] = []
 
-    def note(row: Any) -> str:  # an error that it raises would be lost
+    def note(row: Any) -> str:  # pyarrow would swallow an error that is raised here
         reason = f"found {row.actual_columns} columns, expected the {row.expected_columns} of the header"
         bad.append(BadRow(str(path), row.number or 0, reason, (row.text or "").encode()))
         return "error" if report.on_error == "raise" else "skip"
@@ -74,7 +79,8 @@ def _read(path: Path, report: Report) -> Iterator[pa.RecordBatch]:
     try:
         with pa.csv.open_csv(
             path,
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),  # else rows are not numbered
+            # without threads, as rows are not numbered otherwise
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=block_bytes),
             parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             convert_options=pa.csv.ConvertOptions(include_columns=[_ID, _URL], column_types=kinds),
         ) as reader:

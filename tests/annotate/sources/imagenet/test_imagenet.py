@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ from hypothesis import strategies as st
 
 import mlimages
 from mlimages import Hierarchy
-from mlimages.annotate.sources import source
-from mlimages.annotate.sources.imagenet import tree as imagenettree
 from mlimages.annotate.sources.imagenet.lists import ImageNet
-from mlimages.annotate.sources.source import Report
+from mlimages.annotate.sources.imagenet.tree import ImageNetTree
+from mlimages.annotate.sources.source import OnError, Report
 from mlimages.errors import FormatError, JobError, MlimagesError
 from mlimages.hierarchy.wordnet.synsets import class_list
 
@@ -30,7 +30,7 @@ def animals() -> Hierarchy:
 
 
 def read(
-    path: Path | list[Path], hierarchy: Hierarchy, *, on_error: source.OnError = "raise", **options: object
+    path: Path | list[Path], hierarchy: Hierarchy, *, on_error: OnError = "raise", **options: object
 ) -> tuple[list[tuple[str, list[str]]], Report]:
     """Images with the keys of their labels, and the report."""
     reader = ImageNet(path, hierarchy, **options)  # type: ignore[arg-type]
@@ -174,14 +174,18 @@ def test_a_bad_line_is_named(animals: Hierarchy, tmp_path: Path, text: str | byt
         read(path, animals)
 
 
-def test_bad_lines_are_quarantined_and_the_rest_is_kept(
-    animals: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(source, "UNIT_BYTES", 50)
+def test_a_reader_that_was_pickled_reads_the_same(animals: Hierarchy, tmp_path: Path) -> None:
+    there = pickle.loads(pickle.dumps(ImageNet(write(tmp_path / "list.txt", "x n02084071\n"), animals)))
+    (batch,) = there.read(there.units()[0], Report("raise"))
+    assert batch.column("image").to_pylist() == ["x"]
+
+
+def test_bad_lines_are_quarantined_and_the_rest_is_kept(animals: Hierarchy, tmp_path: Path) -> None:
     lines = [f"n02084071_{i}" for i in range(40)]
     lines[3], lines[30] = "dog", ""
     path = write(tmp_path / "list.txt", "\n".join(lines))
-    table = mlimages.annotate(path, animals, out=tmp_path / "out", format="imagenet", on_error="quarantine")
+    source = ImageNet(path, animals, unit_bytes=50)
+    table = mlimages.annotate(source, animals, out=tmp_path / "out", on_error="quarantine")
     assert table.to_table().column("image").to_pylist() == [line for line in lines if line.startswith("n")]
     assert table.manifest.counts == {"quarantined": 2}
     bad = pa.concat_tables(pq.read_table(each) for each in sorted((tmp_path / "out" / "quarantine").iterdir()))
@@ -312,13 +316,10 @@ def test_a_tree_is_read_in_order(animals: Hierarchy, tree: Path, tmp_path: Path)
     assert mapped.manifest.counts == {"mapped_to_ancestor": 3}
 
 
-def test_units_of_a_tree_are_whole_folders(
-    animals: Hierarchy, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_units_of_a_tree_are_whole_folders(animals: Hierarchy, tree: Path, tmp_path: Path) -> None:
     whole = mlimages.annotate(tree, animals, out=tmp_path / "whole", format="imagenet")
-    monkeypatch.setattr(imagenettree, "UNIT_IMAGES", 3)
-    monkeypatch.setattr(imagenettree, "BATCH_ROWS", 1)
-    tables = [mlimages.annotate(tree, animals, out=tmp_path / f"{w}", format="imagenet", workers=w) for w in (1, 2)]
+    source = ImageNetTree(tree, animals, unit_images=3, batch_rows=1)
+    tables = [mlimages.annotate(source, animals, out=tmp_path / f"{w}", workers=w) for w in (1, 2)]
     assert [part.rows for part in tables[0].manifest.parts] == [4, 0]  # 2 + 2 images, then the dropped poodles
     assert tables[0].manifest == tables[1].manifest
     assert tables[0].to_table().equals(whole.to_table())
@@ -336,7 +337,7 @@ def test_a_tree_that_changes_is_not_gone_on_with(animals: Hierarchy, tree: Path,
     (tree / DOG / "a.PNG").rename(tree / DOG / "c.PNG")
     with pytest.raises(JobError, match="begun with listing_xxh3_128"):
         mlimages.annotate(tree, animals, out=tmp_path / "out", format="imagenet", resume=True)
-    reader = imagenettree.ImageNetTree(tree, animals)
+    reader = ImageNetTree(tree, animals)
     (tree / DOG / "c.PNG").unlink()
     with pytest.raises(JobError, match=f"{DOG}: changed while it was read: found 1 images, expected 2"):
         list(reader.read(reader.units()[0], Report("raise")))

@@ -23,17 +23,12 @@ from hypothesis import strategies as st
 import mlimages
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate import Propagation
-from mlimages.annotate.sources.openimages import files as openimages
 from mlimages.annotate.sources.openimages import partition
-from mlimages.annotate.sources.openimages import urls as imageurls
+from mlimages.annotate.sources.openimages.files import OpenImages
 from mlimages.errors import FormatError, JobError, MlimagesError
 
 HEADER = "ImageID,Source,LabelName,Confidence\n"
-
-
-@pytest.fixture
-def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openimages, "BUCKET_BYTES", 1000)
+SMALL = {"bucket_bytes": 1000}
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -41,9 +36,23 @@ def write(path: Path, text: str | bytes) -> Path:
     return path
 
 
-def annotate(paths: Path | list[Path], hierarchy: Hierarchy, out: Path, **options: object) -> AnnotationTable:
+def annotate(
+    paths: Path | list[Path],
+    hierarchy: Hierarchy,
+    out: Path,
+    *,
+    sizes: dict[str, int] | None = None,
+    images_csv: Path | list[Path] | None = None,
+    **options: object,
+) -> AnnotationTable:
+    """A table of Open Images; with `sizes`, read in pieces of other sizes than usual."""
     options = {"propagation": "none", **options}
-    table: AnnotationTable = mlimages.annotate(paths, hierarchy, out=out, format="open-images", **options)
+    source: object = paths
+    if sizes is None:
+        options |= {"format": "open-images", "images_csv": images_csv}
+    else:
+        source = OpenImages(paths, hierarchy, images_csv=images_csv, **sizes)
+    table: AnnotationTable = mlimages.annotate(source, hierarchy, out=out, **options)
     return table
 
 
@@ -228,12 +237,11 @@ def test_a_file_of_a_header_is_an_empty_table(zoo: Hierarchy, tmp_path: Path) ->
         assert len(annotate(write(tmp_path / f"{name}.csv", text), zoo, tmp_path / name)) == 0
 
 
-@pytest.mark.usefixtures("small_buckets")
 def test_bad_rows_are_quarantined_once_with_file_and_line(zoo: Hierarchy, tmp_path: Path) -> None:
     lines = [f"{i:04x},machine,{zoo.keys[i % 10]},0.5" for i in range(300)]
     lines[7], lines[250] = "x", HEADER.strip()
     path = write(tmp_path / "labels.csv", HEADER + "\n".join(lines))
-    table = annotate(path, zoo, tmp_path / "out", on_error="quarantine")
+    table = annotate(path, zoo, tmp_path / "out", on_error="quarantine", sizes=SMALL)
     assert len(table) == 298
     assert len(table.manifest.parts) == 7
     assert table.manifest.counts == {"quarantined": 2}
@@ -243,7 +251,7 @@ def test_bad_rows_are_quarantined_once_with_file_and_line(zoo: Hierarchy, tmp_pa
         {"line": 252, "row": HEADER.strip().encode()},
     ]
     with pytest.raises(FormatError, match=r"labels\.csv:9: found 'x'"):
-        annotate(path, zoo, tmp_path / "raised", workers=4)
+        annotate(path, zoo, tmp_path / "raised", workers=4, sizes=SMALL)
 
 
 def test_compressed_files_give_the_same_parts(zoo: Hierarchy, tmp_path: Path) -> None:
@@ -259,11 +267,8 @@ def test_compressed_files_give_the_same_parts(zoo: Hierarchy, tmp_path: Path) ->
 IMAGES = "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title\n"
 
 
-@pytest.mark.usefixtures("small_buckets")
-def test_the_images_csv_names_images_by_their_urls(
-    zoo: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(imageurls, "_BLOCK_BYTES", 4000)
+def test_the_images_csv_names_images_by_their_urls(zoo: Hierarchy, tmp_path: Path) -> None:
+    sizes = {**SMALL, "url_block_bytes": 4000}
     labels = write(tmp_path / "labels.csv", HEADER + "".join(f"{i:04x},machine,dog,0.5\n" for i in range(300)))
     order = list(range(290))
     random.Random(4).shuffle(order)
@@ -272,14 +277,14 @@ def test_the_images_csv_names_images_by_their_urls(
     lines.insert(30, "0120,train,,,,,\n")
     lines = [line.replace('"Ann', ',"Ann').replace(",,,,\n", ",,,,,\n") for line in lines]
     images = write(tmp_path / "images.csv", IMAGES + "".join(lines))
-    table = annotate(labels, zoo, tmp_path / "out", images_csv=images)
+    table = annotate(labels, zoo, tmp_path / "out", images_csv=images, sizes=sizes)
     expected = {f"https://x.org/{i}.jpg" for i in range(290)} | {f"{i:04x}" for i in range(290, 300)}
     assert set(table.to_table().column("image").to_pylist()) == expected - {"https://x.org/5.jpg"} | {
         "https://a.org/5.jpg"
     }
     assert table.manifest.counts == {"without_url": 10}
     write(tmp_path / "images.csv", IMAGES + "".join(sorted(lines)))
-    again = annotate(labels, zoo, tmp_path / "again", images_csv=images, workers=1)
+    again = annotate(labels, zoo, tmp_path / "again", images_csv=images, workers=1, sizes=sizes)
     assert parts(again) == parts(table)
 
 
@@ -351,16 +356,15 @@ def test_any_order_of_rows_and_files_gives_the_same_bytes(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("order")
     lines = [*lines, ("0", "human", "dog", "1")]  # at least one known label
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openimages, "BUCKET_BYTES", 200)
-        text = [",".join(line) + "\n" for line in lines]
-        first = annotate(write(tmp_path / "a.csv", HEADER + "".join(text)), zoo, tmp_path / "a")
-        random.Random(seed).shuffle(text)
-        files = [
-            write(tmp_path / "z.csv", HEADER + "".join(text[:cut])),
-            write(tmp_path / "b.csv", HEADER + "".join(text[cut:])),
-        ]
-        second = annotate(files, zoo, tmp_path / "b", workers=workers)
+    sizes = {"bucket_bytes": 200}
+    text = [",".join(line) + "\n" for line in lines]
+    first = annotate(write(tmp_path / "a.csv", HEADER + "".join(text)), zoo, tmp_path / "a", sizes=sizes)
+    random.Random(seed).shuffle(text)
+    files = [
+        write(tmp_path / "z.csv", HEADER + "".join(text[:cut])),
+        write(tmp_path / "b.csv", HEADER + "".join(text[cut:])),
+    ]
+    second = annotate(files, zoo, tmp_path / "b", workers=workers, sizes=sizes)
     assert parts(first) == parts(second)
     assert first.manifest.counts == second.manifest.counts
     removed = [(table.folder / "removed_labels.csv").read_text() for table in (first, second)]
@@ -373,9 +377,9 @@ DRIVER = textwrap.dedent(
     import sys
     import mlimages
     from mlimages import Hierarchy
-    from mlimages.annotate.sources.openimages import files as openimages, partition
+    from mlimages.annotate.sources.openimages import partition
+    from mlimages.annotate.sources.openimages.files import OpenImages
 
-    openimages.BUCKET_BYTES = 20_000
     write_run = partition.Partition._write_run
     def slowly(self, unit, notes, kept):
         import time
@@ -384,20 +388,19 @@ DRIVER = textwrap.dedent(
         time.sleep(0.02)
     partition.Partition._write_run = slowly
     h = Hierarchy(["a", "b", "c"], [[], [0], [1]])
-    mlimages.annotate(sys.argv[1], h, out=sys.argv[2], format="open-images", workers=1, resume=True)
+    source = OpenImages(sys.argv[1], h, bucket_bytes=20_000)
+    mlimages.annotate(source, h, out=sys.argv[2], workers=1, resume=True)
     """
 )
 
 
 @pytest.mark.parametrize("runs", [1, 15])
-def test_a_partition_that_was_killed_goes_on_to_the_same_bytes(
-    tmp_path: Path, runs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(openimages, "BUCKET_BYTES", 20_000)
+def test_a_partition_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, runs: int) -> None:
     h = Hierarchy(["a", "b", "c"], [[], [0], [1]])
     text = HEADER + "".join(f"{i * 7919 % 5000:x},machine,{'abcd'[i % 4]},0.5\n" for i in range(20_000))
     path = write(tmp_path / "labels.csv", text)
-    whole = mlimages.annotate(path, h, out=tmp_path / "whole", format="open-images")
+    source = OpenImages(path, h, bucket_bytes=20_000)
+    whole = mlimages.annotate(source, h, out=tmp_path / "whole")
     assert len(whole.manifest.parts) == 19
     out = tmp_path / "out"
     with subprocess.Popen([sys.executable, "-c", DRIVER, path, out], stdout=subprocess.PIPE, text=True) as process:
@@ -410,14 +413,14 @@ def test_a_partition_that_was_killed_goes_on_to_the_same_bytes(
     assert not list(out.glob("part-*"))
     (out / "scratch" / "unit-000019-000000.records.tmp").write_bytes(b"half")
     with pytest.raises(JobError, match="holds an unfinished job: continue it with --resume"):
-        mlimages.annotate(path, h, out=out, format="open-images")
+        mlimages.annotate(source, h, out=out)
     seen: list[bool] = []
 
     def progress(_: object) -> None:
         if not seen:  # the scratch folder is still there: what was finished was not made again
             seen.append(all(each.stat().st_mtime_ns == then for each, then in finished.items()))
 
-    table = mlimages.annotate(path, h, out=out, format="open-images", resume=True, progress=progress)
+    table = mlimages.annotate(source, h, out=out, resume=True, progress=progress)
     assert seen == [True]
     assert parts(table) == parts(whole)
     assert not (out / "scratch").exists()
@@ -425,11 +428,12 @@ def test_a_partition_that_was_killed_goes_on_to_the_same_bytes(
     assert names == {each.name for each in whole.folder.iterdir()}
 
 
-@pytest.mark.usefixtures("small_buckets")
 def test_both_stages_tell_how_far_they_are(zoo: Hierarchy, tmp_path: Path) -> None:
     text = HEADER + "".join(f"{i:x},machine,{zoo.keys[i % 10]},0.5\n" for i in range(300))
     seen: list[mlimages.annotate.Progress] = []
-    table = annotate(write(tmp_path / "l.csv", text), zoo, tmp_path / "out", progress=seen.append, workers=1)
+    table = annotate(
+        write(tmp_path / "l.csv", text), zoo, tmp_path / "out", progress=seen.append, workers=1, sizes=SMALL
+    )
     first = [at for at in seen if at.stage == "sorting rows by image"]
     assert first == seen[: len(first)]
     assert [at.bytes for at in first] == sorted(at.bytes for at in first)
@@ -437,7 +441,6 @@ def test_both_stages_tell_how_far_they_are(zoo: Hierarchy, tmp_path: Path) -> No
     assert [at.parts for at in seen[len(first) :]] == list(range(1, len(table.manifest.parts) + 1))
 
 
-@pytest.mark.usefixtures("small_buckets")
 def test_a_job_interrupted_between_parts_goes_on_to_the_same_bytes(zoo: Hierarchy, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
@@ -447,11 +450,11 @@ def test_a_job_interrupted_between_parts_goes_on_to_the_same_bytes(zoo: Hierarch
             raise Killed
 
     path = write(tmp_path / "l.csv", HEADER + "".join(f"{i:x},machine,{zoo.keys[i % 10]},0.5\n" for i in range(300)))
-    whole = annotate(path, zoo, tmp_path / "whole")
+    whole = annotate(path, zoo, tmp_path / "whole", sizes=SMALL)
     with pytest.raises(Killed):
-        annotate(path, zoo, tmp_path / "out", progress=kill, workers=1)
+        annotate(path, zoo, tmp_path / "out", progress=kill, workers=1, sizes=SMALL)
     assert 3 <= len(list((tmp_path / "out").glob("part-*.parquet"))) < len(whole.manifest.parts)
-    table = annotate(path, zoo, tmp_path / "out", resume=True)
+    table = annotate(path, zoo, tmp_path / "out", resume=True, sizes=SMALL)
     assert parts(table) == parts(whole)
     assert not (tmp_path / "out" / "scratch").exists()
 

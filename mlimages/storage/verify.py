@@ -1,0 +1,37 @@
+"""Whether a table on disk is as its manifest says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mlimages.storage.categories import problems_of_categories
+from mlimages.storage.files import file_hash
+from mlimages.storage.manifest import MANIFEST, Manifest, check_keys, check_type
+
+
+def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
+    """What of a table is not as its manifest says: a line for each missing, surplus or changed part; empty if none."""
+    manifest = Manifest.read(folder)
+    folder = Path(folder)
+    problems = problems_of_categories(folder, manifest)
+    for part in manifest.parts:
+        path = folder / part.file
+        if not path.is_file():
+            problems.append(f"{path}: missing")
+        elif path.stat().st_size != part.bytes:
+            problems.append(f"{path}: found {path.stat().st_size} bytes, expected {part.bytes}")
+        elif file_hash(path) != part.xxh3_128:
+            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {part.xxh3_128}")
+    rules = manifest.metadata.get("rules")
+    if rules is not None:
+        check_type(rules, dict, "rules", folder / MANIFEST)
+        check_keys(rules, {"file": str, "xxh3_128": str}, folder / MANIFEST)
+        path = folder / rules["file"]
+        if not path.is_file():
+            problems.append(f"{path}: missing")
+        elif file_hash(path) != rules["xxh3_128"]:
+            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {rules['xxh3_128']}")
+    known = {part.file for part in manifest.parts}
+    surplus = sorted(path for path in folder.glob("part-*.parquet") if path.name not in known)
+    return problems + [f"{path}: not in the manifest" for path in surplus]
