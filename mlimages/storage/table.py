@@ -52,10 +52,8 @@ class ImageTable(ABC):
         self.manifest = manifest
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path, Manifest]]:
-        return type(self), (
-            self.folder,
-            self.manifest,
-        )  # what was read of it is read again: tasks that travel stay small
+        # what was read of it is read again by whoever gets it: tasks that travel to other processes stay small
+        return type(self), (self.folder, self.manifest)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None) -> Self:

@@ -111,6 +111,8 @@ def export(
     if keys and format != "list":
         raise MlimagesError(f"keys is an option of the format list, not of {format}")
     workers = checked_workers(workers)
+    if piece_rows < 1:
+        raise MlimagesError(f"piece_rows={piece_rows}: expected at least 1")
     if engine not in get_args(EngineName):
         raise MlimagesError(f"unknown engine {engine!r}: expected local or ray")
     if format == "croissant":
