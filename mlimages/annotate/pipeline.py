@@ -18,7 +18,8 @@ from mlimages.annotate.sources.source import OnError, Source
 from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
-from mlimages.job.job import SCRATCH, Progress, Report
+from mlimages.job.folder import SCRATCH
+from mlimages.job.job import Progress, Report
 from mlimages.kernels import load_kernels
 from mlimages.storage.checks import validate
 from mlimages.storage.files import replacing

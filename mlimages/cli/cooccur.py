@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlimages.cli.options import Engine, EngineOption
 from mlimages.cli.progress import tell_of_compiling
 
 app = typer.Typer(help="Count which categories a teacher sees together, and make rules of it.", no_args_is_help=True)
@@ -35,6 +36,7 @@ def count(
         Path | None, typer.Option(metavar="FILE", help="Also count pairs of the teacher's own categories, into this.")
     ] = None,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
 ) -> None:
     """Count over a table of annotations and one of predictions, joined by image."""
     tell_of_compiling()
@@ -57,6 +59,7 @@ def count(
         hierarchy=hierarchy,
         teacher_threshold=teacher_threshold,
         origins=[known[each] for each in origin] if origin else None,
+        engine=engine.value,
         workers=workers,
         sources=axes["sources"],
         targets=axes["targets"],
@@ -64,7 +67,7 @@ def count(
     _save(counted, out)
     if among_targets is not None:
         both = {} if targets is None else {"sources": axes["targets"], "targets": axes["targets"]}
-        options = {"teacher_threshold": teacher_threshold, "workers": workers, **both}
+        options = {"teacher_threshold": teacher_threshold, "engine": engine.value, "workers": workers, **both}
         _save(Cooccurrence.among_predictions(predicted, **options), among_targets)
 
 

@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlimages.cli.options import Engine
+
 if TYPE_CHECKING:
     from mlimages import Hierarchy
-
-
-class Engine(StrEnum):
-    """The engine that runs a job."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 class Retry(StrEnum):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlimages.cli.options import Engine, EngineOption
 from mlimages.cli.progress import job_progress
 
 tfrecord_app = typer.Typer(help="Write and read TFRecord shards.", no_args_is_help=True)
@@ -55,6 +56,7 @@ def duplicates(
     ] = None,
     hierarchy: Annotated[str | None, typer.Option(help="For --merge; the table's own by default.")] = None,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Find the same picture under two names; with --merge, let one stand for all."""
@@ -67,7 +69,13 @@ def duplicates(
         raise MlimagesError("--labels and --hierarchy are for --merge FOLDER: say where to, or leave them out")
     with job_progress("fingerprints", resumable=True) as show:
         found = find_duplicates(
-            source, out, threshold=None if exact else threshold, workers=workers, resume=resume, progress=show
+            source,
+            out,
+            threshold=None if exact else threshold,
+            engine=engine.value,
+            workers=workers,
+            resume=resume,
+            progress=show,
         )
     unreadable = f", {found.unreadable:,} unreadable: see {out}/{UNREADABLE}" if found.unreadable else ""
     typer.echo(
@@ -87,6 +95,7 @@ def pack(
     shard_mib: Annotated[int, typer.Option(min=1, help="Image bytes of a shard, MiB.")] = 512,
     on_missing: Annotated[OnMissing, typer.Option(help="What becomes of rows without an image.")] = OnMissing.RAISE,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Pack images beside their labels, in Parquet that Hugging Face datasets reads."""
@@ -100,6 +109,7 @@ def pack(
             row_group_mib=row_group_mib,
             shard_mib=shard_mib,
             on_missing=on_missing.value,
+            engine=engine.value,
             workers=workers,
             resume=resume,
             progress=show,
@@ -120,6 +130,7 @@ def export(
     on_missing: Annotated[OnMissing, typer.Option(help="What becomes of rows without an image.")] = OnMissing.RAISE,
     on_error: Annotated[OnError, typer.Option(help="What becomes of images that cannot be decoded.")] = OnError.RAISE,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Write shards with the published fields: width, height, image, label, name."""
@@ -134,6 +145,7 @@ def export(
             shard_mib=shard_mib,
             on_missing=on_missing.value,
             on_error=on_error.value,
+            engine=engine.value,
             workers=workers,
             resume=resume,
             progress=show,

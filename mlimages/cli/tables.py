@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlimages.cli.options import Engine, EngineOption
 from mlimages.cli.output import print_json, print_table
 from mlimages.cli.progress import job_progress, tell_of_compiling
 
@@ -35,6 +36,7 @@ def stats(
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Write the two figures as PNG, and all categories as CSV.")] = True,
     html: Annotated[bool, typer.Option("--html", help="Write the figures as interactive pages too.")] = False,
+    engine: EngineOption = Engine.LOCAL,
     as_json: _Json = False,
 ) -> None:
     """Count images, categories and labels; write the figures beside the table."""
@@ -44,7 +46,7 @@ def stats(
 
     if not pictures and (html or out is not None):
         raise MlimagesError("--no-pictures writes nothing: leave out --html and --out")
-    counted = statistics(table, trainable_over=trainable_over)
+    counted = statistics(table, trainable_over=trainable_over, engine=engine.value)
     columns = ["key", "name", "images", "subtree_images"]
     first = counted.per_category.sort_values("images", ascending=False, kind="stable")[columns].head(top)
     rows = first.to_dict("records")
@@ -122,6 +124,7 @@ def merge(
     tables: Annotated[list[Path], typer.Argument(metavar="DIR DIR...", help="The tables, at least two.")],
     out: _Out,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Make one table of several; an image that several hold gets the labels of all."""
@@ -129,7 +132,8 @@ def merge(
     from mlimages.annotate import merge as merge_tables
 
     with job_progress(f"merge to {out}", resumable=True) as progress:
-        _print_made(merge_tables(tables, out, workers=workers, resume=resume, progress=progress))
+        made = merge_tables(tables, out, engine=engine.value, workers=workers, resume=resume, progress=progress)
+    _print_made(made)
 
 
 @app.command()
@@ -139,6 +143,7 @@ def split(
     validation: Annotated[str, typer.Option(help="The share of the images for validation, or how many.")] = "0.1",
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same split.")] = 0,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Deal images to training and validation, every category in proportion."""
@@ -151,7 +156,16 @@ def split(
     except ValueError:
         raise MlimagesError(f"--validation {validation}: expected a share such as 0.1 or a number of images") from None
     with job_progress(f"split to {out}", resumable=True) as progress:
-        made = split_table(table, out, validation=share, seed=seed, workers=workers, resume=resume, progress=progress)
+        made = split_table(
+            table,
+            out,
+            validation=share,
+            seed=seed,
+            engine=engine.value,
+            workers=workers,
+            resume=resume,
+            progress=progress,
+        )
     for each in made:
         _print_made(each)
 
@@ -173,6 +187,7 @@ def filter_(
     ] = None,
     keep_empty: Annotated[bool, typer.Option("--keep-empty", help="Keep images that no label is left of.")] = False,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Keep some labels, and the images that carry certain categories."""
@@ -195,6 +210,7 @@ def filter_(
             min_confidence=min_confidence,
             origins=origin or None,
             keep_empty=keep_empty,
+            engine=engine.value,
             workers=workers,
             resume=resume,
             progress=progress,
@@ -208,6 +224,7 @@ def subset(
     images: Annotated[Path, typer.Option(metavar="FILE", help="A name a line; an image list will do.")],
     out: _Out,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
     """Keep the images that a file names."""
@@ -215,7 +232,15 @@ def subset(
     from mlimages.annotate import subset as subset_table
 
     with job_progress(f"subset to {out}", resumable=True) as progress:
-        made = subset_table(table, out, images=images, workers=workers, resume=resume, progress=progress)
+        made = subset_table(
+            table,
+            out,
+            images=images,
+            engine=engine.value,
+            workers=workers,
+            resume=resume,
+            progress=progress,
+        )
     _print_made(made)
     if missing := made.manifest.options["not_found"]:
         typer.echo(f"  not in the table: {missing:,} of {made.manifest.options['images']:,} names")
@@ -231,12 +256,20 @@ def export(
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="In a list, write keys in place of indices.")] = False,
     workers: _Workers = None,
+    engine: EngineOption = Engine.LOCAL,
 ) -> None:
     """Write a table as the published text list, as CSV or as Croissant metadata."""
     tell_of_compiling()
     from mlimages.annotate import export as export_table
 
-    written = export_table(table, out, format=form, keys=keys, workers=workers)  # type: ignore[arg-type]
+    written = export_table(
+        table,
+        out,
+        format=form,  # type: ignore[arg-type]
+        keys=keys,
+        engine=engine.value,
+        workers=workers,
+    )
     typer.echo(f"{out}: {written.images:,} images, {out.stat().st_size:,} bytes")
     if written.left_out:
         typer.echo(f"  images without a label, left out: {written.left_out:,}")

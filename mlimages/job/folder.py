@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlimages.errors import JobError
+from mlimages.job.journal import JOURNAL
 from mlimages.storage.manifest import JOB, MANIFEST, Manifest
 
+#: Folder within that of a job for files that only the job needs; gone once it is done.
+SCRATCH = "scratch"
 _LOCK = ".lock"
+_BEFORE = {_LOCK, f"{JOB}.tmp"}  # what a job leaves that is killed before it has begun
 
 
 @contextmanager
@@ -58,9 +63,9 @@ def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> I
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        path = error.filename or folder
         raise JobError(
-            f"{error.filename or folder}: {os.strerror(error.errno).lower()}: free some, then {again}; "
-            "finished parts are kept"
+            f"{path}: {os.strerror(error.errno).lower()}: free some, then {again}; finished parts are kept"
         ) from error
 
 
@@ -78,8 +83,13 @@ def check_free(folder: Path, *, resume: bool) -> None:
     elif (folder / JOB).is_file():
         if not resume:
             raise JobError(f"{folder}: holds an unfinished job: continue it with --resume, or remove the folder")
-    elif folder.exists() and (not folder.is_dir() or any(each.name != _LOCK for each in folder.iterdir())):
+    elif folder.exists() and not (folder.is_dir() and {each.name for each in folder.iterdir()} <= _BEFORE):
         raise JobError(f"{folder}: exists and is not an empty folder: choose a new one")
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a finished job and nothing of the process that made it."""
+    return (folder / MANIFEST).is_file() and not any((folder / name).exists() for name in (JOB, _LOCK))
 
 
 def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
@@ -107,7 +117,7 @@ def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
     check_free(folder, resume=resume)
     if (folder / MANIFEST).is_file():
         _check_same(folder, Manifest.load(folder / MANIFEST), job)
-        (folder / JOB).unlink(missing_ok=True)
+        clear(folder)  # killed at the last step, it may have left them
         return False
     if (folder / JOB).is_file():
         _check_same(folder, Manifest.load(folder / JOB), job)
@@ -116,6 +126,13 @@ def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
         return True
     job.write(folder / JOB)
     return True
+
+
+def clear(folder: Path) -> None:
+    """Remove what only an unfinished job needs; last of all what says that it is one."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    (folder / JOURNAL).unlink(missing_ok=True)
+    (folder / JOB).unlink(missing_ok=True)
 
 
 def _check_same(folder: Path, begun: Manifest, now: Manifest) -> None:

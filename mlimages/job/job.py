@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,12 @@ from typing import Any, Protocol
 from mlimages.errors import FormatError, JobError, LabelError
 from mlimages.job import folder as job_folder
 from mlimages.job.engines import engine_named
+from mlimages.job.folder import SCRATCH
+from mlimages.job.journal import Journal
 from mlimages.job.local import checked_workers
 from mlimages.job.task import Engine, Made, Maker
 from mlimages.storage.files import file_hash
 from mlimages.storage.manifest import JOB, MANIFEST, Input, Manifest
-
-#: Folder within that of the job for files that only its first stage needs; gone once the job is done.
-SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ class Job:
         run = engine_named(engine, processes=self.processes) if isinstance(engine, str) else engine
         workers = checked_workers(workers)
         job_folder.check_free(self.folder, resume=resume)
-        if (self.folder / MANIFEST).is_file() and not (self.folder / JOB).is_file():  # another process may read it
+        if job_folder.is_finished(self.folder):  # another process may read it
             job_folder.begin(self.folder, self._manifest(), resume=resume)
             return Manifest.read(self.folder)
         with job_folder.full_disk_told(self.folder, again=self.again), job_folder.held(self.folder):
@@ -215,8 +213,7 @@ class Job:
         parts = [each.part for each in sorted(made, key=lambda each: (len(each.part.file), each.part.file))]
         manifest = replace(self._manifest(), inputs=inputs, parts=parts, counts=dict(counts))
         manifest.write(self.folder / MANIFEST)
-        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
-        (self.folder / JOB).unlink()
+        job_folder.clear(self.folder)
         return manifest
 
     def _manifest(self) -> Manifest:
@@ -241,30 +238,33 @@ class Job:
             counts.update(made.counts)
             progress(Progress(len(done), total, read, all_bytes, rows, counts=dict(counts)))
 
-        def unfinished() -> Iterator[Any]:
+        def unfinished(journal: Journal) -> Iterator[Any]:
             for task in tasks:
                 made = self.maker.finished(task) if resume else None
-                if made is None:
+                if made is None or journal.contradicts(made.part):
                     yield task
                 else:
+                    journal.note(made.part)
                     note(made)
 
-        waiting: Iterable[Any] = unfinished()
-        if self.stage is not None:
-            waiting = list(waiting)
-            if waiting:
-                self.stage(self.folder / SCRATCH, workers=workers, progress=progress)
-        with closing(run(self.maker, waiting, workers)) as results:  # no worker outlives the lock
-            for made in results:
-                note(made)
+        with Journal(self.folder) as journal:
+            waiting: Iterable[Any] = unfinished(journal)
+            if self.stage is not None:
+                waiting = list(waiting)
+                if waiting:
+                    self.stage(self.folder / SCRATCH, workers=workers, progress=progress)
+            with closing(run(self.maker, waiting, workers)) as results:  # no worker outlives the lock
+                for made in results:
+                    journal.note(made.part)
+                    note(made)
         return done
 
     def _remove(self, parts: str) -> None:
         """Take back what the job made: after a bad row the input will change, so there is nothing to resume."""
-        for pattern in (parts, f"quarantine/{parts}", JOB, ".lock"):
+        for pattern in (parts, f"quarantine/{parts}", ".lock"):
             for path in self.folder.glob(pattern):
                 path.unlink()
-        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
+        job_folder.clear(self.folder)
         for folder in (self.folder / "quarantine", self.folder):
             with suppress(OSError):
                 folder.rmdir()

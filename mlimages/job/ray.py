@@ -8,9 +8,11 @@ was made travel.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -22,11 +24,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generator[R]:
+def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_order: bool = False) -> Generator[R]:
     """Do tasks with Ray Data, `workers` at a time. An :class:`~mlimages.job.task.Engine`.
 
     A running Ray is used; otherwise one is started here, with as many CPUs as `workers`, and stopped at the end. Work
-    with an attribute `gpus` gets so many GPUs for each worker.
+    with an attribute `gpus` gets so many GPUs for each worker. The results are in the order of the tasks where
+    `in_order`; those that come too early wait in Ray's object store, which spills to disk.
 
     Raises
     ------
@@ -38,11 +41,11 @@ def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generat
     pickled = [pickle.dumps(task) for task in tasks]
     if not pickled:
         return
-    with started(workers), _quiet(data):
+    with started(workers), _settings(data, in_order=in_order):
         blocks = [pa.table({"number": [i], "task": pa.array([task], pa.binary())}) for i, task in enumerate(pickled)]
         done = data.from_arrow(blocks).map_batches(
             _Worker,
-            fn_constructor_args=(ray.put(work),),
+            fn_constructor_args=(ray.put(work), Path.cwd()),
             batch_size=1,
             batch_format="pyarrow",
             concurrency=min(workers, len(blocks)),
@@ -80,7 +83,8 @@ class _Worker:
     the caller wrapped.
     """
 
-    def __init__(self, kept: Any) -> None:
+    def __init__(self, kept: Any, folder: Path) -> None:
+        os.chdir(folder)  # every node sees the same files: relative paths too mean the same
         ray = import_extra("ray", extra="ray")
         work: Work[Any, Any] = ray.get(kept)
         self._do = work.worker(never())
@@ -97,18 +101,20 @@ class _Worker:
 
 
 @contextmanager
-def _quiet(data: Any) -> Iterator[None]:
-    """Without the progress bars and announcements of Ray Data; the job tells of its progress itself."""
+def _settings(data: Any, *, in_order: bool) -> Iterator[None]:
+    """Ray Data without its progress bars and announcements: the job tells of its progress itself."""
     context = data.DataContext.get_current()
-    before = (context.enable_progress_bars, context.print_on_execution_start)
+    options = context.execution_options
+    before = (context.enable_progress_bars, context.print_on_execution_start, options.preserve_order)
     logger = logging.getLogger("ray.data")
     level = logger.level
     try:
         context.enable_progress_bars = context.print_on_execution_start = False
+        options.preserve_order = in_order
         logger.setLevel(logging.ERROR)
         yield
     finally:
-        context.enable_progress_bars, context.print_on_execution_start = before
+        context.enable_progress_bars, context.print_on_execution_start, options.preserve_order = before
         logger.setLevel(level)
 
 

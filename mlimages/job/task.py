@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from mlimages.storage.manifest import Part
 
 T = TypeVar("T")
+R = TypeVar("R")
 T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
@@ -65,6 +66,23 @@ class Work(Protocol[T_contra, R_co]):
 
         Once `stop` is set, long tasks raise :class:`Stopped` at the next opportunity.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Calls(Generic[T, R]):
+    """Work that needs no preparation: a call for each task.
+
+    Parameters
+    ----------
+    function : callable
+        Does a task; picklable where it runs in other processes.
+    """
+
+    function: Callable[[T], R]
+
+    def worker(self, stop: StopSignal) -> Callable[[T], R]:  # noqa: ARG002
+        """The function."""
+        return self.function
 
 
 class Maker(Work[T_contra, Made], Protocol[T_contra]):

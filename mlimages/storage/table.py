@@ -51,6 +51,10 @@ class ImageTable(ABC):
         self.folder = folder
         self.manifest = manifest
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, Manifest]]:
+        # what was read of it is read again by whoever gets it: tasks that travel to other processes stay small
+        return type(self), (self.folder, self.manifest)
+
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None) -> Self:
         """Open a table.

@@ -98,7 +98,7 @@ def test_a_bad_row_leaves_the_parts_of_a_job_without_a_pattern(tmp_path: Path) -
     maker = Lines(tmp_path / "out")
     with pytest.raises(FormatError):
         job(maker).run([Line(0), Line(9)], workers=1)
-    assert sorted(path.name for path in maker.folder.iterdir()) == ["job.json", "part-00000.txt"]
+    assert sorted(path.name for path in maker.folder.iterdir()) == ["finished.jsonl", "job.json", "part-00000.txt"]
 
 
 def test_progress_counts_over_parts_of_earlier_runs_too(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +30,14 @@ from mlimages.annotate.cooccurrence.paircounter import (
 )
 from mlimages.annotate.labels.columns import ScoredLabels
 from mlimages.errors import LabelError, TableError
+from mlimages.job.engines import EngineName, engine_named
+from mlimages.job.local import run_in_threads
+from mlimages.job.task import Calls
 from mlimages.storage.arrow import readonly, same_images
 from mlimages.storage.rows import Rows
 
 _SIDE_BY_SIDE = readonly(np.empty(0, np.int32))
+_PIECES = 4  # for each worker where the counts travel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,18 +105,22 @@ class Counted:
     unmatched: tuple[int, int]
 
 
+Unit = tuple[int, int]  # the first row, and the one after the last
+
+
 def count_pairs(
     sides: tuple[Side, Side],
     *,
-    workers: int | None,
+    engine: EngineName = "local",
+    workers: int,
     sizes: CountingSizes = DEFAULT_SIZES,
     progress: Callable[[int, int], None] | None,
 ) -> Counted:
     """Count the pairs of the rows that both tables have.
 
     Rows are compared by number first: batch by batch their names must be the same. From the first batch on that
-    differs, the rest of a unit is joined by name. `progress` is called with the number of rows compared and the number
-    to compare.
+    differs, the rest of a unit is joined by name, on this machine whatever the `engine`. `progress` is called with the
+    number of rows compared and the number to compare.
 
     Raises
     ------
@@ -119,97 +129,110 @@ def count_pairs(
     LabelError
         For a label that is no category.
     """
-    workers = workers or len(os.sched_getaffinity(0))
-    counting = counters(sides[0].positions, sides[1].positions, workers, sizes)
-    free: queue.SimpleQueue[PairCounter] = queue.SimpleQueue()
-    for counter in counting:
-        free.put(counter)
-    run = _Run(sides, free, sizes.unit_rows)
-    units = run.units()
-    left = []
-    with ThreadPoolExecutor(len(counting)) as pool:
-        for unit, rest in zip(units, _each(pool, run.side_by_side, units), strict=True):
-            if rest is not None:
-                left.append(rest)
-            if progress is not None:
-                progress(unit[1], units[-1][1])
-        unmatched = run.join(pool, left) if left or len(sides[0].rows) != len(sides[1].rows) else (0, 0)
-        return Counted(total(counting, pool), unmatched)
+    here = _Counting(sides, sizes, workers)
+    shared = min(len(side.rows) for side in sides)
+    if engine == "local":
+        compared = run_in_threads(Calls(here.side_by_side), _cut(0, shared, sizes.unit_rows), here.threads)
+    else:  # the counts of each piece travel, so there are few
+        pieces = _cut(0, shared, max(sizes.unit_rows, -(-shared // (_PIECES * workers))))
+        compared = engine_named(engine)(Calls(partial(_count_apart, sides, sizes)), pieces, workers)
+    apart: list[PairCounts] = []
+    left: list[Unit] = []
+    rows = 0
+    for each in compared:
+        apart += [] if each.counts is None else [each.counts]
+        left += each.left
+        rows += each.rows
+        if progress is not None:
+            progress(rows, shared)
+    unmatched = here.join(sorted(left)) if left or len(sides[0].rows) != len(sides[1].rows) else (0, 0)
+    return Counted(reduce(add, apart, here.total()), unmatched)
 
 
-def _each(pool: ThreadPoolExecutor, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]:
-    """Results in order; after an error nothing more is begun."""
-    futures = [pool.submit(function, each) for each in arguments]
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+class _Compared(NamedTuple):
+    """What became of rows that stand side by side: how many, those whose names differ, the counts where they travel."""
+
+    rows: int
+    left: list[Unit]
+    counts: PairCounts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    sides: tuple[Side, Side]
-    free: queue.SimpleQueue[PairCounter]
-    unit_rows: int
+def _count_apart(sides: tuple[Side, Side], sizes: CountingSizes, piece: Unit) -> _Compared:
+    """Compare and count a piece by itself, in whatever process."""
+    counting = _Counting(sides, sizes, 1)
+    left = [rest for unit in _cut(*piece, sizes.unit_rows) for rest in counting.side_by_side(unit).left]
+    return _Compared(piece[1] - piece[0], left, counting.total())
 
-    def units(self) -> list[tuple[int, int]]:
-        """The row numbers that both tables have, cut into units."""
-        shared = min(len(side.rows) for side in self.sides)
-        return _cut(0, shared, self.unit_rows)
 
-    def side_by_side(self, unit: tuple[int, int]) -> tuple[int, int] | None:
-        """Count a unit while the names are the same; return the rows that are left."""
-        row, stop = unit
-        counter = self.free.get()
+class _Counting:
+    """The counters of this process, of which each thread takes one at a time."""
+
+    def __init__(self, sides: tuple[Side, Side], sizes: CountingSizes, threads: int) -> None:
+        self._sides = sides
+        self._unit_rows = sizes.unit_rows
+        self._counters = counters(sides[0].positions, sides[1].positions, threads, sizes)
+        self.threads = len(self._counters)
+        self._free: queue.SimpleQueue[PairCounter] = queue.SimpleQueue()
+        for counter in self._counters:
+            self._free.put(counter)
+
+    @contextmanager
+    def _counter(self) -> Iterator[PairCounter]:
+        counter = self._free.get()
         try:
-            pairs = _aligned(*(side.rows.read(row, stop) for side in self.sides))
-            for batches in pairs:
+            yield counter
+        finally:
+            self._free.put(counter)
+
+    def total(self) -> PairCounts:
+        """All that was counted here."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return total(self._counters, pool)
+
+    def side_by_side(self, unit: Unit) -> _Compared:
+        """Count a unit while the names are the same."""
+        row, stop = start, _ = unit
+        with self._counter() as counter:
+            for batches in _aligned(*(side.rows.read(row, stop) for side in self._sides)):
                 (images, sources), (others, targets) = (
-                    side.reduce(batch, row) for side, batch in zip(self.sides, batches, strict=True)
+                    side.reduce(batch, row) for side, batch in zip(self._sides, batches, strict=True)
                 )
                 if not same_images(images, others):
-                    return row, stop
+                    return _Compared(stop - start, [(row, stop)])
                 counter.add(sources, targets, _SIDE_BY_SIDE)
                 row += batches[0].num_rows
-            return None
-        finally:
-            self.free.put(counter)
+        return _Compared(stop - start, [])
 
-    def join(self, pool: ThreadPoolExecutor, left: list[tuple[int, int]]) -> tuple[int, int]:
+    def join(self, left: list[Unit]) -> tuple[int, int]:
         """Count the rows that are left, joined by name; return how many rows of each table the other lacks."""
-        shared = min(len(side.rows) for side in self.sides)
+        shared = min(len(side.rows) for side in self._sides)
         largest = max(sum(stop - start for start, stop in left), 1)
         with tempfile.TemporaryDirectory(prefix="mlimages-join-") as folder:
-            join = NameJoin(Path(folder), largest + max(len(side.rows) for side in self.sides) - shared)
+            join = NameJoin(Path(folder), largest + max(len(side.rows) for side in self._sides) - shared)
             pieces = [(table, *unit) for unit in left for table in (0, 1)]
-            for table, side in enumerate(self.sides):
-                pieces += [(table, *unit) for unit in _cut(shared, len(side.rows), self.unit_rows)]
+            for table, side in enumerate(self._sides):
+                pieces += [(table, *unit) for unit in _cut(shared, len(side.rows), self._unit_rows)]
 
             def collect(piece: tuple[int, int, int]) -> None:
                 table, row, stop = piece
-                for batch in self.sides[table].rows.read(row, stop):
-                    join.add(table, *self.sides[table].reduce(batch, row), row)
+                for batch in self._sides[table].rows.read(row, stop):
+                    join.add(table, *self._sides[table].reduce(batch, row), row)
                     row += batch.num_rows
 
             def count(bucket: int) -> int:
-                counter = self.free.get()
-                try:
+                with self._counter() as counter:
                     return join.count(bucket, counter)
-                finally:
-                    self.free.put(counter)
 
-            for _ in _each(pool, collect, pieces):
+            for _ in run_in_threads(Calls(collect), pieces, self.threads):
                 pass
             try:
-                matched = sum(_each(pool, count, range(join.buckets)))
+                matched = sum(run_in_threads(Calls(count), range(join.buckets), self.threads))
             except Twice as twice:
                 raise self._twice(twice) from None
             return join.rows[0] - matched, join.rows[1] - matched
 
     def _twice(self, twice: Twice) -> TableError:
-        side = self.sides[twice.table]
+        side = self._sides[twice.table]
         image = next(side.rows.read(twice.row, twice.row + 1)).column("image")[0].as_py()
         return TableError(
             f"{side.name}: the image {image!r} has several rows (one is row {twice.row}), expected one: tables "
@@ -217,7 +240,7 @@ class _Run:
         )
 
 
-def _cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+def _cut(start: int, stop: int, size: int) -> list[Unit]:
     """The rows ``[start, stop)`` in pieces of `size`, each as its first row and the one after its last."""
     return [(at, min(stop, at + size)) for at in range(start, stop, size)]
 

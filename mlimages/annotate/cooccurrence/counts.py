@@ -21,6 +21,8 @@ from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.annotate.tables.predictions import PredictionTable
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CategoryLike, Hierarchy
+from mlimages.job.engines import EngineName
+from mlimages.job.local import checked_workers
 from mlimages.storage.rows import rows_of
 from mlimages.storage.table import ImageTable
 
@@ -78,6 +80,7 @@ class Cooccurrence:
         sources: Categories | None = None,
         targets: Categories | None = None,
         origins: Iterable[Origin] | None = None,
+        engine: EngineName = "local",
         workers: int | None = None,
         sizes: CountingSizes = DEFAULT_SIZES,
         progress: Callable[[int, int], None] | None = None,
@@ -105,8 +108,10 @@ class Cooccurrence:
             The targets; by default the outputs of the teacher, or all categories where these are not known.
         origins : iterable of Origin, optional
             Count only labels of these origins; by default all.
+        engine : {"local", "ray"}
+            Where the rows that stand side by side are counted; those that must be joined by name are joined here.
         workers : int, optional
-            Threads; as many as there are cores by default. The result does not depend on it.
+            Threads (or, with Ray, actors); as many as there are cores by default. The result does not depend on it.
         sizes : CountingSizes
             How much is counted at a time. The result does not depend on it.
         progress : callable, optional
@@ -123,8 +128,7 @@ class Cooccurrence:
         annotations, predictions = _opened(annotations, AnnotationTable), _opened(predictions, PredictionTable)
         hierarchy = _common_hierarchy(hierarchy, annotations, predictions)
         _check_threshold(teacher_threshold, predictions)
-        if workers is not None and workers < 1:
-            raise MlimagesError(f"workers={workers}: expected at least 1")
+        workers = checked_workers(workers)
         if targets is None and isinstance(predictions, PredictionTable):
             targets = predictions.outputs
         n = len(hierarchy)
@@ -147,7 +151,7 @@ class Cooccurrence:
                 (predictions, "the predictions", predicted, target_axis),
             )
         )
-        counted = count_pairs((sides[0], sides[1]), workers=workers, sizes=sizes, progress=progress)
+        counted = count_pairs((sides[0], sides[1]), engine=engine, workers=workers, sizes=sizes, progress=progress)
         pairs = counted.counts
         return cls(
             hierarchy,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +18,9 @@ from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import MlimagesError
 from mlimages.hierarchy import CSR, Hierarchy
+from mlimages.job.engines import EngineName, engine_named
+from mlimages.job.local import checked_workers
+from mlimages.job.task import Calls
 from mlimages.kernels import load_kernels
 from mlimages.storage.arrow import readonly
 
@@ -199,7 +201,11 @@ class TableStatistics:
 
 
 def statistics(
-    table: TableLike, *, trainable_over: int = TRAINABLE_OVER, workers: int | None = None
+    table: TableLike,
+    *,
+    trainable_over: int = TRAINABLE_OVER,
+    engine: EngineName = "local",
+    workers: int | None = None,
 ) -> TableStatistics:
     """Count the images and labels of a table, as those of ML-Images were published.
 
@@ -211,8 +217,10 @@ def statistics(
         What to count.
     trainable_over : int
         A category with more images than this is trainable.
+    engine : {"local", "ray"}
+        Where the parts are read and counted.
     workers : int, optional
-        Threads, each of which counts a part at a time; as many as there are cores by default.
+        Threads (or, with Ray, actors), each of which counts a part at a time; as many as there are cores by default.
 
     Returns
     -------
@@ -225,25 +233,22 @@ def statistics(
         For a damaged table.
     """
     table = as_table(table)
-    if workers is not None and workers < 1:
-        raise MlimagesError(f"workers={workers}: expected at least 1")
+    run, workers = engine_named(engine), checked_workers(workers)
     if trainable_over < 0:
         raise MlimagesError(f"trainable_over={trainable_over}: expected 0 or more images")
     load_kernels("mlimages.annotate.inspect.statisticskernels")
     hierarchy = table.hierarchy
-    parents = hierarchy.parents()
     total = _Counts.zero(len(hierarchy))
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        parts = range(len(table.manifest.parts))
-        for counts in pool.map(lambda part: _count_part(table, part, parents), parts):
-            total += counts
+    count = Calls(partial(_count_part, table, hierarchy.parents()))
+    for counts in run(count, range(len(table.manifest.parts)), workers):
+        total += counts
     most = int(np.flatnonzero(total.histogram)[-1]) if total.histogram.any() else 0
     return TableStatistics(
         hierarchy, trainable_over, total.by_origin, total.absent, total.subtree, total.histogram[: most + 1]
     )
 
 
-def _count_part(table: AnnotationTable, part: int, parents: CSR) -> _Counts:
+def _count_part(table: AnnotationTable, parents: CSR, part: int) -> _Counts:
     from mlimages.annotate.inspect import statisticskernels as kernels
 
     n = len(parents)

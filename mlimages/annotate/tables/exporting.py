@@ -6,23 +6,29 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
+from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import LabelError, MlimagesError
-from mlimages.job.local import in_order
+from mlimages.job.engines import EngineName
+from mlimages.job.local import checked_workers, in_order
+from mlimages.job.task import Calls
 from mlimages.kernels import load_kernels
 from mlimages.storage.arrow import readonly, text_of
+from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.files import replacing
+from mlimages.storage.rows import StoredRows
 
 ExportFormat = Literal["list", "csv", "croissant"]
 
@@ -54,6 +60,8 @@ def export(
     *,
     format: ExportFormat | None = None,  # noqa: A002  (what the command and everybody call it)
     keys: bool = False,
+    engine: EngineName = "local",
+    piece_rows: int = BATCH_ROWS,
     workers: int | None = None,
 ) -> Exported:
     """Write a table as one file for other programs.
@@ -72,8 +80,12 @@ def export(
         of the table; see :func:`mlimages.annotate.tables.croissant.croissant_metadata`.
     keys : bool
         In a list, write the keys of categories in place of their indices.
+    engine : {"local", "ray"}
+        Where the text is made. It is written here.
+    piece_rows : int
+        With Ray, images whose text is made by one task; the bytes do not depend on it.
     workers : int, optional
-        Threads; as many as there are cores by default. The bytes do not depend on it.
+        Threads (or, with Ray, actors); as many as there are cores by default. The bytes do not depend on it.
 
     Returns
     -------
@@ -98,8 +110,11 @@ def export(
         raise MlimagesError(f"unknown format {format!r}: expected {', '.join(get_args(ExportFormat))}")
     if keys and format != "list":
         raise MlimagesError(f"keys is an option of the format list, not of {format}")
-    if workers is not None and workers < 1:
-        raise MlimagesError(f"workers={workers}: expected at least 1")
+    workers = checked_workers(workers)
+    if piece_rows < 1:
+        raise MlimagesError(f"piece_rows={piece_rows}: expected at least 1")
+    if engine not in get_args(EngineName):
+        raise MlimagesError(f"unknown engine {engine!r}: expected local or ray")
     if format == "croissant":
         from mlimages.annotate.tables.croissant import write_croissant
 
@@ -110,20 +125,58 @@ def export(
     left_out = 0
     with _compressing(path) as file:
         file.write(formatter.header)
-        batches = table.batches(columns=formatter.columns, rows=formatter.rows)
-        workers = workers or len(os.sched_getaffinity(0))
-        for text, rows, empty in in_order(formatter.format, batches, workers=workers, threads=True):
+        for text, rows, empty in _texts(table, formatter, engine, piece_rows, workers):
             file.write(text)
             written += rows - empty
             left_out += empty
     return Exported(path, written, left_out)
 
 
+def _texts(
+    table: AnnotationTable, formatter: _Formatter, engine: EngineName, piece_rows: int, workers: int
+) -> Iterator[_Text]:
+    """The texts of all batches in order."""
+    if engine == "local":
+        batches = table.batches(columns=formatter.columns, rows=formatter.rows)
+        yield from in_order(formatter.format, batches, workers=workers, threads=True)
+        return
+    from mlimages.job.ray import run_on_ray
+
+    pieces = [(start, min(len(table), start + piece_rows)) for start in range(0, len(table), piece_rows)]
+    work = Calls(partial(_texts_of, StoredRows(table, formatter.columns), formatter))
+    for texts in run_on_ray(work, pieces, workers, in_order=True):
+        yield from texts
+
+
+def _texts_of(rows: StoredRows, formatter: _Formatter, piece: tuple[int, int]) -> list[_Text]:
+    """The texts of some rows."""
+    return [
+        formatter.format(batch.slice(start, formatter.rows))
+        for batch in rows.read(*piece)
+        for start in range(0, batch.num_rows, formatter.rows)
+    ]
+
+
+#: The text, the rows of the batch, and how many of them have no label and so no line.
+_Text = tuple["pa.Buffer | NDArray[np.uint8]", int, int]
+
+
+class _Formatter(Protocol):
+    """Batches as text; picklable."""
+
+    header: bytes
+    columns: tuple[str, ...]
+    rows: int
+
+    def format(self, batch: pa.RecordBatch, /) -> _Text:
+        """The text of a batch."""
+
+
 class _ListFormatter:
     """Formats batches as lines of an image list."""
 
     header = b""
-    columns = ("image", "labels", "confidences")
+    columns: tuple[str, ...] = ("image", "labels", "confidences")
     rows = 65_536  # formatted at a time
 
     def __init__(self, table: AnnotationTable, *, keys: bool) -> None:
@@ -131,8 +184,8 @@ class _ListFormatter:
         load_kernels("mlimages.annotate.tables.exportingkernels")
         self._labels = text_of(pa.array(shown, pa.string()))
 
-    def format(self, batch: pa.RecordBatch) -> tuple[memoryview, int, int]:
-        """The text, the number of rows of the batch, and how many of these have no label and so no line."""
+    def format(self, batch: pa.RecordBatch) -> _Text:
+        """The text of a batch."""
         from mlimages.annotate.tables import exportingkernels as textkernels
 
         given = GivenLabels.of(batch)
@@ -161,24 +214,23 @@ class _ListFormatter:
             code_offsets,
             out,
         )
-        return out.data, batch.num_rows, empty
+        return out, batch.num_rows, empty
 
 
 class _CsvFormatter:
     """Formats batches as lines of CSV, one per label."""
 
     header = b"image,key,name,confidence,origin\n"
-    columns = ("image", "labels", "confidences", "origins")
+    columns: tuple[str, ...] = ("image", "labels", "confidences", "origins")
     rows = 8_192  # a line of CSV takes ten times the bytes of a label in a list
 
     def __init__(self, table: AnnotationTable) -> None:
         self._keys = pa.array(table.hierarchy.keys, pa.string())
         self._names = pa.array([", ".join(each.names) for each in table.hierarchy], pa.string())
         self._origins = pa.array([each.name.lower() for each in sorted(Origin)], pa.string())
-        self._options = pacsv.WriteOptions(include_header=False, quoting_style="needed")
 
-    def format(self, batch: pa.RecordBatch) -> tuple[pa.Buffer, int, int]:
-        """The text, the number of rows of the batch, and how many of these have no label and so no line."""
+    def format(self, batch: pa.RecordBatch) -> _Text:
+        """The text of a batch."""
         lists = batch.column("labels")
         labels = lists.flatten()
         rows = pa.record_batch(
@@ -191,7 +243,7 @@ class _CsvFormatter:
             }
         )
         sink = pa.BufferOutputStream()
-        pacsv.write_csv(rows, sink, self._options)
+        pacsv.write_csv(rows, sink, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
         return sink.getvalue(), batch.num_rows, pc.sum(pc.equal(pc.list_value_length(lists), 0)).as_py() or 0
 
 

@@ -19,7 +19,7 @@ from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_
 from mlimages.annotate.tables.derive import derive
 from mlimages.annotate.tables.union import unite
 from mlimages.errors import MlimagesError, TableError
-from mlimages.hierarchy import CSR
+from mlimages.job.engines import EngineName
 from mlimages.kernels import load_kernels
 from mlimages.storage.arrow import readonly
 from mlimages.storage.batches import rebatched
@@ -37,6 +37,7 @@ def merge(
     tables: Sequence[TableLike],
     out: str | os.PathLike[str],
     *,
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -55,7 +56,7 @@ def merge(
         At least two, of the same hierarchy and propagation.
     out : path-like
         Folder of the new table, new or empty.
-    workers, resume, progress
+    engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`.
 
     Returns
@@ -75,16 +76,31 @@ def merge(
     Notes
     -----
     Memory is bounded by a part of the table. Temporary files, in the folder that ``TMPDIR`` names, take 16 bytes a row
-    and, where images have several rows, those that join others.
+    and, where images have several rows, those that join others. With Ray that folder is made beside `out`, where every
+    node sees it.
     """
     opened = [as_table(table) for table in tables]
     _check(opened)
     load_kernels("mlimages.annotate.tables.unionkernels", "mlimages.storage.nameskernels")
-    with tempfile.TemporaryDirectory(prefix="mlimages-merge-") as folder:
-        tasks = merging_tasks(opened, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="mlimages-merge-", dir=_shared(out) if engine == "ray" else None) as folder:
         return derive(
-            opened, out, tasks, operation="merge", options={}, workers=workers, resume=resume, progress=progress
+            opened,
+            out,
+            merging_tasks(opened, Path(folder)),
+            operation="merge",
+            options={},
+            engine=engine,
+            workers=workers,
+            resume=resume,
+            progress=progress,
         )
+
+
+def _shared(out: str | os.PathLike[str]) -> Path:
+    """The folder that `out` is in, which is made where it is missing."""
+    parent = Path(out).absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    return parent
 
 
 def _check(tables: list[AnnotationTable]) -> None:
@@ -105,26 +121,20 @@ def _check(tables: list[AnnotationTable]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Joins:
-    """Which rows are joined to which.
+    """The rows that are joined to others, in files.
 
     Parameters
     ----------
-    first : int64 array [rows of all tables]
-        The row that each row is joined to; itself where it is not joined.
     folder : pathlib.Path
-        Holds the joining rows, in files by the row they are joined to.
+        Holds them, in files by the row they are joined to.
     rows : int
         Rows of the result that one such file covers.
-    closure : CSR
-        The ancestors of every category.
     schema : pyarrow.Schema
         Schema of the files: the columns of a table, and ``first``.
     """
 
-    first: NDArray[np.int64]
     folder: Path
     rows: int
-    closure: CSR
     schema: pa.Schema
 
     def path(self, bucket: int) -> Path:
@@ -182,6 +192,8 @@ class _PartTask:
         Number of its first row among all.
     joins : _Joins or None
         None where no image has several rows.
+    first : int64 array [rows of the part]
+        For each row the number of the one it joins, its own where it joins none; empty without `joins`.
     """
 
     index: int
@@ -189,6 +201,7 @@ class _PartTask:
     part: int
     start: int
     joins: _Joins | None
+    first: NDArray[np.int64]
 
     @property
     def size(self) -> int:
@@ -205,16 +218,17 @@ class _PartTask:
     def _joined(self, joins: _Joins, report: Report) -> Iterator[pa.RecordBatch]:
         keep_largest = self.table.manifest.metadata["propagation"]["conflict"] == "max"
         window = _Window(joins)
+        closure = self.table.hierarchy.closure
         at = self.start
         for batch in self.table.part_batches(self.part):
             rows = np.arange(at, at + batch.num_rows)
-            own = joins.first[at : at + batch.num_rows] == rows
+            own = self.first[at - self.start : at - self.start + batch.num_rows] == rows
             report.counts["rows_joined"] += int(np.count_nonzero(~own))
             kept = batch.filter(pa.array(own))
             joining, targets = window.joining(at, at + batch.num_rows)
             if len(targets):
                 more_of = np.searchsorted(targets, np.append(rows[own], at + batch.num_rows)).astype(np.int64)
-                kept, beaten = unite(kept, joining, readonly(more_of), joins.closure, keep_largest=keep_largest)
+                kept, beaten = unite(kept, joining, readonly(more_of), closure, keep_largest=keep_largest)
                 report.counts["absences_beaten"] += beaten
             yield kept
             at += batch.num_rows
@@ -234,7 +248,8 @@ def merging_tasks(tables: list[AnnotationTable], folder: Path, *, bucket_rows: i
     start = 0
     for table in tables:
         for part, described in enumerate(table.manifest.parts):
-            tasks.append(_PartTask(len(tasks), table, part, start, joins))
+            own = np.empty(0, np.int64) if first is None else first[start : start + described.rows]
+            tasks.append(_PartTask(len(tasks), table, part, start, joins, own))
             start += described.rows
     return tasks
 
@@ -249,7 +264,7 @@ def _spill(tables: list[AnnotationTable], first: NDArray[np.int64], folder: Path
     """Write every row that is joined to another into the file for that one, with the number of that one."""
     rows = max(bucket_rows, -(-len(first) // _MOST_BUCKETS))
     schema = tables[0].schema.append(pa.field("first", pa.int64()))
-    joins = _Joins(first, folder, rows, tables[0].hierarchy.closure, schema)
+    joins = _Joins(folder, rows, schema)
     with ExitStack() as stack:
         writers = []
         for bucket in range(-(-len(first) // rows)):

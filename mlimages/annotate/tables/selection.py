@@ -21,6 +21,7 @@ from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
+from mlimages.job.engines import EngineName
 from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import rebatched
 from mlimages.storage.names import NameIndex, hash_names
@@ -40,6 +41,7 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
     min_confidence: float | None = None,
     origins: Iterable[Origin | str] | None = None,
     keep_empty: bool = False,
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -64,7 +66,7 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
         Keep only the labels of these origins, such as ``["given"]``.
     keep_empty : bool
         Keep images that are left without any label.
-    workers, resume, progress
+    engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`.
 
     Returns
@@ -104,6 +106,7 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
         tasks,
         operation="filter",
         options=rules.to_dict(table.hierarchy.keys),
+        engine=engine,
         workers=workers,
         resume=resume,
         progress=progress,
@@ -115,6 +118,7 @@ def subset(
     out: str | os.PathLike[str],
     *,
     images: str | os.PathLike[str] | Iterable[str],
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -130,7 +134,7 @@ def subset(
     images : path-like or iterable of str
         A file with one name per line, which ends at the first tab, so that an image list will do (gzip and zstd are
         decompressed); or the names. They are held in memory.
-    workers, resume, progress
+    engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`.
 
     Returns
@@ -172,6 +176,7 @@ def subset(
         rows_tasks(table, keep),
         operation="subset",
         options=options,
+        engine=engine,
         workers=workers,
         resume=resume,
         progress=progress,

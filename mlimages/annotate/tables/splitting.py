@@ -16,6 +16,7 @@ from mlimages.annotate.labels.schema import label_type
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import MlimagesError
+from mlimages.job.engines import EngineName
 from mlimages.kernels import load_kernels
 from mlimages.storage.arrow import readonly
 
@@ -44,6 +45,7 @@ def split(
     *,
     validation: float = 0.1,
     seed: int = 0,
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -60,8 +62,9 @@ def split(
         The share of the images for validation (0.1), or how many (5000).
     seed : int
         Of the random numbers; the same seed makes the same split.
-    workers, resume, progress
-        As those of :func:`mlimages.annotate.pipeline.annotate`.
+    engine, workers, resume, progress
+        As those of :func:`mlimages.annotate.pipeline.annotate`; `engine` and `workers` write the tables; the
+        images are divided here.
 
     Returns
     -------
@@ -89,6 +92,7 @@ def split(
             rows_tasks(table, keep),
             operation="split",
             options={"subset": name, "validation": validation, "seed": seed},
+            engine=engine,
             workers=workers,
             resume=resume,
             progress=progress,

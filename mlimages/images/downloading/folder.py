@@ -7,7 +7,8 @@
     OUT/image_list.txt              their names and labels, in the order of the list
     OUT/log/part-00000.parquet      what became of each URL, one part a unit
     OUT/manifest.json               the lists, the options that shaped the folder, the log's parts and counts
-    OUT/job.json, OUT/scratch/      instead of the manifest, and what is under way, until the download is complete
+    OUT/job.json, OUT/finished.jsonl, OUT/scratch/
+                                    instead of the manifest, and what is under way, until the download is complete
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlimages.job.job import SCRATCH
+from mlimages.job.folder import SCRATCH
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mlimages.errors import MlimagesError
 from mlimages.images.duplicates.fingerprints import PART_IMAGES, fingerprint_images
 from mlimages.images.duplicates.fingerprints import SCHEMA as FINGERPRINTS_SCHEMA
 from mlimages.images.duplicates.hamming import LARGEST_THRESHOLD, equal_groups, join_groups, near_groups
+from mlimages.job.engines import EngineName
 from mlimages.job.job import Progress
 from mlimages.storage.checks import Columns
 from mlimages.storage.files import replacing
@@ -82,6 +83,7 @@ def find_duplicates(
     *,
     threshold: int | None = THRESHOLD,
     part_images: int = PART_IMAGES,
+    engine: EngineName = "local",
     workers: int | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -98,6 +100,8 @@ def find_duplicates(
         Bits of 64 in which the perceptual hashes of near duplicates may differ; None for exact duplicates only.
     part_images : int
         Images of a part of the fingerprints.
+    engine : {"local", "ray"}
+        Where the fingerprints are made.
     workers : int, optional
         Processes that decode; as many as cores by default. The result does not depend on it.
     resume : bool
@@ -124,7 +128,7 @@ def find_duplicates(
         )
     folder = Path(out)
     manifest = fingerprint_images(
-        source, folder, part_images=part_images, workers=workers, resume=resume, progress=progress
+        source, folder, part_images=part_images, engine=engine, workers=workers, resume=resume, progress=progress
     )
     prints = _Fingerprints.load(folder, manifest)
     group = _group(prints, threshold)

@@ -114,7 +114,7 @@ def merge_duplicates(
             pq.write_table(_dropped_table(found, merge), file, compression="zstd")
 
     job = Job(
-        maker=ShardMaker(folder=folder, make=make),
+        maker=ShardMaker(folder=folder, make=make, exact=False),
         metadata=source.manifest.metadata,
         options=options,
         inputs=inputs,

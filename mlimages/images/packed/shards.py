@@ -61,7 +61,9 @@ class ShardMaker:
     rows : callable
         How many rows a finished shard holds, read from itself.
     counts : callable
-        What was counted of the shard with an index, where it is there already.
+        What was counted of the shard with an index, where it is there already: rows that were left out.
+    exact : bool
+        Whether every row of a task is in its shard, or counted.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class ShardMaker:
     name: Callable[[int], str] = parquet_name
     rows: Callable[[Path], int] = parquet_rows
     counts: Callable[[int], dict[str, int]] = nothing_counted
+    exact: bool = True
 
     def worker(self, stop: StopSignal) -> Callable[[ShardTask], Made]:
         """What makes the shard of a task."""
@@ -84,8 +87,10 @@ class ShardMaker:
             rows = self.rows(path)
         except (OSError, pa.ArrowInvalid, MlimagesError):
             return None
-        part = Part(path.name, rows, path.stat().st_size, file_hash(path))
-        return Made(part, self.counts(task.index), task.size)
+        counts = self.counts(task.index)
+        if self.exact and rows + sum(counts.values()) != task.rows:
+            return None
+        return Made(Part(path.name, rows, path.stat().st_size, file_hash(path)), counts, task.size)
 
 
 def plan(sizes: NDArray[np.int64], *, shard_mib: int) -> list[ShardTask]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -13,8 +15,8 @@ from typing import Any, Literal, NamedTuple
 from mlimages.annotate.tables.predictions import PREDICTIONS, PredictionTable, PredictionWriter
 from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy
-from mlimages.job.folder import check_free
-from mlimages.job.job import SCRATCH, Job, Progress, Report
+from mlimages.job.folder import SCRATCH, check_free
+from mlimages.job.job import Job, Progress, Report
 from mlimages.job.local import cores
 from mlimages.job.task import Engine
 from mlimages.models.data.sources import NameList, Pictures, open_pictures
@@ -125,7 +127,7 @@ def predict_images(
 
         def run(run_engine: str | Engine) -> None:
             check_free(folder, resume=resume)  # says what is in the way before all names are listed
-            listed = stack.enter_context(_listed(pictures, folder, os.fspath(images), unit_images))
+            listed = stack.enter_context(_listed(pictures, os.fspath(images), unit_images))
             options = {"format": PREDICTIONS, **source, "names": listed.images, "names_xxh3_128": listed.digest}
             job = Job(
                 maker=maker,
@@ -180,24 +182,22 @@ class _Listed(NamedTuple):
 
 
 @contextmanager
-def _listed(pictures: Pictures, folder: Path, source: str, unit_images: int) -> Iterator[_Listed]:
-    """List the names beside the folder, for as long as nobody moves the file away.
+def _listed(pictures: Pictures, source: str, unit_images: int) -> Iterator[_Listed]:
+    """List the names in a temporary folder: until the job has begun, another process may hold its own.
 
     A job that goes on lists them again, and must find the same.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    names = NameList(folder.with_name(f"{folder.name}.names.tmp"), unit_images)
-    try:
+    with tempfile.TemporaryDirectory(prefix="mlimages-names-") as folder:
+        names = NameList(Path(folder) / _NAMES, unit_images)
         count, digest = names.write(pictures.names(), source=source)
         yield _Listed(names.path, count, len(names), digest)
-    finally:
-        names.path.unlink(missing_ok=True)
 
 
 def _keep_names(listed: Path, target: Path, scratch: Path, /, *, workers: int, progress: Report) -> None:  # noqa: ARG001
     """Put the list of names where all workers read it; a :class:`~mlimages.job.job.Stage`."""
     scratch.mkdir(exist_ok=True)
-    listed.replace(target)
+    with listed.open("rb") as names, replacing(target) as file:
+        shutil.copyfileobj(names, file)
 
 
 def _write_beside(folder: Path, *, hierarchy: Hierarchy) -> None:

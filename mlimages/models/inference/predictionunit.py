@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.tables.predictions import PredictionWriter, prediction_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.images.picture import PictureError, decode
-from mlimages.job.job import SCRATCH
+from mlimages.job.folder import SCRATCH
 from mlimages.job.local import in_order
 from mlimages.job.task import Made, StopSignal, until_stopped
 from mlimages.models.data.decode import opaque
