@@ -42,3 +42,11 @@ def test_every_file_of_the_table_is_there(row: str) -> None:
             where = folder / path
         assert where.exists(), path
         folder = where.parent
+
+
+def test_every_module_that_moved_is_where_the_page_says() -> None:
+    page = (ROOT / "docs" / "moved.md").read_text(encoding="utf-8").split("## Modules")[1]
+    moved = re.findall(r"^\| `[\w.]+` \| `([\w.]+)` \|$", page, re.M)
+    assert len(moved) > 100
+    for name in moved:
+        assert (ROOT / (name.replace(".", "/") + ".py")).is_file(), name
