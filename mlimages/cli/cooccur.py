@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlimages.cli.options import Engine, EngineOption
+from mlimages.cli.options import Engine, EngineOption, Json, Workers
 from mlimages.cli.progress import tell_of_compiling
 
 app = typer.Typer(help="Count which categories a teacher sees together, and make rules of it.", no_args_is_help=True)
@@ -15,7 +15,6 @@ app = typer.Typer(help="Count which categories a teacher sees together, and make
 _Hierarchy = Annotated[
     str, typer.Option(help="The categories: a name such as ml-images, a path, or the folder of a table.")
 ]
-_Workers = Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")]
 _Keys = Annotated[Path | None, typer.Option(metavar="FILE", help="Only these categories: a file of keys, one a line.")]
 _MinImages = Annotated[int, typer.Option(min=1, help="Sources with fewer images give no rule.")]
 _Counts = Annotated[Path, typer.Argument(metavar="COUNTS", help="What mlimages cooccur count wrote.")]
@@ -35,7 +34,7 @@ def count(
     among_targets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also count pairs of the teacher's own categories, into this.")
     ] = None,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
 ) -> None:
     """Count over a table of annotations and one of predictions, joined by image."""
@@ -130,7 +129,7 @@ def evaluate(
     unlisted: Annotated[str, typer.Option(help="Labels that the truth does not list are wrong, or unknown.")] = "wrong",
     min_images: _MinImages = 1,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the curves into this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Judge what rules add by threshold: precision and recall, so that 0.5 is a choice."""
     tell_of_compiling()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlimages.cli.options import Json
 from mlimages.cli.output import print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _Hierarchy = Annotated[
         metavar="HIERARCHY", help="A name (ml-images, imagenet-1k, -11k, -12k, -21k) or the path of a file or table."
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Csv = Annotated[Path | None, typer.Option("--out", metavar="CSV", help="Write the rows into this CSV file as well.")]
 
 
@@ -51,7 +51,7 @@ def find(
     hierarchy: _Hierarchy,
     text: Annotated[str, typer.Argument(help="Part of a name or a key.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Print so many at most.")] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Find categories by name or key: exact matches first, then prefixes, then other parts."""
     from mlimages import load_hierarchy
@@ -77,7 +77,7 @@ def find(
 
 
 @app.command()
-def stats(hierarchy: _Hierarchy, as_json: _Json = False) -> None:
+def stats(hierarchy: _Hierarchy, as_json: Json = False) -> None:
     """Count categories, roots and leaves, and measure depth in edges."""
     from mlimages import load_hierarchy
 
@@ -93,7 +93,7 @@ def audit(
     hierarchy: _Hierarchy,
     status: Annotated[str | None, typer.Option(help="Print the rows of this status too, such as contradicts.")] = None,
     out: _Csv = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Compare each parent with WordNet's hypernyms."""
     from mlimages import load_hierarchy
@@ -113,7 +113,7 @@ def compare(
     after: Annotated[str, typer.Argument(metavar="HIERARCHY", help="Another, by name or path.")],
     change: Annotated[str | None, typer.Option(help="Only this kind of change, such as re-parented.")] = None,
     out: _Csv = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Print what changed between two hierarchies, by key."""
     from mlimages import load_hierarchy
@@ -203,7 +203,7 @@ def match(
     names_file: Annotated[str, typer.Argument(help="Display names, one a line; - is the standard input.")],
     hierarchy: Annotated[str | None, typer.Option(help="Propose only categories of this one, by name or path.")] = None,
     out: _Csv = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Propose WordNet synsets for display names, best first; the choice is yours."""
     from mlimages import load_hierarchy

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlimages.cli.options import Json
+
 if TYPE_CHECKING:
     from mlimages.models.evaluation.evaluate import MultiLabelResult, TopK
     from mlimages.models.networks.build import Network
@@ -67,7 +69,7 @@ def evaluate(
     csv: Annotated[
         str | None, typer.Option("--csv", help="Write a CSV file: for multi-label a line a class, for top-k a size.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure networks on a table: top-1 and top-5, or the metrics of many labels."""
     from mlimages.errors import ModelError

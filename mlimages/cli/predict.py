@@ -58,7 +58,7 @@ def predict(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
 ) -> None:
     """Predict what is in pictures; torchrun -m mlimages predict ... shares them over several processes."""
-    from mlimages.cli.progress import job_progress, tell_of_compiling
+    from mlimages.cli.progress import running, tell_of_compiling
 
     tell_of_compiling()
     from mlimages import load_hierarchy
@@ -80,7 +80,7 @@ def predict(
         size=size,
         crop=crop,
     )
-    with job_progress(f"predict to {out}", resumable=True) as progress:
+    with running(f"predict to {out}", engine=engine, workers=workers, resume=resume) as how:
         table = predict_images(
             loaded,
             images,
@@ -91,10 +91,7 @@ def predict(
             batch=batch,
             unit_images=unit_images,
             device=device,
-            workers=workers,
-            engine=engine,  # type: ignore[arg-type]
-            resume=resume,
-            progress=progress,
+            **how,
         )
     if not is_first_rank():
         return

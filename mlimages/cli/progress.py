@@ -68,6 +68,13 @@ def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], Non
 
 
 @contextmanager
+def running(title: str, *, engine: str, workers: int | None, resume: bool) -> Iterator[dict[str, Any]]:
+    """The arguments by which a function runs its job as the options say, with its progress shown meanwhile."""
+    with job_progress(title, resumable=True) as show:
+        yield {"engine": str(engine), "workers": workers, "resume": resume, "progress": show}
+
+
+@contextmanager
 def _bar(title: str) -> Iterator[Callable[[Any], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
