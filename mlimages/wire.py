@@ -11,9 +11,9 @@ class DamageError(Exception):
     """Bytes that do not follow their format; becomes a FormatError where the path is known."""
 
 
-def masked_crc(data: bytes) -> int:
-    """CRC32C of `data`, rotated and offset as LevelDB and TFRecord store it: 32 bits."""
-    crc: int = import_extra("google_crc32c", extra="train").value(data)
+def masked_crc(data: bytes, *, extra: str = "train") -> int:
+    """CRC32C of `data`, rotated and offset as LevelDB and TFRecord store it: 32 bits; `extra` installs what sums it."""
+    crc: int = import_extra("google_crc32c", extra=extra).value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 

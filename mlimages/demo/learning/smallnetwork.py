@@ -12,12 +12,11 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import wait as ended_of
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from torchvision.transforms import v2
 from mlimages import AnnotationTable
 from mlimages.demo.learning.network import SMALL, SMALLEST, imagenet_network
 from mlimages.errors import JobError
+from mlimages.job.local import end_with_parent
 from mlimages.models import Inference, TrainConfig, load_model, save_model, train
 from mlimages.models.data.dataset import ParquetImages
 from mlimages.models.data.preprocess import Preprocess, on_tensors
@@ -248,15 +248,7 @@ def _begin(ended: Event) -> None:
     _ended = ended
     torch.set_num_threads(1)
     logging.getLogger("mlimages").setLevel(logging.ERROR)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Exit at once when the parent has died."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 @contextmanager

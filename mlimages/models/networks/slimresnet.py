@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812, torch's own way
 
 from mlimages.errors import FormatError
 from mlimages.models.networks.card import ModelCard, Preprocessing
-from mlimages.models.networks.checkpoint import compare_shapes
+from mlimages.models.networks.checkpoint import BATCH_NORM, compare_shapes, load_state
 from mlimages.models.networks.tfcheckpoint import TensorFlowCheckpoint
 
 #: Units of each block.
@@ -173,8 +173,7 @@ def load_slim(prefix: str | os.PathLike[str]) -> SlimResNet:
     expected = {theirs: _their_shape(ours, tensors[ours]) for ours, theirs in names.items()}
     compare_shapes(expected, shapes, path=Path(source.index_path))
     state = {ours: _as_ours(ours, source[theirs]) for ours, theirs in names.items()}
-    state |= {key: torch.zeros((), dtype=torch.int64) for key in model.state_dict() if key.endswith("batches_tracked")}
-    model.load_state_dict(state)
+    load_state(model, state)
     return model.eval()
 
 
@@ -215,9 +214,7 @@ def _names(model: SlimResNet, scope: str) -> dict[str, str]:
         else:
             theirs = f"{scope}/{path}"
         names[f"{path}.conv.weight"] = f"{theirs}/weights"
-        for here, there in (
-            ("weight", "gamma"), ("bias", "beta"), ("running_mean", "moving_mean"), ("running_var", "moving_variance"),
-        ):  # fmt: skip
+        for here, there in BATCH_NORM.items():
             names[f"{path}.bn.{here}"] = f"{theirs}/BatchNorm/{there}"
     return names
 

@@ -85,8 +85,8 @@ def cosine(highest: float, steps: int, *, warm_up: int = 0) -> Schedule:
     return rate
 
 
-def staircase(highest: float, every: int, *, factor: float = 0.1) -> Schedule:
-    """`highest`, multiplied by `factor` after each `every` steps.
+def staircase(highest: float, every: int) -> Schedule:
+    """`highest`, multiplied by 0.1 after each `every` steps.
 
     Examples
     --------
@@ -96,4 +96,4 @@ def staircase(highest: float, every: int, *, factor: float = 0.1) -> Schedule:
     """
     if every < 1:
         raise ModelError(f"every is {every} steps: expected at least 1")
-    return lambda step: highest * factor ** (step // every)
+    return lambda step: highest * _FACTOR ** (step // every)
