@@ -49,24 +49,10 @@ _ended: Event | None = None  # in worker processes: set when no more runs should
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Settings of one training run.
+    """Settings of one training run on one kind of labels.
 
-    Parameters
-    ----------
-    labels : str
-        The kind of labels.
-    table, held_out : pathlib.Path
-        Annotation tables to train on and to predict.
-    images : pathlib.Path
-        Folder of the images of both.
-    start : pathlib.Path or None
-        Initial weights.
-    out : pathlib.Path
-        Folder of the run.
-    learning_rate : float
-        The highest learning rate; it decays to 0 along a cosine.
-    seed, epochs : int
-        Seed, and passes over the table.
+    `table` is trained on and `held_out` predicted, with the images of both in one folder. A run starts from the weights
+    in `start`, if any; its learning rate decays from `learning_rate` to 0 along a cosine.
     """
 
     labels: str
@@ -82,14 +68,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a training run.
+    """The result of a training run: its loss curve, and the probability of each category in each held-out scene.
 
-    Parameters
-    ----------
-    curve : tuple of (float, float)
-        Points: epochs so far, mean loss since the previous point.
-    probabilities : float32 array [m, n]
-        Probability of each category in each held-out scene.
+    Points of the curve: epochs so far, mean loss since the previous point. Probabilities are float32 [m, n].
     """
 
     curve: tuple[tuple[float, float], ...]
@@ -98,14 +79,9 @@ class Outcome:
 
 def write_start(table: AnnotationTable, path: Path) -> Path | None:
     """Write EfficientNet-lite0 with its ImageNet-1k weights and a new last layer that predicts the frequencies of the
-    table's categories.
+    table's categories; return `path`, or None if the package with the weights is not installed.
 
     With random outputs, the large gradients of the first steps would damage the pretrained weights.
-
-    Returns
-    -------
-    pathlib.Path or None
-        `path`; None if the package with the weights is not installed.
     """
     known = imagenet_network(SMALL)
     if known is None:
@@ -124,19 +100,10 @@ def write_start(table: AnnotationTable, path: Path) -> Path | None:
 
 
 def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
-    """Run all jobs, one per core at a time, each in a process with one thread.
+    """Run all jobs, whose tables have the same length, one per core at a time, each in a process with one thread.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        The runs; their tables have the same length.
-    progress : callable
-        Called with the number of images trained on so far, and the total.
-
-    Raises
-    ------
-    JobError
-        If one of the processes was killed.
+    `progress` is called with the number of images trained on so far, and the total. Raises a JobError if one of the
+    processes was killed.
     """
     total = sum(_steps(job) * _BATCH for job in jobs)
     processes = min(len(jobs), len(os.sched_getaffinity(0)))

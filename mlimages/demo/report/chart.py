@@ -19,14 +19,8 @@ Points = Sequence[tuple[float, float]]
 def line_chart(series: Mapping[str, Points], *, x: str, y: str, top: float | None = None) -> str:
     """An SVG element with one line per series, in four colours in turn; the legend names the first of each colour.
 
-    Parameters
-    ----------
-    series : mapping of str to sequence of (float, float)
-        Points by name; points that are not finite are left out.
-    x, y : str
-        Labels of the axes.
-    top : float, optional
-        Upper end of the y axis, which begins at 0; by default a round number above the greatest value.
+    Points that are not finite are left out. `x` and `y` label the axes; the y axis goes from 0 to `top`, by default a
+    round number above the greatest value.
     """
     kept = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in series.items()}
     everything = [point for points in kept.values() for point in points]
