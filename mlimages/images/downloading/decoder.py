@@ -22,12 +22,7 @@ from mlimages.job.local import begin_process
 class Decoder:
     """Runs :func:`mlimages.images.downloading.verify.keep_image` beside the event loop. A context manager.
 
-    Parameters
-    ----------
-    options : DownloadOptions
-        `processes` chooses threads or processes; the others are passed to ``keep_image``.
-    partial : Path
-        Where images are written first.
+    Images are written to the folder `partial` first; `options.processes` chooses threads or processes.
     """
 
     def __init__(self, options: DownloadOptions, *, partial: Path) -> None:

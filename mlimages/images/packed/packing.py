@@ -68,11 +68,6 @@ class RowSource(Protocol):
 class TableWithImages:
     """The rows of an annotation table, with the image files of a folder.
 
-    Parameters
-    ----------
-    table, images : pathlib.Path
-        The folders.
-
     Raises
     ------
     MlimagesError
@@ -242,13 +237,7 @@ def plan_shards(
 
 
 def _missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: OnMissing) -> list[str]:
-    """The names of rows without an image.
-
-    Raises
-    ------
-    MlimagesError
-        Where these are an error; names the first.
-    """
+    """The names of rows without an image; a MlimagesError names the first where these are an error."""
     if on_missing not in ("raise", "skip"):
         raise MlimagesError(f"on_missing={on_missing!r}: expected raise or skip")
     if not (sizes < 0).any():

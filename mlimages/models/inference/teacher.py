@@ -244,14 +244,7 @@ class Teacher:
 
 
 class NetworkProbabilities:
-    """A torch network and its activation, in inference mode.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        From images to logits.
-    activation : {"sigmoid", "softmax"}
-    """
+    """A torch network from images to logits, and its activation, in inference mode."""
 
     def __init__(self, network: nn.Module, activation: Activation) -> None:
         self.network, self.activation = network, activation

@@ -42,19 +42,8 @@ _PREPROCESSING = Preprocessing(size=299)
 class SlimResNet(nn.Module):
     """ResNet-v1 with bottlenecks, as tf_slim builds it.
 
-    Parameters
-    ----------
-    card : ModelCard
-        With the number of outputs.
-    blocks : tuple of int
-        Number of units of each of the four blocks.
-    depths : tuple of int, optional
-        Channels of the inner convolutions of each block; 64 to 512 in all published ones.
-
-    Attributes
-    ----------
-    card : ModelCard
-    num_features : int
+    `blocks` is the number of units of each of the four blocks, and `depths` the channels of their inner convolutions,
+    64 to 512 in all published ones.
     """
 
     def __init__(self, card: ModelCard, *, blocks: tuple[int, ...], depths: tuple[int, ...] = _DEPTHS) -> None:
@@ -88,11 +77,7 @@ class SlimResNet(nn.Module):
 class SlimBottleneck(nn.Module):
     """1x1, 3x3 (with the stride) and 1x1 convolution, each with batch norm, added to a shortcut before the last ReLU.
 
-    Parameters
-    ----------
-    inputs, depth : int
-        Channels of the input and of the inner convolutions; the output has 4 `depth`.
-    stride : int
+    `depth` is the number of channels of the inner convolutions; the output has 4 `depth`.
     """
 
     def __init__(self, inputs: int, depth: int, *, stride: int) -> None:

@@ -47,18 +47,9 @@ _BFLOAT16, _STRING = 14, 7
 class Variable:
     """An entry of the index: where the bytes of a variable are and what they mean.
 
-    Attributes
-    ----------
-    name : str
-    dtype : int
-        TensorFlow's ``DataType`` number.
-    shape : tuple of int
-    shard, offset, size : int
-        Number of the data file, position in it and length, in bytes.
-    checksum : int
-        Masked CRC32C of the bytes.
-    sliced : bool
-        Whether the variable is stored as slices (a partitioned variable).
+    `dtype` is TensorFlow's ``DataType`` number; `shard`, `offset` and `size` are the number of the data file, position
+    in it and length, in bytes; `checksum` is the masked CRC32C of the bytes; `sliced` says whether the variable is
+    stored as slices (a partitioned variable).
     """
 
     name: str

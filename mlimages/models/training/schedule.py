@@ -17,15 +17,7 @@ _FIRST, _GROWTH, _FULL, _FACTOR = 0.01, 1.297, 0.08, 0.1
 
 
 def learning_rate(config: TrainConfig, *, world: int, steps_per_epoch: int) -> Schedule:
-    """The learning rate of a run as a function of the number of the step, from 0.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    world : int
-        Number of ranks.
-    steps_per_epoch : int
-    """
+    """The learning rate of a run on `world` ranks as a function of the number of the step, from 0."""
     highest = _FULL if config.learning_rate is None else config.learning_rate
     if config.schedule == "published":
         images = config.batch * config.accumulate * world
