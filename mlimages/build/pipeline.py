@@ -57,7 +57,7 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
     """
     known = config if isinstance(config, BuildConfig) else BuildConfig.from_toml(config)
     folder = Path(known.out)
-    tell = report or _log_step
+    tell = report or partial(_log.info, "%s: %s")
     import_extra("torch", extra="train")
     from mlimages.models.ranks import joined
 
@@ -88,7 +88,3 @@ def _backend() -> str:
     """Gloo for objects; NCCL as well for gradients if there are GPUs."""
     torch = import_extra("torch", extra="train")
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-
-
-def _log_step(name: str, what: str) -> None:
-    _log.info("%s: %s", name, what)

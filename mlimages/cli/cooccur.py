@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlimages.cli.options import Engine, EngineOption, Json, Workers
+from mlimages.cli.options import Engine, EngineOption, Json, Workers, load_hierarchy
 from mlimages.cli.progress import tell_of_compiling
 
 app = typer.Typer(help="Count which categories a teacher sees together, and make rules of it.", no_args_is_help=True)
@@ -81,7 +81,6 @@ def merge(
     from operator import add
 
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
 
     loaded = load_hierarchy(hierarchy)
@@ -102,7 +101,6 @@ def rules(
 ) -> None:
     """Write the rules of counts: i -> j where the teacher sees j on most images of i."""
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
     from mlimages.annotate.propagation.rules import write_rules
     from mlimages.cli.output import print_table
@@ -136,7 +134,7 @@ def evaluate(
     from mlimages.annotate import AnnotationTable
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
     from mlimages.annotate.inspect.judgement import evaluate_rules
-    from mlimages.cli.output import print_json
+    from mlimages.cli.output import print_json, without_nan
 
     table = AnnotationTable.open(truth)
     judged = evaluate_rules(
@@ -148,11 +146,8 @@ def evaluate(
     )
     best = judged.best()
     if as_json:
-        rows = [
-            {name: None if value != value else value for name, value in row.items()}  # NaN is not JSON
-            for row in judged.at().to_dict("records")
-        ]
-        summary = {"images": judged.images, "could": judged.could, "best_threshold": None if best != best else best}
+        rows = [{name: without_nan(value) for name, value in row.items()} for row in judged.at().to_dict("records")]
+        summary = {"images": judged.images, "could": judged.could, "best_threshold": without_nan(best)}
         print_json({**summary, "thresholds": rows})
     else:
         typer.echo(repr(judged))
@@ -174,7 +169,6 @@ def draw(
 ) -> None:
     """Draw the strongest rules as an interactive page."""
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.annotate.propagation.rules import read_rules
     from mlimages.storage.files import replacing
 

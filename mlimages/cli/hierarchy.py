@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlimages.cli.options import Json
+from mlimages.cli.options import Json, load_hierarchy
 from mlimages.cli.output import print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def show(
     width: Annotated[int, typer.Option(min=1, help="Children to print of one category, at most.")] = 50,
 ) -> None:
     """Print a hierarchy, or what is below one category, as a tree."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.drawing.draw import tree
 
     loaded = load_hierarchy(hierarchy)
@@ -54,8 +53,6 @@ def find(
     as_json: Json = False,
 ) -> None:
     """Find categories by name or key: exact matches first, then prefixes, then other parts."""
-    from mlimages import load_hierarchy
-
     loaded = load_hierarchy(hierarchy)
     rows: list[dict[str, Any]] = [
         {
@@ -79,8 +76,6 @@ def find(
 @app.command()
 def stats(hierarchy: _Hierarchy, as_json: Json = False) -> None:
     """Count categories, roots and leaves, and measure depth in edges."""
-    from mlimages import load_hierarchy
-
     statistics = load_hierarchy(hierarchy).statistics()
     if as_json:
         print_json(statistics)
@@ -96,7 +91,6 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Compare each parent with WordNet's hypernyms."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.audit import STATUSES
     from mlimages.hierarchy.audit import audit as audit_hierarchy
 
@@ -116,7 +110,6 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Print what changed between two hierarchies, by key."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.audit import CHANGES
     from mlimages.hierarchy.audit import compare as compare_hierarchies
 
@@ -177,7 +170,6 @@ def explore(
     title: Annotated[str | None, typer.Option(help="Title of the page; the hierarchy's name unless given.")] = None,
 ) -> None:
     """Write one self-contained HTML page to search and browse a hierarchy."""
-    from mlimages import load_hierarchy
     from mlimages.errors import HierarchyError
     from mlimages.hierarchy.drawing.explorer import write_explorer
 
@@ -206,7 +198,6 @@ def match(
     as_json: Json = False,
 ) -> None:
     """Propose WordNet synsets for display names, best first; the choice is yours."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.matching import match_names
     from mlimages.hierarchy.text import read_lines
 

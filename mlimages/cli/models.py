@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlimages.cli.options import Json
+from mlimages.cli.options import Json, load_hierarchy
 from mlimages.cli.output import is_first_rank
 
 _Settings = Annotated[
@@ -29,7 +29,6 @@ def convert(
     ),
 ) -> None:
     """Convert a published TensorFlow checkpoint to safetensors, without TensorFlow."""
-    from mlimages import load_hierarchy
     from mlimages.models import convert, save_model
 
     categories = None if hierarchy is None else load_hierarchy(hierarchy)

@@ -24,6 +24,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def without_nan(value: Any) -> Any:
+    """The value, or None for NaN, which JSON lacks."""
+    return None if value != value else value
+
+
 def print_table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
     """Print aligned columns under a header, numbers to the right; None is printed as blank.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlimages.cli.options import Engine, EngineOption
+from mlimages.cli.options import Engine, EngineOption, load_hierarchy
 from mlimages.cli.progress import running
 
 tfrecord_app = typer.Typer(help="Write and read TFRecord shards.", no_args_is_help=True)
@@ -61,7 +61,6 @@ def duplicates(
 ) -> None:
     """Find the same picture under two names; with --merge, let one stand for all."""
     from mlimages.errors import MlimagesError
-    from mlimages.hierarchy import load_hierarchy
     from mlimages.images.duplicates.groups import GROUPS, UNREADABLE, find_duplicates
     from mlimages.images.duplicates.merge import DROPPED, merge_duplicates
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlimages.cli.options import load_hierarchy
 from mlimages.cli.output import is_first_rank
 
 
@@ -61,7 +62,6 @@ def predict(
     from mlimages.cli.progress import running, tell_of_compiling
 
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.errors import MlimagesError
     from mlimages.models import load_teacher, predict_images
     from mlimages.models.data.sources import open_pictures
