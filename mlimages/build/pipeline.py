@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mlimages.build.config import BuildConfig
 from mlimages.build.step import MANIFEST, BuildManifest, Step
@@ -57,7 +57,7 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
     """
     known = config if isinstance(config, BuildConfig) else BuildConfig.from_toml(config)
     folder = Path(known.out)
-    tell = report or _log_step
+    tell = report or partial(_log.info, "%s: %s")
     import_extra("torch", extra="train")
     from mlimages.models.ranks import joined
 
@@ -65,7 +65,7 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
         ranks.share(lambda: check_inputs(known))
         manifest = ranks.share(lambda: BuildManifest.open(folder, asdict(known)))
         for step in steps_of(known, folder):
-            resume = ranks.share(_begin(manifest, step))
+            resume = ranks.share(partial(manifest.begin, step))
             if ranks.first:
                 tell(step.name, "skipped" if resume is None else "resumed" if resume else "begun")
             if resume is None:
@@ -73,33 +73,18 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
             if step.together:
                 step.run(folder / step.name, resume)
             else:
-                ranks.share(_run(step, folder / step.name, resume))
-            ranks.share(_finish(manifest, step))
+                ranks.share(partial(_run, step, folder / step.name, resume))
+            ranks.share(partial(manifest.finish, step))
             if ranks.first:
                 tell(step.name, "done")
     return folder / MANIFEST
 
 
-def _begin(manifest: BuildManifest, step: Step) -> Callable[[], bool | None]:
-    return lambda: manifest.begin(step)
-
-
-def _run(step: Step, place: Path, resume: bool) -> Callable[[], None]:
-    def run() -> None:
-        step.run(place, resume)  # its result is not shared with the other ranks
-
-    return run
-
-
-def _finish(manifest: BuildManifest, step: Step) -> Callable[[], Any]:
-    return lambda: manifest.finish(step)
+def _run(step: Step, place: Path, resume: bool) -> None:
+    step.run(place, resume)  # its result is not shared with the other ranks
 
 
 def _backend() -> str:
     """Gloo for objects; NCCL as well for gradients if there are GPUs."""
     torch = import_extra("torch", extra="train")
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-
-
-def _log_step(name: str, what: str) -> None:
-    _log.info("%s: %s", name, what)

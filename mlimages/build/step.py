@@ -23,22 +23,12 @@ _BEGUN, _DONE = "begun", "done"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One step of a build.
+    """One step of a build, and the folder of its name in that of the build.
 
-    Parameters
-    ----------
-    name : str
-        Name of the step and of its folder in that of the build.
-    inputs : list of pathlib.Path
-        Files that it reads, those of earlier steps included.
-    parameters : dict
-        All other values that its output depends on, of types that JSON has.
-    outputs : list of str
-        Files in its folder that exist when it is done: for a table, the manifest.
-    run : callable
-        Called with the folder, and whether to resume an earlier run.
-    together : bool
-        Whether all ranks of ``torchrun`` run it; else the first alone.
+    It reads the files `inputs`, those of earlier steps included; its output depends on these and on `parameters`, of
+    types that JSON has, alone. `outputs` are the files in its folder that exist when it is done: for a table, the
+    manifest. `run` is called with the folder, and whether to resume an earlier run: on all ranks of ``torchrun`` where
+    `together`, else on the first alone.
     """
 
     name: str
@@ -51,15 +41,7 @@ class Step:
 
 @dataclass(slots=True)
 class BuildManifest:
-    """The state of the steps, kept in ``build.json``.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of the build.
-    config : dict
-        Configuration of the build.
-    """
+    """The state of the steps of a build with a configuration, kept in ``build.json`` in its folder."""
 
     folder: Path
     config: dict[str, Any]

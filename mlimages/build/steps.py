@@ -73,15 +73,7 @@ def check_inputs(config: BuildConfig) -> None:
 
 
 class _Steps:
-    """The steps of one build.
-
-    Parameters
-    ----------
-    config : BuildConfig
-        Configuration of the build.
-    folder : pathlib.Path
-        Folder of the build.
-    """
+    """The steps of one build, in its folder."""
 
     def __init__(self, config: BuildConfig, folder: Path) -> None:
         self.config, self.folder = config, folder

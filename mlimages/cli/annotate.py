@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mlimages.cli.options import Resume, Workers
+
 
 def annotate(
     lists: Annotated[list[str], typer.Argument(help="Label lists: files, or patterns such as 'lists/*.txt.gz'.")],
@@ -23,9 +25,9 @@ def annotate(
     ] = "one",
     form: Annotated[str, typer.Option("--format", help="What the files are: list, imagenet or open-images.")] = "list",
     on_error: Annotated[str, typer.Option(help="Bad rows: raise ends the job, quarantine keeps them aside.")] = "raise",
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")] = None,
+    workers: Workers = None,
     engine: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
+    resume: Resume = False,
     absent: Annotated[
         str, typer.Option(help="Verified absences: keep, or descendants to bring them down as well.")
     ] = "keep",
@@ -53,13 +55,13 @@ def annotate(
     """Regenerate annotations: add to every image what its labels bring."""
     from dataclasses import replace
 
-    from mlimages.cli.progress import job_progress, tell_of_compiling
+    from mlimages.cli.progress import running, tell_of_compiling
 
     tell_of_compiling()
     from mlimages.annotate import Propagation
     from mlimages.annotate.pipeline import annotate as run
 
-    with job_progress(f"annotate to {out}", resumable=True) as progress:
+    with running(f"annotate to {out}", engine=engine, workers=workers, resume=resume) as how:
         table = run(
             list(lists),
             hierarchy,
@@ -69,10 +71,7 @@ def annotate(
             rule_confidence=rule_confidence,  # type: ignore[arg-type]
             format=form,  # type: ignore[arg-type]
             on_error=on_error,  # type: ignore[arg-type]
-            workers=workers,
-            engine=engine,  # type: ignore[arg-type]
-            resume=resume,
-            progress=progress,
+            **how,
             unmapped=unmapped,
             classes=classes,
             mapping=mapping,

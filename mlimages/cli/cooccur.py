@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlimages.cli.options import Engine, EngineOption
+from mlimages.cli.options import Engine, EngineOption, Json, Workers, load_hierarchy
 from mlimages.cli.progress import tell_of_compiling
 
 app = typer.Typer(help="Count which categories a teacher sees together, and make rules of it.", no_args_is_help=True)
@@ -15,7 +15,6 @@ app = typer.Typer(help="Count which categories a teacher sees together, and make
 _Hierarchy = Annotated[
     str, typer.Option(help="The categories: a name such as ml-images, a path, or the folder of a table.")
 ]
-_Workers = Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")]
 _Keys = Annotated[Path | None, typer.Option(metavar="FILE", help="Only these categories: a file of keys, one a line.")]
 _MinImages = Annotated[int, typer.Option(min=1, help="Sources with fewer images give no rule.")]
 _Counts = Annotated[Path, typer.Argument(metavar="COUNTS", help="What mlimages cooccur count wrote.")]
@@ -35,7 +34,7 @@ def count(
     among_targets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also count pairs of the teacher's own categories, into this.")
     ] = None,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
 ) -> None:
     """Count over a table of annotations and one of predictions, joined by image."""
@@ -82,7 +81,6 @@ def merge(
     from operator import add
 
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
 
     loaded = load_hierarchy(hierarchy)
@@ -103,7 +101,6 @@ def rules(
 ) -> None:
     """Write the rules of counts: i -> j where the teacher sees j on most images of i."""
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
     from mlimages.annotate.propagation.rules import write_rules
     from mlimages.cli.output import print_table
@@ -130,14 +127,14 @@ def evaluate(
     unlisted: Annotated[str, typer.Option(help="Labels that the truth does not list are wrong, or unknown.")] = "wrong",
     min_images: _MinImages = 1,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the curves into this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Judge what rules add by threshold: precision and recall, so that 0.5 is a choice."""
     tell_of_compiling()
     from mlimages.annotate import AnnotationTable
     from mlimages.annotate.cooccurrence.counts import Cooccurrence
     from mlimages.annotate.inspect.judgement import evaluate_rules
-    from mlimages.cli.output import print_json
+    from mlimages.cli.output import print_json, without_nan
 
     table = AnnotationTable.open(truth)
     judged = evaluate_rules(
@@ -149,11 +146,8 @@ def evaluate(
     )
     best = judged.best()
     if as_json:
-        rows = [
-            {name: None if value != value else value for name, value in row.items()}  # NaN is not JSON
-            for row in judged.at().to_dict("records")
-        ]
-        summary = {"images": judged.images, "could": judged.could, "best_threshold": None if best != best else best}
+        rows = [{name: without_nan(value) for name, value in row.items()} for row in judged.at().to_dict("records")]
+        summary = {"images": judged.images, "could": judged.could, "best_threshold": without_nan(best)}
         print_json({**summary, "thresholds": rows})
     else:
         typer.echo(repr(judged))
@@ -175,7 +169,6 @@ def draw(
 ) -> None:
     """Draw the strongest rules as an interactive page."""
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.annotate.propagation.rules import read_rules
     from mlimages.storage.files import replacing
 

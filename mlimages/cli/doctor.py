@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from mlimages.cli.options import Json
 
-def doctor(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+
+def doctor(as_json: Json = False) -> None:
     """Print versions, extras and data, and what is missing with the line that gets it; exit 1 where it is needed."""
     from dataclasses import asdict
 

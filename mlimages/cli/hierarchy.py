@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlimages.cli.options import Json, load_hierarchy
 from mlimages.cli.output import print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _Hierarchy = Annotated[
         metavar="HIERARCHY", help="A name (ml-images, imagenet-1k, -11k, -12k, -21k) or the path of a file or table."
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Csv = Annotated[Path | None, typer.Option("--out", metavar="CSV", help="Write the rows into this CSV file as well.")]
 
 
@@ -38,7 +38,6 @@ def show(
     width: Annotated[int, typer.Option(min=1, help="Children to print of one category, at most.")] = 50,
 ) -> None:
     """Print a hierarchy, or what is below one category, as a tree."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.drawing.draw import tree
 
     loaded = load_hierarchy(hierarchy)
@@ -51,11 +50,9 @@ def find(
     hierarchy: _Hierarchy,
     text: Annotated[str, typer.Argument(help="Part of a name or a key.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Print so many at most.")] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Find categories by name or key: exact matches first, then prefixes, then other parts."""
-    from mlimages import load_hierarchy
-
     loaded = load_hierarchy(hierarchy)
     rows: list[dict[str, Any]] = [
         {
@@ -77,10 +74,8 @@ def find(
 
 
 @app.command()
-def stats(hierarchy: _Hierarchy, as_json: _Json = False) -> None:
+def stats(hierarchy: _Hierarchy, as_json: Json = False) -> None:
     """Count categories, roots and leaves, and measure depth in edges."""
-    from mlimages import load_hierarchy
-
     statistics = load_hierarchy(hierarchy).statistics()
     if as_json:
         print_json(statistics)
@@ -93,10 +88,9 @@ def audit(
     hierarchy: _Hierarchy,
     status: Annotated[str | None, typer.Option(help="Print the rows of this status too, such as contradicts.")] = None,
     out: _Csv = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Compare each parent with WordNet's hypernyms."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.audit import STATUSES
     from mlimages.hierarchy.audit import audit as audit_hierarchy
 
@@ -113,10 +107,9 @@ def compare(
     after: Annotated[str, typer.Argument(metavar="HIERARCHY", help="Another, by name or path.")],
     change: Annotated[str | None, typer.Option(help="Only this kind of change, such as re-parented.")] = None,
     out: _Csv = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Print what changed between two hierarchies, by key."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.audit import CHANGES
     from mlimages.hierarchy.audit import compare as compare_hierarchies
 
@@ -177,7 +170,6 @@ def explore(
     title: Annotated[str | None, typer.Option(help="Title of the page; the hierarchy's name unless given.")] = None,
 ) -> None:
     """Write one self-contained HTML page to search and browse a hierarchy."""
-    from mlimages import load_hierarchy
     from mlimages.errors import HierarchyError
     from mlimages.hierarchy.drawing.explorer import write_explorer
 
@@ -203,10 +195,9 @@ def match(
     names_file: Annotated[str, typer.Argument(help="Display names, one a line; - is the standard input.")],
     hierarchy: Annotated[str | None, typer.Option(help="Propose only categories of this one, by name or path.")] = None,
     out: _Csv = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Propose WordNet synsets for display names, best first; the choice is yours."""
-    from mlimages import load_hierarchy
     from mlimages.hierarchy.matching import match_names
     from mlimages.hierarchy.text import read_lines
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mlimages.cli.options import Engine
-
-if TYPE_CHECKING:
-    from mlimages import Hierarchy
+from mlimages.cli.options import Engine, load_hierarchy
 
 
 class Retry(StrEnum):
@@ -141,15 +138,9 @@ def download(
             engine=engine.value,
             workers=workers,
             retry=retry.value,
-            hierarchy=None if hierarchy is None else _categories(hierarchy),
+            hierarchy=None if hierarchy is None else load_hierarchy(hierarchy),
             progress=report,
         )
     report.summary(final)
     if final.stopped_by is not None:
         raise typer.Exit(128 + signal.Signals[final.stopped_by])
-
-
-def _categories(name: str) -> Hierarchy:
-    from mlimages import load_hierarchy
-
-    return load_hierarchy(name)

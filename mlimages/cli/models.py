@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
+from mlimages.cli.options import Json, load_hierarchy
 from mlimages.cli.output import is_first_rank
+
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as in TOML; may be given several times."),
+]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder where there is one.")]
 
 checkpoint = typer.Typer(help="Convert and look at the weights of networks.", no_args_is_help=True)
 
@@ -20,7 +29,6 @@ def convert(
     ),
 ) -> None:
     """Convert a published TensorFlow checkpoint to safetensors, without TensorFlow."""
-    from mlimages import load_hierarchy
     from mlimages.models import convert, save_model
 
     categories = None if hierarchy is None else load_hierarchy(hierarchy)
@@ -32,7 +40,7 @@ def convert(
 @checkpoint.command()
 def show(
     file: str = typer.Argument(help="A .safetensors file of ours, or a TensorFlow checkpoint prefix."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: Json = False,
 ) -> None:
     """Print what a file of weights holds: its card, or the variables of a TensorFlow checkpoint."""
     import json
@@ -73,14 +81,11 @@ def train(
     seed: int | None = typer.Option(None, help="Of all that is drawn."),
     device: str | None = typer.Option(None, help="auto, cpu or cuda."),
     bf16: bool | None = typer.Option(None, help="Compute in bfloat16 where that is safe."),
-    settings: list[str] | None = typer.Option(  # noqa: B008, typer's own way
-        None, "--set", metavar="NAME=VALUE", help="Any other setting, as in TOML; may be given several times."
-    ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with the run in the folder where there is one."),
+    settings: _Settings = None,
+    resume: _Resume = False,
 ) -> None:
     """Train a network on a table; torchrun -m mlimages train ... does on several devices or machines."""
-    given = {name: value for name, value in locals().items() if name not in ("config", "settings", "resume")}
-    changes = {name: value for name, value in given.items() if value is not None} | dict(map(_setting, settings or []))
+    changes = _changes(locals())
     from mlimages.models import TrainConfig
     from mlimages.models import train as train_network
 
@@ -108,19 +113,23 @@ def finetune(
     seed: int | None = typer.Option(None, help="Of all that is drawn."),
     device: str | None = typer.Option(None, help="auto, cpu or cuda."),
     bf16: bool | None = typer.Option(None, help="Compute in bfloat16 where that is safe."),
-    settings: list[str] | None = typer.Option(  # noqa: B008, typer's own way
-        None, "--set", metavar="NAME=VALUE", help="Any other setting, as in TOML; may be given several times."
-    ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with the run in the folder where there is one."),
+    settings: _Settings = None,
+    resume: _Resume = False,
 ) -> None:
     """Fine-tune a trained network on ImageNet, or other classes, by the published recipe: 224 pixels, then 299."""
-    given = {name: value for name, value in locals().items() if name not in ("config", "settings", "resume")}
-    changes = {name: value for name, value in given.items() if value is not None} | dict(map(_setting, settings or []))
+    changes = _changes(locals())
     from mlimages.models import finetuning
     from mlimages.models import train as train_network
     from mlimages.models.training.config import read_toml
 
     _print_once(train_network(finetuning((read_toml(config) if config else {}) | changes), resume=resume))
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings that options of a command give: those with a name of their own, and those of --set."""
+    named = {name: value for name, value in options.items() if name not in ("config", "settings", "resume")}
+    given = {name: value for name, value in named.items() if value is not None}
+    return given | dict(map(_setting, options["settings"] or []))
 
 
 def _print_once(path: object) -> None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlimages.cli.options import Json, load_hierarchy
+from mlimages.cli.output import without_nan
+
 if TYPE_CHECKING:
     from mlimages.models.evaluation.evaluate import MultiLabelResult, TopK
     from mlimages.models.networks.build import Network
@@ -67,7 +70,7 @@ def evaluate(
     csv: Annotated[
         str | None, typer.Option("--csv", help="Write a CSV file: for multi-label a line a class, for top-k a size.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure networks on a table: top-1 and top-5, or the metrics of many labels."""
     from mlimages.errors import ModelError
@@ -131,7 +134,6 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Print the most probable classes of pictures, a line each: the path, then name: probability after tabs."""
-    from mlimages import load_hierarchy
     from mlimages.errors import ModelError
     from mlimages.models import Inference
     from mlimages.models import classify as best_classes
@@ -225,12 +227,12 @@ def _show_top_k(rows: list[tuple[str, str, list[TopK]]], *, csv: str | None, as_
 
 def _top_k_values(each: TopK) -> dict[str, Any]:
     counts = {"size": each.size, "images": each.images, "left_out": each.left_out, "broken": each.broken}
-    return counts | {name: _number(value) for name, value in each.accuracy.items()}
+    return counts | {name: without_nan(value) for name, value in each.accuracy.items()}
 
 
 def _show_multi_label(paths: list[str], results: list[MultiLabelResult], *, csv: str | None, as_json: bool) -> None:
     rows = [
-        {"model": path, "broken": result.broken} | {name: _number(value) for name, value in result.metrics.items()}
+        {"model": path, "broken": result.broken} | {name: without_nan(value) for name, value in result.metrics.items()}
         for path, result in zip(paths, results, strict=True)
     ]
     if as_json:
@@ -252,7 +254,7 @@ def _class_rows(path: str, result: MultiLabelResult) -> list[dict[str, Any]]:
             "category": key,
             "images": int(images),
             "trainable": bool(trainable),
-            "average_precision": _number(float(precision)),
+            "average_precision": without_nan(float(precision)),
         }
         for key, images, trainable, precision in zip(
             result.keys, result.images_of_class, result.trainable, result.average_precision, strict=True
@@ -277,13 +279,6 @@ def _classified_json(found: Any, names: list[str], keys: tuple[str, ...]) -> dic
         for each, chance in zip(found.classes, found.probabilities, strict=True)
     ]
     return {"image": found.image, "classes": classes}
-
-
-def _number(value: float) -> float | int | None:
-    """The value, or None for NaN, which JSON lacks."""
-    if value != value:
-        return None
-    return value
 
 
 def _stem(path: str) -> str:

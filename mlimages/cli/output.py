@@ -24,18 +24,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
-    """Print aligned columns under a header, numbers to the right.
+def without_nan(value: Any) -> Any:
+    """The value, or None for NaN, which JSON lacks."""
+    return None if value != value else value
 
-    Parameters
-    ----------
-    rows : iterable of mapping
-        The value of each column; None is printed as blank.
-    columns : sequence of str
-        The columns, in order.
-    free : sequence of str
-        Columns of free text, truncated if a line would exceed the width of the terminal (80 characters if there is
-        none). Other columns are never truncated.
+
+def print_table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[str], *, free: Sequence[str] = ()) -> None:
+    """Print aligned columns under a header, numbers to the right; None is printed as blank.
+
+    The columns `free`, of free text, are truncated if a line would exceed the width of the terminal (80 characters if
+    there is none). Other columns are never truncated.
     """
     table = [[_text(row[column]) for column in columns] for row in rows]
     numeric = [all(_is_number(row[i]) for row in table) and bool(table) for i in range(len(columns))]

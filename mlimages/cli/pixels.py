@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mlimages.cli.options import Engine, EngineOption
-from mlimages.cli.progress import job_progress
+from mlimages.cli.options import Engine, EngineOption, load_hierarchy
+from mlimages.cli.progress import running
 
 tfrecord_app = typer.Typer(help="Write and read TFRecord shards.", no_args_is_help=True)
 
@@ -61,22 +61,13 @@ def duplicates(
 ) -> None:
     """Find the same picture under two names; with --merge, let one stand for all."""
     from mlimages.errors import MlimagesError
-    from mlimages.hierarchy import load_hierarchy
     from mlimages.images.duplicates.groups import GROUPS, UNREADABLE, find_duplicates
     from mlimages.images.duplicates.merge import DROPPED, merge_duplicates
 
     if merge is None and (labels is not None or hierarchy is not None):
         raise MlimagesError("--labels and --hierarchy are for --merge FOLDER: say where to, or leave them out")
-    with job_progress("fingerprints", resumable=True) as show:
-        found = find_duplicates(
-            source,
-            out,
-            threshold=None if exact else threshold,
-            engine=engine.value,
-            workers=workers,
-            resume=resume,
-            progress=show,
-        )
+    with running("fingerprints", engine=engine, workers=workers, resume=resume) as how:
+        found = find_duplicates(source, out, threshold=None if exact else threshold, **how)
     unreadable = f", {found.unreadable:,} unreadable: see {out}/{UNREADABLE}" if found.unreadable else ""
     typer.echo(
         f"{out}/{GROUPS}: {found.groups:,} groups, {found.surplus:,} of {found.images:,} images surplus{unreadable}"
@@ -101,7 +92,7 @@ def pack(
     """Pack images beside their labels, in Parquet that Hugging Face datasets reads."""
     from mlimages.images import pack as pack_images
 
-    with job_progress("packing", resumable=True) as show:
+    with running("packing", engine=engine, workers=workers, resume=resume) as how:
         packed = pack_images(
             table,
             images,
@@ -109,10 +100,7 @@ def pack(
             row_group_mib=row_group_mib,
             shard_mib=shard_mib,
             on_missing=on_missing.value,
-            engine=engine.value,
-            workers=workers,
-            resume=resume,
-            progress=show,
+            **how,
         )
     size = sum(part.bytes for part in packed.manifest.parts)
     typer.echo(f"{out}: {len(packed):,} images, {size:,} bytes, {len(packed.manifest.parts):,} shards")
@@ -136,7 +124,7 @@ def export(
     """Write shards with the published fields: width, height, image, label, name."""
     from mlimages.images.tfrecord.export import export_tfrecord
 
-    with job_progress("exporting", resumable=True) as show:
+    with running("exporting", engine=engine, workers=workers, resume=resume) as how:
         manifest = export_tfrecord(
             table,
             images,
@@ -145,10 +133,7 @@ def export(
             shard_mib=shard_mib,
             on_missing=on_missing.value,
             on_error=on_error.value,
-            engine=engine.value,
-            workers=workers,
-            resume=resume,
-            progress=show,
+            **how,
         )
     bad = manifest.counts.get("quarantined", 0)
     typer.echo(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlimages.cli.options import load_hierarchy
 from mlimages.cli.output import is_first_rank
 
 
@@ -58,10 +59,9 @@ def predict(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
 ) -> None:
     """Predict what is in pictures; torchrun -m mlimages predict ... shares them over several processes."""
-    from mlimages.cli.progress import job_progress, tell_of_compiling
+    from mlimages.cli.progress import running, tell_of_compiling
 
     tell_of_compiling()
-    from mlimages import load_hierarchy
     from mlimages.errors import MlimagesError
     from mlimages.models import load_teacher, predict_images
     from mlimages.models.data.sources import open_pictures
@@ -80,7 +80,7 @@ def predict(
         size=size,
         crop=crop,
     )
-    with job_progress(f"predict to {out}", resumable=True) as progress:
+    with running(f"predict to {out}", engine=engine, workers=workers, resume=resume) as how:
         table = predict_images(
             loaded,
             images,
@@ -91,10 +91,7 @@ def predict(
             batch=batch,
             unit_images=unit_images,
             device=device,
-            workers=workers,
-            engine=engine,  # type: ignore[arg-type]
-            resume=resume,
-            progress=progress,
+            **how,
         )
     if not is_first_rank():
         return

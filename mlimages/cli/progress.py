@@ -43,14 +43,9 @@ def tell_of_compiling() -> None:
 
 @contextmanager
 def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], None]]:
-    """Show the :class:`~mlimages.job.job.Progress` of a job on standard error.
+    """Show the :class:`~mlimages.job.job.Progress` of a job on standard error, `title` at the head of the bar or line.
 
-    Parameters
-    ----------
-    title : str
-        Name of the job, at the head of the bar or line.
-    resumable : bool
-        Whether ``--resume`` continues the job after Ctrl-C.
+    `resumable` says whether ``--resume`` continues the job after Ctrl-C.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -65,6 +60,13 @@ def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], Non
         raise typer.Exit(130) from None
     finally:
         logger.removeHandler(handler)
+
+
+@contextmanager
+def running(title: str, *, engine: str, workers: int | None, resume: bool) -> Iterator[dict[str, Any]]:
+    """The arguments by which a function runs its job as the options say, with its progress shown meanwhile."""
+    with job_progress(title, resumable=True) as show:
+        yield {"engine": str(engine), "workers": workers, "resume": resume, "progress": show}
 
 
 @contextmanager
@@ -103,10 +105,7 @@ def _lines(title: str) -> Iterator[Callable[[Any], None]]:
 class DownloadReport:
     """Shows the progress of a download on standard error: a context manager, and the callable to report to.
 
-    Parameters
-    ----------
-    every : float
-        Seconds between two lines where there is no terminal.
+    Where there is no terminal, a line is printed every so many seconds.
     """
 
     def __init__(self, *, every: float = _EVERY) -> None:

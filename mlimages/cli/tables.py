@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlimages.cli.options import Engine, EngineOption
+from mlimages.cli.options import Engine, EngineOption, Json, Resume, Workers
 from mlimages.cli.output import print_json, print_table
-from mlimages.cli.progress import job_progress, tell_of_compiling
+from mlimages.cli.progress import running, tell_of_compiling
 
 if TYPE_CHECKING:
     from mlimages import AnnotationTable
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _Table = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an annotation table.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the new table, new or empty.")]
-_Workers = Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")]
 
 
 @app.command()
@@ -37,7 +34,7 @@ def stats(
     pictures: Annotated[bool, typer.Option(help="Write the two figures as PNG, and all categories as CSV.")] = True,
     html: Annotated[bool, typer.Option("--html", help="Write the figures as interactive pages too.")] = False,
     engine: EngineOption = Engine.LOCAL,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Count images, categories and labels; write the figures beside the table."""
     tell_of_compiling()
@@ -73,7 +70,7 @@ def stats(
 def explain(
     table: _Table,
     image: Annotated[str, typer.Argument(help="Name of the image, as the table has it.")],
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Tell each label of an image, and the label or rule that brought it."""
     tell_of_compiling()
@@ -98,7 +95,7 @@ def audit_labels(
     ] = None,
     examples: Annotated[int, typer.Option(min=0, help="Print so many of each problem; --out has up to 1,000.")] = 3,
     out: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the examples into this CSV file.")] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Find labels that are not closed, not monotone, unknown or there twice."""
     tell_of_compiling()
@@ -123,16 +120,16 @@ def audit_labels(
 def merge(
     tables: Annotated[list[Path], typer.Argument(metavar="DIR DIR...", help="The tables, at least two.")],
     out: _Out,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
-    resume: _Resume = False,
+    resume: Resume = False,
 ) -> None:
     """Make one table of several; an image that several hold gets the labels of all."""
     tell_of_compiling()
     from mlimages.annotate import merge as merge_tables
 
-    with job_progress(f"merge to {out}", resumable=True) as progress:
-        made = merge_tables(tables, out, engine=engine.value, workers=workers, resume=resume, progress=progress)
+    with running(f"merge to {out}", engine=engine, workers=workers, resume=resume) as how:
+        made = merge_tables(tables, out, **how)
     _print_made(made)
 
 
@@ -142,9 +139,9 @@ def split(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the tables train and validation.")],
     validation: Annotated[str, typer.Option(help="The share of the images for validation, or how many.")] = "0.1",
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same split.")] = 0,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
-    resume: _Resume = False,
+    resume: Resume = False,
 ) -> None:
     """Deal images to training and validation, every category in proportion."""
     tell_of_compiling()
@@ -155,17 +152,8 @@ def split(
         share = int(validation) if validation.isascii() and validation.isdigit() else float(validation)
     except ValueError:
         raise MlimagesError(f"--validation {validation}: expected a share such as 0.1 or a number of images") from None
-    with job_progress(f"split to {out}", resumable=True) as progress:
-        made = split_table(
-            table,
-            out,
-            validation=share,
-            seed=seed,
-            engine=engine.value,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-        )
+    with running(f"split to {out}", engine=engine, workers=workers, resume=resume) as how:
+        made = split_table(table, out, validation=share, seed=seed, **how)
     for each in made:
         _print_made(each)
 
@@ -186,9 +174,9 @@ def filter_(
         list[str] | None, typer.Option(help="Keep only labels of this origin, such as given; repeatable.")
     ] = None,
     keep_empty: Annotated[bool, typer.Option("--keep-empty", help="Keep images that no label is left of.")] = False,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
-    resume: _Resume = False,
+    resume: Resume = False,
 ) -> None:
     """Keep some labels, and the images that carry certain categories."""
     from mlimages import AnnotationTable
@@ -200,7 +188,7 @@ def filter_(
     if match_all and not category:
         raise MlimagesError("--all goes with --category: name at least one")
     opened = AnnotationTable.open(table)
-    with job_progress(f"filter to {out}", resumable=True) as progress:
+    with running(f"filter to {out}", engine=engine, workers=workers, resume=resume) as how:
         made = filter_table(
             opened,
             out,
@@ -210,10 +198,7 @@ def filter_(
             min_confidence=min_confidence,
             origins=origin or None,
             keep_empty=keep_empty,
-            engine=engine.value,
-            workers=workers,
-            resume=resume,
-            progress=progress,
+            **how,
         )
     _print_made(made)
 
@@ -223,24 +208,16 @@ def subset(
     table: _Table,
     images: Annotated[Path, typer.Option(metavar="FILE", help="A name a line; an image list will do.")],
     out: _Out,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
-    resume: _Resume = False,
+    resume: Resume = False,
 ) -> None:
     """Keep the images that a file names."""
     tell_of_compiling()
     from mlimages.annotate import subset as subset_table
 
-    with job_progress(f"subset to {out}", resumable=True) as progress:
-        made = subset_table(
-            table,
-            out,
-            images=images,
-            engine=engine.value,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-        )
+    with running(f"subset to {out}", engine=engine, workers=workers, resume=resume) as how:
+        made = subset_table(table, out, images=images, **how)
     _print_made(made)
     if missing := made.manifest.options["not_found"]:
         typer.echo(f"  not in the table: {missing:,} of {made.manifest.options['images']:,} names")
@@ -255,21 +232,15 @@ def export(
         typer.Option("--format", help="list, csv or croissant; what the ending (.csv, .json) says by default."),
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="In a list, write keys in place of indices.")] = False,
-    workers: _Workers = None,
+    workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
 ) -> None:
     """Write a table as the published text list, as CSV or as Croissant metadata."""
     tell_of_compiling()
     from mlimages.annotate import export as export_table
 
-    written = export_table(
-        table,
-        out,
-        format=form,  # type: ignore[arg-type]
-        keys=keys,
-        engine=engine.value,
-        workers=workers,
-    )
+    chosen: Any = form  # one of the formats, or refused by name
+    written = export_table(table, out, format=chosen, keys=keys, engine=engine.value, workers=workers)
     typer.echo(f"{out}: {written.images:,} images, {out.stat().st_size:,} bytes")
     if written.left_out:
         typer.echo(f"  images without a label, left out: {written.left_out:,}")
@@ -281,7 +252,7 @@ def verify(
     content: Annotated[
         bool, typer.Option("--content", help="Read all rows too: every part with a bad one is listed with the first.")
     ] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check the parts of tables against the hashes in their manifests; exit 1 where any differs."""
     from mlimages.storage.manifest import Manifest

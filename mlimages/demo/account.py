@@ -15,13 +15,7 @@ _EVERY = 15.0  # seconds between two lines of progress where there is no termina
 
 @dataclass(slots=True)
 class Account:
-    """Prints the steps and records their durations.
-
-    Attributes
-    ----------
-    steps : list of (str, float)
-        Title and seconds of each finished step.
-    """
+    """Prints the steps, and records title and seconds of each finished one."""
 
     steps: list[tuple[str, float]] = field(default_factory=list)
 

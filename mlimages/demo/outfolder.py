@@ -12,19 +12,9 @@ MARKER = ".mlimages-demo"
 
 
 def prepare_folder(out: Path, *, own: frozenset[str]) -> None:
-    """Make the folder, or empty that of an earlier run.
+    """Make the folder, or empty that of an earlier run, which holds nothing but the names `own`.
 
-    Parameters
-    ----------
-    out : pathlib.Path
-        A folder that does not exist, is empty, or was made by an earlier run.
-    own : frozenset of str
-        Names of the files and folders that the demo writes.
-
-    Raises
-    ------
-    JobError
-        If the folder holds anything else; nothing is removed then.
+    Raises a JobError if the folder holds anything else; nothing is removed then.
     """
     if out.is_dir():
         found = sorted(each.name for each in out.iterdir())

@@ -215,24 +215,12 @@ def find_cycle(parents: CSR, depth: Int32Array) -> list[int]:
 
 
 def ancestor_closure(parents: CSR, *, barriers: NDArray[np.bool_] | None = None) -> tuple[CSR, Int32Array]:
-    """All proper ancestors of every category, nearest first, and their distances.
+    """All proper ancestors of every category, nearest first: CSR [n]; and, aligned with its indices, the edges on the
+    shortest path up to each, int32 [nnz].
 
     Breadth-first search from all categories at once: step ``d`` finds the pairs (category, ancestor) whose shortest
-    path has ``d`` edges, from the pairs of step ``d - 1``. Within a step the order is that of the parents.
-
-    Parameters
-    ----------
-    parents : CSR [n]
-        The parents of each category.
-    barriers : bool array [n], optional
-        Categories at which the search stops.
-
-    Returns
-    -------
-    closure : CSR [n]
-        Row ``i`` holds the ancestors of ``i``.
-    distance : int32 array [nnz]
-        Edges on the shortest path from ``i`` up to each ancestor, aligned with ``closure.indices``.
+    path has ``d`` edges, from the pairs of step ``d - 1``. Within a step the order is that of the parents. The search
+    stops at the `barriers`, bool [n].
     """
     n = len(parents)
     many = bool((parents.lengths > 1).any())

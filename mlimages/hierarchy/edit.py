@@ -38,21 +38,10 @@ def restrict(hierarchy: Relations, categories: Iterable[CategoryLike] | NDArray[
 
 
 def nearest_kept(hierarchy: Relations, kept: NDArray[Any]) -> CSR:
-    """The nearest kept ancestors of each kept category, nearest first.
+    """The nearest kept ancestors of each category `kept`, int [m], each once: CSR [m] of positions in `kept`, nearest
+    first.
 
     An ancestor that is above another kept ancestor of the same category is not among them.
-
-    Parameters
-    ----------
-    hierarchy : Relations
-        All categories.
-    kept : int array [m]
-        Indices of the categories to keep, each once.
-
-    Returns
-    -------
-    CSR [m]
-        Positions in `kept`.
     """
     places = _places(hierarchy, kept)
     # walks stop at the first kept category on each path; one of these may still be above another

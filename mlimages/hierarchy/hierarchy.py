@@ -154,32 +154,17 @@ class Hierarchy(Relations):
     # Similarity ---------------------------------------------------------------------------------------------------
 
     def lowest_common_ancestors(self, a: Any, b: Any) -> Any:
-        """Common ancestors (a category counts as its own) without a common ancestor below them.
+        """Common ancestors (a category counts as its own) of `a` and `b` without a common ancestor below them.
 
-        Parameters
-        ----------
-        a, b : index, key, Category, or several of them
-            Sequences broadcast against each other.
-
-        Returns
-        -------
-        int32 array, or CSR [m]
-            For two categories, or for m pairs: ascending indices, none in different trees, possibly several in a DAG.
+        An int32 array for two categories, a CSR [m] for m pairs (sequences broadcast against each other): ascending
+        indices, none in different trees, possibly several in a DAG.
         """
         return lowest_common_ancestors(self, a, b)
 
     def path_similarity(self, a: Any, b: Any) -> Any:
         """``1 / (1 + d)``, d the edges on the shortest path through a common ancestor; 0 if there is none.
 
-        Parameters
-        ----------
-        a, b : index, key, Category, or several of them
-            Sequences broadcast against each other.
-
-        Returns
-        -------
-        float, or float64 array [m]
-            For two categories, or for m pairs.
+        A float for two categories, float64 [m] for m pairs: sequences `a` and `b` broadcast against each other.
         """
         return path_similarity(self, a, b)
 

@@ -94,7 +94,7 @@ def in_order(
     pool: Executor = (
         ThreadPoolExecutor(workers)
         if threads
-        else ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_process)
+        else ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_process)
     )
     waiting: deque[Future[R]] = deque()
     try:
@@ -162,7 +162,7 @@ _worker: Callable[[Any], Any] | None = None
 
 def _begin_worker(pickled: bytes, stop: StopSignal) -> None:
     global _worker
-    _begin_process()
+    begin_process()
     work: Work[Any, Any] = pickle.loads(pickled)
     _worker = work.worker(stop)
 
@@ -172,9 +172,14 @@ def _do(task: Any) -> Any:
     return _worker(task)
 
 
-def _begin_process() -> None:
+def begin_process() -> None:
     """Set up a process: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Exit at once when the parent process has died."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

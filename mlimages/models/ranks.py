@@ -21,13 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The rank of this process, the number of ranks, and the device of this one.
-
-    Attributes
-    ----------
-    rank, world : int
-    device : torch.device
-    """
+    """The rank of this process, the number of ranks, and the device of this one."""
 
     rank: int
     world: int

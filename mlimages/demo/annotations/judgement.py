@@ -20,20 +20,10 @@ MIN_PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The labels that rules add, compared with the truth.
+    """The labels that rules of two thresholds add, ancestors included, compared with the truth.
 
-    Parameters
-    ----------
-    teacher_threshold, min_probability : float
-        The thresholds of the rules.
-    rules : int
-        Number of rules.
-    added : int
-        Labels added, ancestors included.
-    right : int
-        Added labels that are true.
-    missing : int
-        True labels that were missing before.
+    Counts: the `rules`; the labels `added`, and how many of these are true (`right`); the true labels that were
+    `missing` before.
     """
 
     teacher_threshold: float
@@ -63,18 +53,11 @@ def judge(
     teacher_threshold: float,
     min_probability: float,
 ) -> Judgement:
-    """Apply rules to images and count the added labels that are true.
+    """Apply rules to m images and count the added labels that are true.
 
-    Parameters
-    ----------
-    annotated, truth : bool array [m, n]
-        Labels of m images before the rules, and true labels; both closed under ancestors.
-    rules : pandas.DataFrame
-        As :meth:`mlimages.annotate.cooccurrence.counts.Cooccurrence.rules` returns them.
-    hierarchy : Hierarchy
-        The n categories.
-    teacher_threshold, min_probability : float
-        The thresholds of the rules.
+    `annotated` and `truth`, bool [m, n] over the n categories of the hierarchy, are the labels before the rules and the
+    true ones, both closed under ancestors; `rules` are as :meth:`Cooccurrence.rules
+    <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` returns them, made with the given thresholds.
     """
     added = np.zeros_like(annotated)
     for source, target in zip(rules["source_index"], rules["target_index"], strict=True):

@@ -9,15 +9,7 @@ from mlimages import Hierarchy
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A category that is not published.
-
-    Parameters
-    ----------
-    key, name : str
-        The category.
-    below : str or None
-        Key of its nearest published ancestor; None if it has none.
-    """
+    """A category that is not published, and the key of its nearest published ancestor, None if it has none."""
 
     key: str
     name: str
@@ -28,14 +20,8 @@ class Placed:
 class Placement:
     """The categories of a hierarchy, compared with the published ones.
 
-    Parameters
-    ----------
-    published : Hierarchy
-        The published hierarchy.
-    categories, objects : int
-        How many of all categories, and of the objects, are published.
-    others : tuple of Placed
-        The categories that are not, objects first.
+    `categories` and `objects` are how many of all categories, and of the objects, are published; `others` the
+    categories that are not, objects first.
     """
 
     published: Hierarchy
@@ -49,16 +35,9 @@ class Placement:
 
 
 def place(hierarchy: Hierarchy, objects: list[str], published: Hierarchy) -> Placement:
-    """Look up each category or, if it is not published, its nearest published ancestor.
+    """Look up each category of the demo or, if it is not published, its nearest published ancestor.
 
-    Parameters
-    ----------
-    hierarchy : Hierarchy
-        The categories of the demo with all hypernyms.
-    objects : list of str
-        Keys of the objects that scenes contain.
-    published : Hierarchy
-        The published hierarchy.
+    `objects` are the keys of what scenes contain.
     """
     first = set(objects)
     found = [key for key in hierarchy.keys if key in published]

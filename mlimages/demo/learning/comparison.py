@@ -44,25 +44,9 @@ def make_held_out(world: World, tables: Path) -> HeldOut:
 def compare_networks(
     world: World, out: Path, held_out: HeldOut, size: Size, account: Account
 ) -> tuple[str, list[Trained]]:
-    """Train a small network on the tables of single and of regenerated labels.
+    """Train a small network on the tables of single and of regenerated labels, below the folder `out` of the demo.
 
-    Parameters
-    ----------
-    world : World
-        The scenes.
-    out : pathlib.Path
-        The folder of the demo, with its tables.
-    held_out : HeldOut
-        The evaluation data.
-    size : Size
-        Numbers of seeds and epochs.
-    account : Account
-        Where progress is printed.
-
-    Returns
-    -------
-    str, list of Trained
-        A short description of the network, and its training runs.
+    Returns a short description of the network, and its training runs.
     """
     starts = {
         kind: write_start(AnnotationTable.open(out / "tables" / folder), out / "network" / f"{folder}.safetensors")

@@ -22,23 +22,10 @@ Report = Callable[[int, int], None]
 
 @torch.inference_mode()
 def look(network: TimmModel, images: Path, scenes: Sequence[Scene], *, progress: Report | None = None) -> Tensor:
-    """Compute the features of scenes.
+    """Compute the features of n scenes below `images` with a network in evaluation mode: float16 [n, places, F].
 
-    Parameters
-    ----------
-    network : TimmModel
-        In evaluation mode.
-    images : pathlib.Path
-        Folder of the scenes.
-    scenes : sequence of Scene
-        The n scenes.
-    progress : callable, optional
-        Called with the number of scenes done, and that of all.
-
-    Returns
-    -------
-    float16 tensor [n, places, F]
-        The features; 64 KB per scene for 25 places and EfficientNet-lite.
+    They take 64 KB per scene for 25 places and EfficientNet-lite. `progress` is called with the number of scenes done,
+    and that of all.
     """
     network = network.to(memory_format=torch.channels_last)
     found = []

@@ -19,12 +19,7 @@ _RARE = -8.0  # initial bias, in log-odds: a category is at few places of few sc
 class Head:
     """A trained layer: the log-odds of a category are the log-sum-exp over places, so one place is enough.
 
-    Parameters
-    ----------
-    layer : torch.nn.Linear
-        From features to categories.
-    curve : tuple of (int, float)
-        Epoch and mean loss of the training.
+    `curve` holds epoch and mean loss of the training.
     """
 
     layer: nn.Linear
@@ -40,18 +35,9 @@ class Head:
 
 
 def learn(seen: Tensor, targets: NDArray[np.float32], *, epochs: int, seed: int = 0) -> Head:
-    """Train a layer.
+    """Train a layer on features float16 [n, places, F], as :func:`mlimages.demo.learning.features.look` returns them.
 
-    Parameters
-    ----------
-    seen : float16 tensor [n, places, F]
-        Features, as :func:`mlimages.demo.learning.features.look` returns them.
-    targets : float32 array [n, K]
-        1 where a category is in a scene, else 0.
-    epochs : int
-        Passes over all scenes.
-    seed : int
-        Seed of the initial weights and of the order.
+    `targets` are float32 [n, K]: 1 where a category is in a scene, else 0.
     """
     generator = torch.Generator().manual_seed(seed)
     layer = nn.Linear(seen.shape[2], targets.shape[1])

@@ -27,18 +27,9 @@ MEASURES = {
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished training run.
+    """A finished training run on one kind of labels: its `MEASURES`, in [0, 1], and its loss curve.
 
-    Parameters
-    ----------
-    labels : str
-        The kind of labels.
-    seed : int
-        Seed of the run.
-    scores : dict of str to float
-        The `MEASURES`, in [0, 1].
-    curve : tuple of (float, float)
-        Points: epochs so far, mean loss since the previous point.
+    Points of the curve: epochs so far, mean loss since the previous point.
     """
 
     labels: str
@@ -49,16 +40,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """The evaluation data.
+    """The evaluation data: a table of the true labels of the m held-out scenes.
 
-    Parameters
-    ----------
-    table : AnnotationTable
-        True labels of the m held-out scenes.
-    objects : int32 array [k]
-        Category indices of the objects.
-    main : int64 array [m]
-        The main object of each scene, as position in `objects`.
+    `objects` are the category indices of the objects, int32 [k]; `main` is the main object of each scene, as position
+    in `objects`, int64 [m].
     """
 
     table: AnnotationTable

@@ -50,10 +50,7 @@ def imagenet_network(name: str) -> TimmModel | None:
 def own_network(world: World, folder: Path, account: Account) -> TimmModel:
     """Train a small network from scratch on the labelled scenes, with :func:`mlimages.models.train`.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        If Ctrl-C ended the training, which then returns after it saved a checkpoint.
+    Raises KeyboardInterrupt if Ctrl-C ended the training, which then returns after it saved a checkpoint.
     """
     package = _CARRIED[TEACHER][0].replace("_", "-")
     account.say(

@@ -12,12 +12,11 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import wait as ended_of
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from torchvision.transforms import v2
 from mlimages import AnnotationTable
 from mlimages.demo.learning.network import SMALL, SMALLEST, imagenet_network
 from mlimages.errors import JobError
+from mlimages.job.local import end_with_parent
 from mlimages.models import Inference, TrainConfig, load_model, save_model, train
 from mlimages.models.data.dataset import ParquetImages
 from mlimages.models.data.preprocess import Preprocess, on_tensors
@@ -49,24 +49,10 @@ _ended: Event | None = None  # in worker processes: set when no more runs should
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Settings of one training run.
+    """Settings of one training run on one kind of labels.
 
-    Parameters
-    ----------
-    labels : str
-        The kind of labels.
-    table, held_out : pathlib.Path
-        Annotation tables to train on and to predict.
-    images : pathlib.Path
-        Folder of the images of both.
-    start : pathlib.Path or None
-        Initial weights.
-    out : pathlib.Path
-        Folder of the run.
-    learning_rate : float
-        The highest learning rate; it decays to 0 along a cosine.
-    seed, epochs : int
-        Seed, and passes over the table.
+    `table` is trained on and `held_out` predicted, with the images of both in one folder. A run starts from the weights
+    in `start`, if any; its learning rate decays from `learning_rate` to 0 along a cosine.
     """
 
     labels: str
@@ -82,14 +68,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a training run.
+    """The result of a training run: its loss curve, and the probability of each category in each held-out scene.
 
-    Parameters
-    ----------
-    curve : tuple of (float, float)
-        Points: epochs so far, mean loss since the previous point.
-    probabilities : float32 array [m, n]
-        Probability of each category in each held-out scene.
+    Points of the curve: epochs so far, mean loss since the previous point. Probabilities are float32 [m, n].
     """
 
     curve: tuple[tuple[float, float], ...]
@@ -98,14 +79,9 @@ class Outcome:
 
 def write_start(table: AnnotationTable, path: Path) -> Path | None:
     """Write EfficientNet-lite0 with its ImageNet-1k weights and a new last layer that predicts the frequencies of the
-    table's categories.
+    table's categories; return `path`, or None if the package with the weights is not installed.
 
     With random outputs, the large gradients of the first steps would damage the pretrained weights.
-
-    Returns
-    -------
-    pathlib.Path or None
-        `path`; None if the package with the weights is not installed.
     """
     known = imagenet_network(SMALL)
     if known is None:
@@ -124,19 +100,10 @@ def write_start(table: AnnotationTable, path: Path) -> Path | None:
 
 
 def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
-    """Run all jobs, one per core at a time, each in a process with one thread.
+    """Run all jobs, whose tables have the same length, one per core at a time, each in a process with one thread.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        The runs; their tables have the same length.
-    progress : callable
-        Called with the number of images trained on so far, and the total.
-
-    Raises
-    ------
-    JobError
-        If one of the processes was killed.
+    `progress` is called with the number of images trained on so far, and the total. Raises a JobError if one of the
+    processes was killed.
     """
     total = sum(_steps(job) * _BATCH for job in jobs)
     processes = min(len(jobs), len(os.sched_getaffinity(0)))
@@ -248,15 +215,7 @@ def _begin(ended: Event) -> None:
     _ended = ended
     torch.set_num_threads(1)
     logging.getLogger("mlimages").setLevel(logging.ERROR)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Exit at once when the parent has died."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 @contextmanager

@@ -30,20 +30,10 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """A teacher's predictions for the training scenes.
+    """A teacher's predictions for the m training scenes: the probability of each of k objects, `scores` float32 [m, k].
 
-    Parameters
-    ----------
-    title : str
-        Description of the teacher.
-    network : TimmModel
-        Its frozen network.
-    seen : float16 tensor [m, places, F]
-        Features of the training scenes.
-    scores : float32 array [m, k]
-        Probability of each object.
-    measured : list of dict
-        Precision and recall by threshold, of this teacher and of the ImageNet classifier.
+    With the teacher's frozen network and its features of the scenes, `seen` float16 [m, places, F]; `measured` is
+    precision and recall by threshold, of this teacher and of the ImageNet classifier.
     """
 
     title: str
@@ -56,14 +46,7 @@ class Opinion:
 def take_teacher(world: World, folder: Path, account: Account) -> Opinion:
     """Train the teacher and predict the objects of the training scenes.
 
-    Parameters
-    ----------
-    world : World
-        The scenes.
-    folder : pathlib.Path
-        For the files of a network that has to be trained first.
-    account : Account
-        Where progress is printed.
+    `folder` is for the files of a network that has to be trained first.
     """
     keys = world.collection.keys
     network = imagenet_network(TEACHER)

@@ -16,27 +16,17 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # between ticks, times a power of ten
 Points = Sequence[tuple[float, float]]
 
 
-def line_chart(
-    series: Mapping[str, Points], *, x: str, y: str, top: float | None = None, colors: Mapping[str, int] | None = None
-) -> str:
-    """An SVG element with one line per series.
+def line_chart(series: Mapping[str, Points], *, x: str, y: str, top: float | None = None) -> str:
+    """An SVG element with one line per series, in four colours in turn; the legend names the first of each colour.
 
-    Parameters
-    ----------
-    series : mapping of str to sequence of (float, float)
-        Points by name; points that are not finite are left out.
-    x, y : str
-        Labels of the axes.
-    top : float, optional
-        Upper end of the y axis, which begins at 0; by default a round number above the greatest value.
-    colors : mapping of str to int, optional
-        Index of the colour of each series, 0 to 3; in turn by default. The legend names the first series of a colour.
+    Points that are not finite are left out. `x` and `y` label the axes; the y axis goes from 0 to `top`, by default a
+    round number above the greatest value.
     """
     kept = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in series.items()}
     everything = [point for points in kept.values() for point in points]
     low, high = _range([at for at, _ in everything])
     greatest = top if top is not None else _round_above(max([value for _, value in everything], default=1.0) or 1.0)
-    chosen = {name: (colors[name] if colors else number) % _COLORS for number, name in enumerate(kept)}
+    chosen = {name: number % _COLORS for number, name in enumerate(kept)}
     named = {color: name for name, color in reversed(chosen.items())}
     head = 14 + _ROW * -(-len(named) // _NAMES_A_ROW)
 

@@ -277,15 +277,11 @@ def _scores(runs: Sequence[Trained]) -> str:
     rows = [
         (
             escape(text),
-            *(_unbroken(shown(summaries[kind][name], seeds=count_seeds(runs))) for kind in kinds),
+            *(shown(summaries[kind][name], seeds=count_seeds(runs)).replace(" ", "&nbsp;") for kind in kinds),
         )
         for name, text in MEASURES.items()
     ]
     return table(("on held-out scenes", *map(escape, kinds)), rows)
-
-
-def _unbroken(text: str) -> str:
-    return text.replace(" ", "&nbsp;")
 
 
 def _curves(results: Results, kind: str) -> str:

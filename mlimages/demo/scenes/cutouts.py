@@ -12,16 +12,10 @@ LARGEST = 160
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """A cut-out of one object.
+    """A cut-out of one object: the WordNet id of the synset it shows, and its origin, such as
+    ``animals/mammals/otter``.
 
-    Parameters
-    ----------
-    key : str
-        WordNet id of the synset that it shows.
-    name : str
-        Its origin, such as ``animals/mammals/otter``.
-    picture : PIL.Image.Image
-        RGBA, cropped to its opaque pixels, at most `LARGEST` pixels wide and high.
+    The picture is RGBA, cropped to its opaque pixels, at most `LARGEST` pixels wide and high.
     """
 
     key: str
@@ -31,14 +25,9 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A planted co-occurrence: an object placed beside another more often than by chance.
+    """A planted co-occurrence: a scene whose main object is `beside` contains `key` too, with the given probability.
 
-    Parameters
-    ----------
-    key, beside : str
-        Two synsets, neither an ancestor of the other.
-    probability : float
-        Probability that a scene whose main object is `beside` contains `key` too.
+    Neither synset is an ancestor of the other.
     """
 
     key: str
@@ -48,17 +37,7 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A set of cut-outs and the co-occurrences to plant.
-
-    Parameters
-    ----------
-    title : str
-        Short description.
-    cutouts : tuple of Cutout
-        The cut-outs, in a fixed order.
-    companions : tuple of Companion
-        The co-occurrences to plant in scenes.
-    """
+    """A set of cut-outs, in a fixed order, and the co-occurrences to plant in scenes."""
 
     title: str
     cutouts: tuple[Cutout, ...]
@@ -73,10 +52,7 @@ class Collection:
 def trimmed(picture: Image.Image) -> Image.Image:
     """Convert to RGBA, crop the transparent margin, and scale down to at most `LARGEST` pixels.
 
-    Raises
-    ------
-    ValueError
-        If no pixel is opaque.
+    Raises a ValueError if no pixel is opaque.
     """
     picture = picture.convert("RGBA")
     box = picture.getchannel("A").point(lambda alpha: 255 if alpha > 24 else 0).getbbox()

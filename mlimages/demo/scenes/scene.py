@@ -30,15 +30,7 @@ Box = tuple[int, int, int, int]  # left, upper, right, lower, in pixels
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A scene and its true contents.
-
-    Parameters
-    ----------
-    name : str
-        Path of its file, relative to the folder of images.
-    objects : tuple of str
-        Synset ids of its objects, unique, the main one first.
-    """
+    """A scene, by its path relative to the folder of images, and the synset ids of its objects, the main one first."""
 
     name: str
     objects: tuple[str, ...]
@@ -50,14 +42,8 @@ class Scene:
 
 
 class SceneMaker:
-    """Makes scenes. Each depends on the seed, its folder and its number only, not on the order in which they are made.
-
-    Parameters
-    ----------
-    collection : Collection
-        The cut-outs and the co-occurrences to plant.
-    seed : int
-        Seed of all random choices.
+    """Makes scenes. Each depends on the seed, its folder and its number only, not on the order in which they are
+    made.
     """
 
     def __init__(self, collection: Collection, *, seed: int = 0) -> None:

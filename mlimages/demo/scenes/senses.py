@@ -102,17 +102,9 @@ _END = re.compile(r"[(.,!?:;—]|\b(?:resembles|lets|is|are|at|in|with|from|made
 
 
 def synset_of_stamps(descriptions: Mapping[str, str]) -> dict[str, str]:
-    """Map each stamp to its synset.
+    """The synset id of each stamp; stamps without a fitting synset are left out.
 
-    Parameters
-    ----------
-    descriptions : mapping of str to str
-        By stamp (its path below the folder of stamps, without suffix): the first line of its text.
-
-    Returns
-    -------
-    dict of str to str
-        Synset id by stamp; stamps without a fitting synset are left out.
+    `descriptions` holds, by stamp (its path below the folder of stamps, without suffix), the first line of its text.
 
     Examples
     --------

@@ -59,17 +59,9 @@ def can_fetch() -> bool:
 
 
 def fetch_stamps(cache: Path) -> Path | str:
-    """Unpack the package into the cache, without root.
+    """Unpack the package into the cache, without root; return the folder of stamps, or the reason of a failure.
 
-    Parameters
-    ----------
-    cache : pathlib.Path
-        A folder, made if missing. After a failure nothing is left in it.
-
-    Returns
-    -------
-    pathlib.Path or str
-        The folder of stamps, or the reason of the failure.
+    After a failure nothing is left in the cache.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as name:
@@ -95,11 +87,6 @@ def fetch_stamps(cache: Path) -> Path | str:
 def read_stamps(folder: Path) -> Collection:
     """Read the stamps whose synset is a class of ImageNet-1k, or a descendant or an ancestor of one: a network trained
     on ImageNet-1k can know these.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder that :func:`find_stamps` returned.
     """
     files = {
         path.relative_to(folder).with_suffix("").as_posix(): path

@@ -21,22 +21,7 @@ TEXTURES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int,
 
 
 def texture(name: str, *, size: int, rng: np.random.Generator) -> Image.Image:
-    """Generate a background.
-
-    Parameters
-    ----------
-    name : str
-        One of `TEXTURES`.
-    size : int
-        Width and height in pixels.
-    rng : numpy.random.Generator
-        Source of the noise.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB, `size` by `size` pixels.
-    """
+    """Generate a background, one of `TEXTURES`: RGB, `size` by `size` pixels."""
     dark, middle, light, grain = TEXTURES[name]
     height = _noise(size, grain, rng)
     stops = np.array([dark, middle, light], np.float64)

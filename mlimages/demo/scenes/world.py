@@ -15,14 +15,9 @@ from mlimages.demo.scenes.stamps import APT_LINE, can_fetch, fetch_stamps, find_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """The size of a demo.
+    """Numbers of scenes: to train the teacher (`labelled`), to annotate and train on (`training`), to evaluate on.
 
-    Parameters
-    ----------
-    labelled, training, held_out : int
-        Numbers of scenes: to train the teacher, to annotate and train on, and to evaluate on.
-    seeds, epochs : int
-        Training runs per kind of labels, and epochs of the small network in each.
+    `seeds` is the number of training runs per kind of labels, and `epochs` that of the small network in each.
     """
 
     labelled: int = 900
@@ -34,18 +29,8 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The scenes and their categories.
-
-    Parameters
-    ----------
-    collection : Collection
-        The cut-outs.
-    hierarchy : Hierarchy
-        Their synsets with all ancestors.
-    images : pathlib.Path
-        Folder of the scenes.
-    labelled, training, held_out : list of Scene
-        The scenes, as in :class:`Size`.
+    """The scenes, as in :class:`Size`, below the folder `images`; their cut-outs, and the synsets of these with all
+    ancestors.
     """
 
     collection: Collection
@@ -59,15 +44,8 @@ class World:
 def choose_cutouts(cache: Path, account: Account, *, pictures: str) -> Collection:
     """Photographs if available, else drawings.
 
-    Parameters
-    ----------
-    cache : pathlib.Path
-        Folder where the photographs are unpacked.
-    account : Account
-        Where progress is printed.
-    pictures : {"auto", "stamps", "shapes"}
-        ``auto`` fetches the photographs with apt if they are missing; ``stamps`` only looks for them; ``shapes``
-        uses drawings.
+    `pictures` is ``auto`` to fetch the photographs into the cache with apt if they are missing, ``stamps`` to only look
+    for them, or ``shapes`` for drawings.
     """
     if pictures == "shapes":
         return draw_shapes()

@@ -171,16 +171,8 @@ def sunburst(
 def repr_html(hierarchy: Relations, *, depth: int = 2, width: int = 12) -> str:
     """HTML for Jupyter, without scripts: the main statistics and the top levels as collapsible lists.
 
-    It inherits the colours of the page, so it is readable on light and dark ones. All text is escaped.
-
-    Parameters
-    ----------
-    hierarchy : Hierarchy
-        The hierarchy to show.
-    depth : int
-        Edges to go down from the roots.
-    width : int
-        Maximum number of children to show of each category.
+    It goes `depth` edges down from the roots, and shows at most `width` children of each category. It inherits the
+    colours of the page, so it is readable on light and dark ones. All text is escaped.
     """
     statistics = hierarchy.statistics()
     shown = ["categories", "roots", "leaves", "edges", "categories_with_several_parents", "max_depth", "max_children"]

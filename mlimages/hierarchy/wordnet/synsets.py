@@ -89,26 +89,11 @@ def from_wordnet(
 
 
 def nearest_hypernyms(hypernyms: CSR, starts: NDArray[Any], kept: NDArray[Any], *, every: bool) -> CSR:
-    """The kept nodes that a breadth-first search up reaches first, nearest first, from all starts at once.
+    """The kept nodes that a breadth-first search up `hypernyms` reaches first, nearest first, from all starts at once.
 
     The search goes level by level, with the pairs (start, node) of a level in the order in which a queue would hold
-    them; a path ends at the first kept node.
-
-    Parameters
-    ----------
-    hypernyms : CSR [n]
-        The hypernyms of each node.
-    starts : int array [m]
-        The nodes to start from.
-    kept : int array
-        The nodes at which a path ends.
-    every : bool
-        Return all nodes at which some path ends; otherwise only the first.
-
-    Returns
-    -------
-    CSR [m]
-        Nodes, for each start.
+    them; a path ends at the first of the nodes `kept`. The CSR [m] of m starts holds all nodes at which some path ends
+    if `every`, otherwise only the first.
     """
     n = len(hypernyms)
     is_kept = np.zeros(n, bool)

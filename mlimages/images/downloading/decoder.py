@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,17 +16,13 @@ from mlimages.errors import import_extra
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.reason import Reason
 from mlimages.images.downloading.verify import Verdict, is_small, keep_image, pillow_settings
+from mlimages.job.local import begin_process
 
 
 class Decoder:
     """Runs :func:`mlimages.images.downloading.verify.keep_image` beside the event loop. A context manager.
 
-    Parameters
-    ----------
-    options : DownloadOptions
-        `processes` chooses threads or processes; the others are passed to ``keep_image``.
-    partial : Path
-        Where images are written first.
+    Images are written to the folder `partial` first; `options.processes` chooses threads or processes.
     """
 
     def __init__(self, options: DownloadOptions, *, partial: Path) -> None:
@@ -88,14 +81,5 @@ def _processes(count: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """Set up a worker: leave Ctrl-C to the parent, and exit when the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begin_process()
     pillow_settings().__enter__()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)

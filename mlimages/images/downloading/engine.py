@@ -35,14 +35,8 @@ _WINDOW = 8  # URLs taken up at once, as a multiple of the requests under way: t
 
 @dataclass(slots=True)
 class Live:
-    """What has been done in units that are not made yet, and in this run.
-
-    Parameters
-    ----------
-    counts : Counter
-        Over the URLs of the units under way, see :func:`mlimages.images.downloading.log.count`.
-    urls : int
-        URLs that this run brought to an end.
+    """What has been done: `counts` over the URLs of the units that are not made yet, see
+    :func:`mlimages.images.downloading.log.count`, and the `urls` that this run brought to an end.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -53,16 +47,8 @@ class Live:
 class UnitMaker:
     """Downloads the images of units and makes the log's parts; a :class:`~mlimages.job.task.Maker`.
 
-    Parameters
-    ----------
-    place : DownloadFolder
-        Where to.
-    options : DownloadOptions
-        Options of the download.
-    retry : {"none", "failed"}
-        Whether failures of an earlier run are tried again.
-    packing : Packing, optional
-        Where to pack images; they stay files if None.
+    `retry` says whether failures of an earlier run are tried again ("failed") or not ("none"). Images stay files where
+    there is no `packing`.
     """
 
     place: DownloadFolder

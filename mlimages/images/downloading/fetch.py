@@ -41,12 +41,7 @@ _FLICKR_MISSING = re.compile(r"/photo_unavailable[^/]*$")  # Flickr redirects th
 class Fetcher:
     """Fetches URLs over one session. An asynchronous context manager.
 
-    Parameters
-    ----------
-    options : DownloadOptions
-        Limits, retries, time-outs, addresses.
-    folder : path-like
-        Where bodies of more than 1 MiB are written as they arrive.
+    Bodies of more than 1 MiB are written to `folder` as they arrive.
     """
 
     def __init__(self, options: DownloadOptions, *, folder: Path) -> None:

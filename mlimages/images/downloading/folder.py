@@ -18,46 +18,31 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlimages.job.folder import SCRATCH
 
 
-@dataclass(frozen=True, slots=True)
 class DownloadFolder:
-    """Paths below the folder `root`."""
+    """Paths below the folder `root`.
 
-    root: Path
+    Attributes
+    ----------
+    images, packed : Path
+        The images, and the packed images.
+    spool : Path
+        Images that are to be packed; kept until their unit is done.
+    log : Path
+        The log's parts.
+    image_list : Path
+        Names and labels of the images.
+    """
 
-    @property
-    def images(self) -> Path:
-        """The images."""
-        return self.root / "images"
-
-    @property
-    def packed(self) -> Path:
-        """The packed images."""
-        return self.root / "packed"
-
-    @property
-    def spool(self) -> Path:
-        """Images that are to be packed; kept until their unit is done."""
-        return self.root / SCRATCH / "spool"
-
-    @property
-    def log(self) -> Path:
-        """The log's parts."""
-        return self.root / "log"
-
-    @property
-    def image_list(self) -> Path:
-        """Names and labels of the images."""
-        return self.root / "image_list.txt"
-
-    @property
-    def _partial(self) -> Path:
-        return self.root / SCRATCH / "partial"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.images, self.packed, self.log = root / "images", root / "packed", root / "log"
+        self.image_list = root / "image_list.txt"
+        self.spool, self._partial = root / SCRATCH / "spool", root / SCRATCH / "partial"
 
     @contextmanager
     def prepared(self) -> Iterator[None]:

@@ -31,14 +31,8 @@ class PrivateAddressError(OSError):
 
 
 class Gate:
-    """Decides which URLs and addresses are allowed.
-
-    Parameters
-    ----------
-    allow_private : bool
-        Allow every address.
-    allow_networks : tuple of str
-        Networks that are allowed although they are not public.
+    """Decides which URLs and addresses are allowed: public ones, those in `allow_networks`, or with `allow_private`
+    all.
     """
 
     def __init__(self, *, allow_private: bool = False, allow_networks: tuple[str, ...] = ()) -> None:
@@ -89,10 +83,7 @@ class Gate:
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
         """Make the socket for one address: the ``socket_factory`` of :class:`aiohttp.TCPConnector`.
 
-        Parameters
-        ----------
-        info : tuple
-            Family, type, protocol, canonical name and socket address.
+        `info` is family, type, protocol, canonical name and socket address.
 
         Raises
         ------

@@ -26,16 +26,8 @@ class _Host:
 
 
 class Hosts:
-    """Admits requests within the limits.
-
-    Parameters
-    ----------
-    concurrency : int
-        Concurrent requests to all hosts.
-    per_host : int
-        Concurrent requests to one host.
-    rate : float, optional
-        Requests per second to one host; unlimited if None.
+    """Admits requests within the limits `concurrency`, `per_host` and `rate` of
+    :class:`~mlimages.images.downloading.options.DownloadOptions`.
     """
 
     def __init__(self, *, concurrency: int, per_host: int, rate: float | None) -> None:

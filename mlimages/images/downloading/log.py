@@ -74,24 +74,11 @@ _SHARD = b"mlimages.shard"
 
 
 class UnitLog:
-    """The records of one unit: known ones, pending ones, and finally its part.
+    """The records of one unit: known ones, `pending` ones (their rows, in order), and finally its part.
 
     Each record is appended to a journal, so that a killed job loses at most the records of the last tenth of a second.
-    The journal is deleted once the part has been written under a temporary name and renamed.
-
-    Parameters
-    ----------
-    folder : Path
-        The log's folder.
-    unit : Unit
-        The URLs and their labels.
-    retry : {"none", "failed"}
-        Whether the failures in an existing part are pending.
-
-    Attributes
-    ----------
-    pending : list of int
-        Rows without an outcome, in order.
+    The journal is deleted once the part has been written under a temporary name and renamed. With `retry` "failed" the
+    failures in an existing part are pending, with "none" they are not.
     """
 
     def __init__(self, folder: Path, unit: Unit, *, retry: str) -> None:

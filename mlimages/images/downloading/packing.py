@@ -29,14 +29,8 @@ _AT_ONCE = 16  # images read at once from a shard that is rewritten
 class Packing:
     """Destination of the shards, and the conversion of a list's labels.
 
-    Parameters
-    ----------
-    folder : Path
-        The packed images.
-    spool : Path
-        Images whose unit is not finished.
-    hierarchy : Hierarchy, optional
-        The categories: labels may be its keys or indices. Without it they are indices, below 32,768.
+    The folder `spool` holds images whose unit is not finished. Labels may be keys or indices of the `hierarchy`;
+    without it they are indices, below 32,768.
     """
 
     folder: Path
@@ -77,13 +71,7 @@ class Packing:
         return int(label)
 
     def check(self, unit: Unit) -> None:
-        """Check the labels of a unit.
-
-        Raises
-        ------
-        MlimagesError
-            Where a label is no category.
-        """
+        """Raise a MlimagesError where a label of a unit is no category."""
         for url, labels in zip(unit.urls, unit.labels, strict=True):
             try:
                 self.labels(labels)

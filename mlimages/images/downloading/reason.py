@@ -34,18 +34,10 @@ class Reason(StrEnum):
 
 
 class Failure(Exception):  # noqa: N818 - an outcome for the log, not an error that reaches a caller
-    """One attempt at a URL yielded no image.
+    """One attempt at a URL yielded no image: by a :class:`Reason`, or ``http_`` and a status.
 
-    Parameters
-    ----------
-    reason : str
-        A :class:`Reason`, or ``http_`` and a status.
-    http_code : int, optional
-        Status of the response, where there was one.
-    retry : bool
-        Whether a further attempt may succeed.
-    wait : float, optional
-        Seconds to wait before it, where the server stated them.
+    `http_code` is the status of the response, where there was one; `retry` says whether a further attempt may succeed,
+    and `wait` after how many seconds, where the server stated them.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -166,17 +166,10 @@ class _PackedTasks(Sequence[ShardTask]):
     def __len__(self) -> int:
         return -(-self.images // self._part_images)
 
-    @overload
-    def __getitem__(self, index: int) -> ShardTask: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ShardTask]: ...
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        start, stop = index * self._part_images, min(self.images, (index + 1) * self._part_images)
-        return self._task(index, start, stop)
+        return self._task(index, index * self._part_images, min(self.images, (index + 1) * self._part_images))
 
     def _task(self, index: int, start: int, stop: int) -> ShardTask:
         return ShardTask(index, start, stop, stop - start, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -67,11 +67,6 @@ class RowSource(Protocol):
 
 class TableWithImages:
     """The rows of an annotation table, with the image files of a folder.
-
-    Parameters
-    ----------
-    table, images : pathlib.Path
-        The folders.
 
     Raises
     ------
@@ -200,18 +195,10 @@ def pack(
     """
     if row_group_mib < 1:
         raise MlimagesError(f"row_group_mib={row_group_mib}: expected at least 1")
-    source = open_rows(table, images)
-    sizes = source.sizes()
-    missing = missing_names(source, sizes, on_missing=on_missing)
-    tasks = plan(sizes, shard_mib=shard_mib)
+    source, tasks, options, write_beside = plan_shards(
+        table, images, shard_mib=shard_mib, on_missing=on_missing, own={"row_group_mib": row_group_mib}
+    )
     metadata = {**source.manifest.metadata, "content": PACKED}
-    options = {
-        "images": None if images is None else os.fspath(images),
-        "image_bytes": sum(task.size for task in tasks),
-        "missing": len(missing),
-        "row_group_mib": row_group_mib,
-        "shard_mib": shard_mib,
-    }
     folder = Path(out)
     schema = packed_schema(metadata["categories"], metadata=metadata)
     make = partial(_pack_shard, source=source, folder=folder, schema=schema, row_group_mib=row_group_mib)
@@ -220,20 +207,37 @@ def pack(
         metadata=metadata,
         options=options,
         inputs=[source.folder / MANIFEST],
-        beside=partial(write_beside, missing=missing, hierarchy=source.hierarchy),
+        beside=write_beside,
     )
     job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
     return read(folder)
 
 
-def missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: OnMissing) -> list[str]:
-    """The names of rows without an image.
+def plan_shards(
+    table: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None,
+    *,
+    shard_mib: int,
+    on_missing: OnMissing,
+    own: Mapping[str, Any],
+) -> tuple[RowSource, list[ShardTask], dict[str, Any], Callable[[Path], None]]:
+    """The rows that become shards, the tasks, the options for the manifest (with `own`), and the job's beside."""
+    source = open_rows(table, images)
+    sizes = source.sizes()
+    missing = _missing_names(source, sizes, on_missing=on_missing)
+    tasks = plan(sizes, shard_mib=shard_mib)
+    options = {
+        "images": None if images is None else os.fspath(images),
+        "image_bytes": sum(task.size for task in tasks),
+        "missing": len(missing),
+        **own,
+        "shard_mib": shard_mib,
+    }
+    return source, tasks, options, partial(_write_beside, missing=missing, hierarchy=source.hierarchy)
 
-    Raises
-    ------
-    MlimagesError
-        Where these are an error; names the first.
-    """
+
+def _missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: OnMissing) -> list[str]:
+    """The names of rows without an image; a MlimagesError names the first where these are an error."""
     if on_missing not in ("raise", "skip"):
         raise MlimagesError(f"on_missing={on_missing!r}: expected raise or skip")
     if not (sizes < 0).any():
@@ -247,7 +251,7 @@ def missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: On
     return missing
 
 
-def write_beside(folder: Path, *, missing: list[str], hierarchy: Hierarchy | None) -> None:
+def _write_beside(folder: Path, *, missing: list[str], hierarchy: Hierarchy | None) -> None:
     """Write the categories, if there are any, and list the images that were left out, if any."""
     write_categories(folder, hierarchy)
     if missing:

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.labels.schema import table_schema
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import list_column
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import CATEGORIES, FORMAT_VERSION, MANIFEST, Manifest, Part, encode_metadata, part_path
 
@@ -156,12 +157,12 @@ class ShardWriter:
             [pa.array([row.image for row in rows], pa.binary()), pa.array([row.name for row in rows], pa.string())],
             fields=list(self._schema.field("image").type),
         )
-        offsets = pa.array(np.cumsum([0, *(len(row.labels) for row in rows)]), pa.int32())
+        offsets = np.cumsum([0, *(len(row.labels) for row in rows)]).astype(np.int32)
         columns = [image]
         for position, name in enumerate(("labels", "confidences", "origins"), start=2):
             kind = self._schema.field(name).type
             values = np.concatenate([np.asarray(row[position]) for row in rows])
-            columns.append(pa.ListArray.from_arrays(offsets, pa.array(values, kind.value_type), type=kind))
+            columns.append(list_column(kind, offsets, values))
         start = self._file.tell()
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema), row_group_size=len(rows))
         self._file.flush()

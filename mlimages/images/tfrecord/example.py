@@ -13,17 +13,15 @@ The wire format: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.wire import DamageError, read_varint, varint
+from mlimages.wire import DELIMITED, FIXED32, VARINT, DamageError, read_fields, read_varint, varint
 
 #: The values of one feature: a list of bytes, or an array of float32 or int64.
 Feature = list[bytes] | NDArray[np.float32] | NDArray[np.int64]
 
-_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _64_BITS = 0xFFFF_FFFF_FFFF_FFFF  # a negative number is its 64-bit complement
 
@@ -66,10 +64,10 @@ def _decode_features(data: memoryview) -> dict[str, Feature]:
     for body in _messages(data, field=1):
         for entry in _messages(body, field=1):
             name, values = "", None
-            for number, wire, value in _fields(entry):
-                if number == 1 and wire == _DELIMITED:
+            for number, wire, value in read_fields(entry):
+                if number == 1 and wire == DELIMITED:
                     name = bytes(value).decode()  # its error is a ValueError too
-                elif number == 2 and wire == _DELIMITED:
+                elif number == 2 and wire == DELIMITED:
                     values = _decode_feature(value)
             if values is not None:
                 features[name] = values
@@ -87,8 +85,8 @@ def _encode_feature(values: Feature) -> bytes:
 def _decode_feature(data: memoryview) -> Feature | None:
     """The values of a Feature; None for one without a list, which the format allows."""
     result: Feature | None = None
-    for number, wire, value in _fields(data):
-        if wire != _DELIMITED:
+    for number, wire, value in read_fields(data):
+        if wire != DELIMITED:
             continue
         if number == _BYTES_LIST:
             result = [bytes(item) for item in _messages(value, field=1)]
@@ -101,8 +99,8 @@ def _decode_feature(data: memoryview) -> Feature | None:
 
 def _floats(data: memoryview) -> NDArray[np.float32]:
     pieces = []
-    for number, wire, value in _fields(data):
-        if number == 1 and wire in (_DELIMITED, _FIXED32):  # packed, or one by one
+    for number, wire, value in read_fields(data):
+        if number == 1 and wire in (DELIMITED, FIXED32):  # packed, or one by one
             if len(value) % 4:
                 raise ValueError(f"found {len(value)} bytes of packed float32, expected a multiple of 4")
             pieces.append(np.frombuffer(value, "<f4"))
@@ -111,12 +109,12 @@ def _floats(data: memoryview) -> NDArray[np.float32]:
 
 def _integers(data: memoryview) -> NDArray[np.int64]:
     values: list[int] = []
-    for number, wire, value in _fields(data):
+    for number, wire, value in read_fields(data):
         if number != 1:
             continue
-        if wire == _VARINT:
+        if wire == VARINT:
             values.append(value)
-        elif wire == _DELIMITED:
+        elif wire == DELIMITED:
             at = 0
             while at < len(value):
                 item, at = read_varint(value, at)
@@ -126,32 +124,10 @@ def _integers(data: memoryview) -> NDArray[np.int64]:
 
 def _messages(data: memoryview, *, field: int) -> Iterator[memoryview]:
     """The length-delimited fields with one number; others are skipped, as unknown fields are."""
-    for number, wire, value in _fields(data):
-        if number == field and wire == _DELIMITED:
+    for number, wire, value in read_fields(data):
+        if number == field and wire == DELIMITED:
             yield value
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Yield (field number, wire type, value): an integer for a varint, otherwise a view of the bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = read_varint(data, at)
-        wire = tag & 7
-        if wire == _VARINT:
-            value, at = read_varint(data, at)
-            yield tag >> 3, wire, value
-            continue
-        if wire == _DELIMITED:
-            size, at = read_varint(data, at)
-        elif wire in (_FIXED32, _FIXED64):
-            size = 4 if wire == _FIXED32 else 8
-        else:
-            raise ValueError(f"found the wire type {wire}, expected 0, 1, 2 or 5")
-        if size > len(data) - at:
-            raise ValueError(f"found a field of {size} bytes where {len(data) - at} are left")
-        yield tag >> 3, wire, data[at : at + size]
-        at += size
-
-
 def _field(number: int, data: bytes) -> bytes:
-    return varint(number << 3 | _DELIMITED) + varint(len(data)) + data
+    return varint(number << 3 | DELIMITED) + varint(len(data)) + data

@@ -11,8 +11,8 @@ import numpy as np
 
 from mlimages.annotate.sources.source import OnError
 from mlimages.errors import MlimagesError
-from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, missing_names, open_rows, write_beside
-from mlimages.images.packed.shards import ShardMaker, ShardTask, plan
+from mlimages.images.packed.packing import OnMissing, RowSource, checked_rows, plan_shards
+from mlimages.images.packed.shards import ShardMaker, ShardTask
 from mlimages.images.packed.writing import Row
 from mlimages.images.picture import PictureError, decode, probe, to_jpeg
 from mlimages.images.tfrecord.records import Record, read_frames, write
@@ -86,29 +86,13 @@ def export_tfrecord(
     """
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
-    source = open_rows(table, images)
-    sizes = source.sizes()
-    missing = missing_names(source, sizes, on_missing=on_missing)
-    tasks = plan(sizes, shard_mib=shard_mib)
-    options = {
-        "images": None if images is None else os.fspath(images),
-        "image_bytes": sum(task.size for task in tasks),
-        "missing": len(missing),
-        "keep_format": keep_format,
-        "on_error": on_error,
-        "shard_mib": shard_mib,
-    }
-    folder = Path(out)
-    categories = source.manifest.metadata["categories"]
-    metadata = {**source.manifest.metadata, "content": "TFRecord shards"}
-    make = partial(
-        _export_shard,
-        source=source,
-        folder=folder,
-        categories=categories,
-        keep_format=keep_format,
-        on_error=on_error,
+    own = {"keep_format": keep_format, "on_error": on_error}
+    source, tasks, options, write_beside = plan_shards(
+        table, images, shard_mib=shard_mib, on_missing=on_missing, own=own
     )
+    folder = Path(out)
+    metadata = {**source.manifest.metadata, "content": "TFRecord shards"}
+    make = partial(_export_shard, source=source, folder=folder, keep_format=keep_format, on_error=on_error)
     maker = ShardMaker(
         folder=folder, make=make, name=_shard_name, rows=_shard_rows, counts=partial(_count_quarantined, folder)
     )
@@ -117,7 +101,7 @@ def export_tfrecord(
         metadata=metadata,
         options=options,
         inputs=[source.folder / MANIFEST],
-        beside=partial(write_beside, missing=missing, hierarchy=source.hierarchy),
+        beside=write_beside,
         pattern="*.tfrecords",
         processes=True,
     )
@@ -152,11 +136,11 @@ def _export_shard(
     *,
     source: RowSource,
     folder: Path,
-    categories: int,
     keep_format: bool,
     on_error: OnError,
 ) -> Made:
     path = folder / _shard_name(task.index)
+    categories = source.manifest.metadata["categories"]
     bad: list[str] = []
 
     def records() -> Iterator[Record]:
@@ -168,7 +152,10 @@ def _export_shard(
                     raise
                 bad.append(f"{error}\n")
         if bad:  # before the shard takes its name: a shard without its bad rows would hide them
-            _write_quarantine(_quarantine_path(folder, task.index), bad)
+            quarantine = _quarantine_path(folder, task.index)
+            quarantine.parent.mkdir(exist_ok=True)
+            with replacing(quarantine) as file:
+                file.writelines(line.encode() for line in bad)
 
     rows = write(path, records())
     counts = {"quarantined": len(bad)} if bad else {}
@@ -183,12 +170,6 @@ def _count_quarantined(folder: Path, index: int) -> dict[str, int]:
     """What an earlier run counted of a shard: a line for each image that was left out."""
     path = _quarantine_path(folder, index)
     return {"quarantined": path.read_bytes().count(b"\n")} if path.is_file() else {}
-
-
-def _write_quarantine(path: Path, lines: list[str]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with replacing(path) as file:
-        file.writelines(line.encode() for line in lines)
 
 
 def _shard_name(index: int) -> str:

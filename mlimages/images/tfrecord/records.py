@@ -19,18 +19,18 @@ name    bytes   the image's name, UTF-8
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, import_extra
+from mlimages.errors import FormatError
 from mlimages.images.tfrecord.example import Feature, decode_example, encode_example
 from mlimages.storage.files import replacing
+from mlimages.wire import masked_crc
 
-_MASK_DELTA = 0xA282EAD8
 _HEAD, _FOOT = 12, 4  # bytes before and after the data of a frame
 _DAMAGED = "the file is damaged or not a TFRecord: fetch or write it anew"
 
@@ -79,8 +79,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Record]:
     """
     for offset, data in read_frames(path):
         try:
-            features = decode_example(data)
-            record = _record(features)
+            record = _record(decode_example(data))
         except ValueError as error:
             raise _damaged(path, offset, f"{error}; expected a tf.train.Example with the published fields") from error
         yield record
@@ -117,20 +116,21 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
     FormatError
         Where the file ends inside a frame or a CRC does not match.
     """
-    checksum = import_extra("google_crc32c", extra="images").value
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         offset = 0
         while head := file.read(_HEAD):
             if len(head) < _HEAD:
                 raise _damaged(path, offset, f"found {len(head)} bytes, expected the {_HEAD} before a record")
-            _check(checksum, head[:8], head[8:], path=path, offset=offset, what="length")
+            if _masked(head[:8]) != head[8:]:
+                raise _damaged(path, offset, "the CRC of the length does not match")
             length = int.from_bytes(head[:8], "little")
             left = size - offset - _HEAD
             if length + _FOOT > left:
                 raise _damaged(path, offset, f"found {left} bytes, expected a record of {length} and its CRC")
             data, foot = file.read(length), file.read(_FOOT)
-            _check(checksum, data, foot, path=path, offset=offset, what="data")
+            if _masked(data) != foot:
+                raise _damaged(path, offset, "the CRC of the data does not match")
             yield offset, data
             offset += _HEAD + length + _FOOT
 
@@ -149,14 +149,12 @@ def encode_record(record: Record) -> bytes:
 
 def encode_frame(data: bytes) -> tuple[bytes, bytes, bytes]:
     """Encode a frame: the length and its CRC, the data, the CRC of the data."""
-    checksum = import_extra("google_crc32c", extra="images").value
     length = len(data).to_bytes(8, "little")
-    return length + _masked(checksum(length)), data, _masked(checksum(data))
+    return length + _masked(length), data, _masked(data)
 
 
-def _masked(crc: int) -> bytes:
-    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
-    return ((rotated + _MASK_DELTA) & 0xFFFFFFFF).to_bytes(4, "little")
+def _masked(data: bytes) -> bytes:
+    return masked_crc(data, extra="images").to_bytes(4, "little")
 
 
 def _record(features: dict[str, Feature]) -> Record:
@@ -190,13 +188,6 @@ def _describe(values: Feature | None) -> str:
     if values is None:
         return "nothing"
     return f"{len(values)} of {'bytes' if isinstance(values, list) else values.dtype}"
-
-
-def _check(
-    checksum: Callable[[bytes], int], data: bytes, crc: bytes, *, path: str | os.PathLike[str], offset: int, what: str
-) -> None:
-    if _masked(checksum(data)) != crc:
-        raise _damaged(path, offset, f"the CRC of the {what} does not match")
 
 
 def _damaged(path: str | os.PathLike[str], offset: int, message: str) -> FormatError:

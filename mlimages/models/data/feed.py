@@ -65,15 +65,8 @@ def _close_feeds() -> None:
 def _batches(
     dataset: Dataset[Batch], batches: Batches, *, workers: int, pin_memory: bool
 ) -> Generator[Batch, None, None]:
-    for loaded in _torch_loader(_WithErrors(dataset), batches, workers=workers, pin_memory=pin_memory):
-        if isinstance(loaded, Exception):
-            raise loaded
-        yield loaded
-
-
-def _torch_loader(dataset: Dataset[Any], batches: Batches, *, workers: int, pin_memory: bool) -> DataLoader[Any]:
-    return DataLoader(
-        dataset,
+    feed: DataLoader[Any] = DataLoader(
+        _WithErrors(dataset),
         batch_size=None,  # a ticket is a whole batch
         sampler=batches,
         num_workers=workers,
@@ -82,6 +75,10 @@ def _torch_loader(dataset: Dataset[Any], batches: Batches, *, workers: int, pin_
         prefetch_factor=2 if workers else None,
         worker_init_fn=_outlive_signals if workers else None,
     )
+    for loaded in feed:
+        if isinstance(loaded, Exception):
+            raise loaded
+        yield loaded
 
 
 def _outlive_signals(_worker: int) -> None:

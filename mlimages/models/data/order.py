@@ -12,15 +12,7 @@ from mlimages.errors import ModelError
 
 
 class Ticket(NamedTuple):
-    """A batch to read.
-
-    Attributes
-    ----------
-    epoch, number : int
-        Epoch, and number of the batch within it, from 0.
-    rows : int64 array [B]
-        Row numbers of its images in the table.
-    """
+    """A batch to read: its epoch, its number within it, from 0, and the row numbers of its images, int64 [B]."""
 
     epoch: int
     number: int

@@ -76,15 +76,8 @@ def _on_tensors(transform: Callable[[Tensor], Tensor], pixels: Pixels, out: NDAr
 class RandomCrop:
     """A random part of an image, resized to a square and flipped with probability 0.5.
 
-    Equivalent to torchvision's RandomResizedCrop and RandomHorizontalFlip, with all random numbers drawn at once.
-
-    Attributes
-    ----------
-    size : int
-        Height and width of the square.
-    interpolation : InterpolationMode
-    least_area : float
-        The least fraction of the area of the image.
+    The part has at least the fraction `least_area` of the image. Equivalent to torchvision's RandomResizedCrop and
+    RandomHorizontalFlip, with all random numbers drawn at once.
     """
 
     size: int

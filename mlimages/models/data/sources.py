@@ -57,13 +57,7 @@ class Pictures(Protocol):
 
 
 class FolderPictures:
-    """Image files below a folder: all that there are, or those that an annotation table names.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    table : AnnotationTable, optional
-    """
+    """Image files below a folder: all that there are, or those that an annotation table names."""
 
     def __init__(self, folder: Path, table: AnnotationTable | None = None) -> None:
         self.folder, self.table = folder, table
@@ -241,14 +235,8 @@ def open_unlabelled(given: Sequence[str | os.PathLike[str]], *, preprocess: Prep
 
 @dataclass(frozen=True, slots=True)
 class NameList:
-    """The names of images in a file, cut into units of equal number; picklable, and read a unit at a time.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        A Parquet file of one column, with one row group per unit.
-    unit_images : int
-        Images of a unit; the last may have fewer.
+    """The names of images in a Parquet file of one column, one row group for each unit of `unit_images`, the last of
+    which may have fewer; picklable, and read a unit at a time.
     """
 
     path: Path

@@ -62,12 +62,8 @@ class Below:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Position in the batch and category of each unknown label, int64 [m] each, ascending.
 
-        Parameters
-        ----------
-        rows, columns : int array [nnz]
-            Position in the batch and category of each label, in any order.
-        values : float array [nnz]
-            Confidence of each label; 0 is verified absent.
+        `rows` and `columns`, int [nnz], are those of each label, in any order; `values`, float [nnz], its confidence,
+        of which 0 is verified absent.
         """
         listed = rows.astype(np.int64) * self._classes + columns
         present = listed[values > 0]

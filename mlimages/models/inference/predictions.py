@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from mlimages.annotate.tables.predictions import PREDICTIONS, PredictionTable, PredictionWriter
 from mlimages.errors import MlimagesError
@@ -127,8 +127,8 @@ def predict_images(
 
         def run(run_engine: str | Engine) -> None:
             check_free(folder, resume=resume)  # says what is in the way before all names are listed
-            listed = stack.enter_context(_listed(pictures, os.fspath(images), unit_images))
-            options = {"format": PREDICTIONS, **source, "names": listed.images, "names_xxh3_128": listed.digest}
+            listed, count, digest = stack.enter_context(_listed(pictures, os.fspath(images), unit_images))
+            options = {"format": PREDICTIONS, **source, "names": count, "names_xxh3_128": digest}
             job = Job(
                 maker=maker,
                 metadata=writer.table_metadata,
@@ -137,7 +137,7 @@ def predict_images(
                 stage=partial(_keep_names, listed.path, names.path),
                 beside=partial(_write_beside, hierarchy=teacher.hierarchy),
             )
-            tasks = [UnitTask(index) for index in range(listed.units)]
+            tasks = [UnitTask(index) for index in range(len(listed))]
             at_once = workers if engine == "ray" else 1
             job.run(tasks, engine=run_engine, workers=at_once, resume=resume, progress=progress)
 
@@ -172,25 +172,16 @@ def _seen_as(teacher: Teacher) -> dict[str, Any]:
     }
 
 
-class _Listed(NamedTuple):
-    """The names of all images: in a file, how many, in how many units, and their hash."""
-
-    path: Path
-    images: int
-    units: int
-    digest: str
-
-
 @contextmanager
-def _listed(pictures: Pictures, source: str, unit_images: int) -> Iterator[_Listed]:
-    """List the names in a temporary folder: until the job has begun, another process may hold its own.
+def _listed(pictures: Pictures, source: str, unit_images: int) -> Iterator[tuple[NameList, int, str]]:
+    """List the names in a temporary folder, with their number and hash: until the job has begun, another process may
+    hold its own.
 
     A job that goes on lists them again, and must find the same.
     """
     with tempfile.TemporaryDirectory(prefix="mlimages-names-") as folder:
         names = NameList(Path(folder) / _NAMES, unit_images)
-        count, digest = names.write(pictures.names(), source=source)
-        yield _Listed(names.path, count, len(names), digest)
+        yield names, *names.write(pictures.names(), source=source)
 
 
 def _keep_names(listed: Path, target: Path, scratch: Path, /, *, workers: int, progress: Report) -> None:  # noqa: ARG001

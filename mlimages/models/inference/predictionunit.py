@@ -47,24 +47,9 @@ class UnitTask:
 class UnitMaker:
     """Makes parts of units; a :class:`~mlimages.job.task.Maker`, picklable where the teacher is.
 
-    A unit is always cut into the same batches, and nothing is computed across threads, so that its part does not
+    The teacher computes on `device` and sees `batch` images at once; `workers` such batches are read and computed at
+    once. A unit is always cut into the same batches, and nothing is computed across threads, so that its part does not
     depend on who makes it.
-
-    Parameters
-    ----------
-    writer : PredictionWriter
-        Of the table.
-    teacher : Teacher
-    names : NameList
-        The images.
-    pictures : Pictures
-        Where they are.
-    batch : int
-        Images that the teacher sees at once.
-    workers : int
-        Batches that are read and computed at once.
-    device : torch.device
-        Where the teacher computes.
     """
 
     writer: PredictionWriter
@@ -91,13 +76,7 @@ class UnitMaker:
         return partial(self._make, stop=stop)
 
     def _make(self, task: UnitTask, *, stop: StopSignal) -> Made:
-        """Make a part.
-
-        Raises
-        ------
-        JobError
-            Where no image of the first unit can be read.
-        """
+        """Make a part; a JobError says where no image of the first unit can be read."""
         broken: list[tuple[str, str]] = []
         names = self.names.unit(task.index)
         starts = range(0, len(names), self.batch)

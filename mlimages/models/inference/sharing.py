@@ -17,16 +17,9 @@ R = TypeVar("R")
 
 
 def run_on_ranks(ranks: Ranks, maker: Maker[Any], run: Callable[[Engine], None]) -> None:
-    """Run a job on the first rank, its tasks shared by all; all ranks must call this.
+    """Run a job on the first of several ranks, its tasks shared by all; all ranks must call this.
 
-    Parameters
-    ----------
-    ranks : Ranks
-        More than one.
-    maker : Maker
-        The job's.
-    run : callable
-        Runs the job with the engine it is given; called on the first rank only.
+    `run` runs the job with the engine it is given; it is called on the first rank only.
 
     Raises
     ------

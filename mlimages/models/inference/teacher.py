@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -170,7 +171,7 @@ class Teacher:
         ['dog', 'cat']
         """
         return cls._of(
-            _FunctionProbabilities(function),
+            partial(_on_arrays, function),
             hierarchy,
             classes=classes,
             kept=Outputs.of(classes, hierarchy, mapping=mapping, kept=categories),
@@ -243,14 +244,7 @@ class Teacher:
 
 
 class NetworkProbabilities:
-    """A torch network and its activation, in inference mode.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        From images to logits.
-    activation : {"sigmoid", "softmax"}
-    """
+    """A torch network from images to logits, and its activation, in inference mode."""
 
     def __init__(self, network: nn.Module, activation: Activation) -> None:
         self.network, self.activation = network, activation
@@ -271,14 +265,8 @@ class NetworkProbabilities:
             return torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=1)
 
 
-class _FunctionProbabilities:
-    """A callable on arrays as one on tensors."""
-
-    def __init__(self, function: Callable[[NDArray[np.float32]], Any]) -> None:
-        self._function = function
-
-    def __call__(self, pictures: Tensor) -> Any:
-        return self._function(pictures.cpu().numpy())
+def _on_arrays(function: Callable[[NDArray[np.float32]], Any], pictures: Tensor) -> Any:
+    return function(pictures.cpu().numpy())
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -16,18 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Level:
-    """The edges into the parents of one depth, grouped by parent.
+    """The edges into the parents of one depth, grouped by parent: int64 arrays over p parents and e edges.
 
-    Attributes
-    ----------
-    parents : int64 array [p]
-        Ascending.
-    children : int64 array [e]
-        The children of the first parent, then those of the second, and so on.
-    starts : int64 array [p]
-        Position in `children` of the first child of each parent.
-    rows : int64 array [e]
-        Position in `parents` of each child's parent.
+    `parents` [p] are ascending. `children` [e] are those of the first parent, then those of the second, and so on;
+    `starts` [p] is the position of each parent's first child among them, and `rows` [e] that of each child's parent in
+    `parents`.
     """
 
     parents: NDArray[np.int64]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from mlimages.errors import DataNotFoundError, FormatError, ModelError, import_extra
 from mlimages.models.networks.build import Network, build_from_card
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _IGNORED = re.compile(r"global_step|.*/Momentum|Variable(_1)?")
 _IMAGENET_CLASSES = 1000  # a published network with so many outputs has a softmax, one class per image
 _MOST_LISTED = 100  # names of each kind in one message; a network of another kind differs in all variables
+#: The tensors of a batch norm: torch's name and TensorFlow's.
+BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _BLOCK = re.compile(r"stages_(\d+)_block_(\d+)/")
 
 
@@ -186,8 +189,7 @@ def convert(prefix: str | os.PathLike[str], *, architecture: Architecture | None
         key: torch.from_numpy(np.ascontiguousarray(source[each.name].transpose(each.axes), np.float32))
         for key, each in mapping.items()
     }
-    state |= {key: torch.zeros((), dtype=torch.int64) for key in model.state_dict() if key.endswith("batches_tracked")}
-    model.load_state_dict(state)
+    load_state(model, state)
     return model.eval()
 
 
@@ -231,11 +233,16 @@ def _from_convolution(ours: str, theirs: str, kernel: int, inputs: int, outputs:
 
 
 def _from_batch_norm(ours: str, theirs: str, channels: int) -> dict[str, _Source]:
-    names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     return {
         f"{ours}.{here}": _Source(f"{theirs}/batch_normalization/{there}", (channels,), (0,))
-        for here, there in names.items()
+        for here, there in BATCH_NORM.items()
     }
+
+
+def load_state(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load tensors of a TensorFlow checkpoint into a network; the counters of batches, which it lacks, are 0."""
+    counters = [key for key in model.state_dict() if key.endswith("batches_tracked")]
+    model.load_state_dict(state | {key: torch.zeros((), dtype=torch.int64) for key in counters})
 
 
 def compare_shapes(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], *, path: Path) -> None:

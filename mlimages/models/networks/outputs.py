@@ -23,14 +23,8 @@ IMAGENET = "imagenet-1k"
 class Outputs(NamedTuple):
     """Which categories of a hierarchy the outputs of a network are; outputs that are none are left out.
 
-    Attributes
-    ----------
-    categories : int32 array [k]
-        Indices into the hierarchy, each once.
-    classes : int64 array [m]
-        The outputs that are kept.
-    columns : int64 array [m]
-        For each of `classes`, its position in `categories`; several may share one.
+    `categories`, int32 [k], are indices into the hierarchy, each once; `classes`, int64 [m], the outputs that are kept;
+    `columns`, int64 [m], for each of these its position in `categories`; several may share one.
     """
 
     categories: NDArray[np.int32]

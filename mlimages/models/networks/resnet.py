@@ -87,14 +87,8 @@ class PublishedResNet(nn.Module):
 class Bottleneck(nn.Module):
     """Batch norm, ReLU and convolution three times (1x1, 3x3 with the stride, 1x1), added to a shortcut.
 
-    Parameters
-    ----------
-    inputs, outputs : int
-        Channels; the inner convolutions have ``outputs // 4``.
-    stride : int
-        Stride of the 3x3 convolution and of the projection.
-    project : bool
-        Whether the shortcut is batch norm, ReLU and a 1x1 convolution rather than the input itself.
+    The inner convolutions have ``outputs // 4`` channels. With `project` the shortcut is batch norm, ReLU and a 1x1
+    convolution with the stride rather than the input itself.
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, project: bool) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812, torch's own way
 
 from mlimages.errors import FormatError
 from mlimages.models.networks.card import ModelCard, Preprocessing
-from mlimages.models.networks.checkpoint import compare_shapes
+from mlimages.models.networks.checkpoint import BATCH_NORM, compare_shapes, load_state
 from mlimages.models.networks.tfcheckpoint import TensorFlowCheckpoint
 
 #: Units of each block.
@@ -42,19 +42,8 @@ _PREPROCESSING = Preprocessing(size=299)
 class SlimResNet(nn.Module):
     """ResNet-v1 with bottlenecks, as tf_slim builds it.
 
-    Parameters
-    ----------
-    card : ModelCard
-        With the number of outputs.
-    blocks : tuple of int
-        Number of units of each of the four blocks.
-    depths : tuple of int, optional
-        Channels of the inner convolutions of each block; 64 to 512 in all published ones.
-
-    Attributes
-    ----------
-    card : ModelCard
-    num_features : int
+    `blocks` is the number of units of each of the four blocks, and `depths` the channels of their inner convolutions,
+    64 to 512 in all published ones.
     """
 
     def __init__(self, card: ModelCard, *, blocks: tuple[int, ...], depths: tuple[int, ...] = _DEPTHS) -> None:
@@ -88,11 +77,7 @@ class SlimResNet(nn.Module):
 class SlimBottleneck(nn.Module):
     """1x1, 3x3 (with the stride) and 1x1 convolution, each with batch norm, added to a shortcut before the last ReLU.
 
-    Parameters
-    ----------
-    inputs, depth : int
-        Channels of the input and of the inner convolutions; the output has 4 `depth`.
-    stride : int
+    `depth` is the number of channels of the inner convolutions; the output has 4 `depth`.
     """
 
     def __init__(self, inputs: int, depth: int, *, stride: int) -> None:
@@ -173,8 +158,7 @@ def load_slim(prefix: str | os.PathLike[str]) -> SlimResNet:
     expected = {theirs: _their_shape(ours, tensors[ours]) for ours, theirs in names.items()}
     compare_shapes(expected, shapes, path=Path(source.index_path))
     state = {ours: _as_ours(ours, source[theirs]) for ours, theirs in names.items()}
-    state |= {key: torch.zeros((), dtype=torch.int64) for key in model.state_dict() if key.endswith("batches_tracked")}
-    model.load_state_dict(state)
+    load_state(model, state)
     return model.eval()
 
 
@@ -215,9 +199,7 @@ def _names(model: SlimResNet, scope: str) -> dict[str, str]:
         else:
             theirs = f"{scope}/{path}"
         names[f"{path}.conv.weight"] = f"{theirs}/weights"
-        for here, there in (
-            ("weight", "gamma"), ("bias", "beta"), ("running_mean", "moving_mean"), ("running_var", "moving_variance"),
-        ):  # fmt: skip
+        for here, there in BATCH_NORM.items():
             names[f"{path}.bn.{here}"] = f"{theirs}/BatchNorm/{there}"
     return names
 

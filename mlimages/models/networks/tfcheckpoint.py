@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import DataNotFoundError, FormatError
 from mlimages.models.networks.leveltable import read_table
-from mlimages.wire import DamageError, masked_crc, read_varint
+from mlimages.wire import DELIMITED, VARINT, DamageError, masked_crc, read_fields
 
 _MOST_DIMENSIONS = 32  # what numpy 1 can hold; TensorFlow's limit is 254
 
@@ -47,18 +47,9 @@ _BFLOAT16, _STRING = 14, 7
 class Variable:
     """An entry of the index: where the bytes of a variable are and what they mean.
 
-    Attributes
-    ----------
-    name : str
-    dtype : int
-        TensorFlow's ``DataType`` number.
-    shape : tuple of int
-    shard, offset, size : int
-        Number of the data file, position in it and length, in bytes.
-    checksum : int
-        Masked CRC32C of the bytes.
-    sliced : bool
-        Whether the variable is stored as slices (a partitioned variable).
+    `dtype` is TensorFlow's ``DataType`` number; `shard`, `offset` and `size` are the number of the data file, position
+    in it and length, in bytes; `checksum` is the masked CRC32C of the bytes; `sliced` says whether the variable is
+    stored as slices (a partitioned variable).
     """
 
     name: str
@@ -246,27 +237,14 @@ def _shape(message: bytes) -> tuple[int, ...]:
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Field numbers and values of a protobuf message; varints as signed 64-bit."""
-    at = 0
-    while at < len(message):
-        tag, at = read_varint(message, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = read_varint(message, at)
-            yield number, value - (1 << 64) if value >> 63 else value
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-            if at + length > len(message):
-                raise DamageError("a message ends within a field")
-            yield number, int.from_bytes(message[at : at + length], "little")
-            at += length
-        elif wire == 2:
-            length, at = read_varint(message, at)
-            if at + length > len(message):
-                raise DamageError("a message ends within a field")
-            yield number, message[at : at + length]
-            at += length
-        else:
-            raise DamageError(f"a message has the wire type {wire}")
+    try:
+        for number, wire, value in read_fields(message):
+            if wire == VARINT:
+                yield number, value - (1 << 64) if value >> 63 else value
+            else:
+                yield number, value if wire == DELIMITED else int.from_bytes(value, "little")
+    except ValueError as error:
+        raise DamageError(str(error)) from None
 
 
 def _number(value: int | bytes) -> int:

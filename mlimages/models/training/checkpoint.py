@@ -27,16 +27,9 @@ _NO_ARCHIVE = (
 
 @dataclass(slots=True)
 class Position:
-    """How far a run is.
+    """How far a run is: steps taken, and images seen and broken so far on all ranks.
 
-    Attributes
-    ----------
-    step : int
-        Steps taken.
-    epoch, number : int
-        Epoch, and number within it, of the batch that comes next.
-    images, broken : int
-        Images seen so far on all ranks, and how many of them could not be read.
+    `epoch` and `number` are those of the batch that comes next.
     """
 
     step: int = 0

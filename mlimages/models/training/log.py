@@ -23,16 +23,8 @@ class RunLog:
     """The log of a run, a context manager.
 
     The first rank writes ``log.csv``, ``validation.csv`` and ``tensorboard/``; each rank appends the images that it
-    could not read, with the reason, to ``broken-RANK.tsv``.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    rank : int
-    steps : int
-        Steps of the whole run, for the progress bar.
-    start : int
-        Steps taken before: later lines, of a run that was interrupted after its last checkpoint, are removed.
+    could not read, with the reason, to ``broken-RANK.tsv``. `steps` are those of the whole run, for the progress bar;
+    after the `start` steps taken before, lines of a run that was interrupted after its last checkpoint are removed.
     """
 
     def __init__(self, folder: Path, *, rank: int, steps: int, start: int) -> None:

@@ -179,16 +179,8 @@ def _grouped(feed: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def _backward(network: nn.Module, run: Run, group: list[Batch], targets: list[Tensor]) -> float:
-    """Accumulate the gradients of the mean loss over the group; return that loss.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        From float32 [B, 3, H, W] to logits [B, C].
-    run : Run
-    group : list of Batch
-    targets : list of float32 tensor [B, C]
-        One for each batch.
+    """Accumulate the gradients of the mean loss over the group, with targets float32 [B, C] for each batch; return that
+    loss. The network goes from float32 [B, 3, H, W] to logits [B, C].
     """
     config, device = run.config, run.ranks.device
     loss_of = _loss_of_step(run.loss, targets)

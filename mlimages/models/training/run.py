@@ -97,13 +97,8 @@ class Run:
 def run_folder(out: Path, ranks: Ranks, *, patience: float = 10.0) -> Iterator[None]:
     """Make the folder of a run, and keep other runs out of it.
 
-    Parameters
-    ----------
-    out : pathlib.Path
-    ranks : Ranks
-    patience : float, optional
-        Seconds to wait for another run. Loading processes of a killed run hold its lock as well; they notice its end
-        within five seconds.
+    Another run is waited for `patience` seconds: loading processes of a killed run hold its lock as well, and notice
+    its end within five seconds.
 
     Raises
     ------

@@ -17,15 +17,7 @@ _FIRST, _GROWTH, _FULL, _FACTOR = 0.01, 1.297, 0.08, 0.1
 
 
 def learning_rate(config: TrainConfig, *, world: int, steps_per_epoch: int) -> Schedule:
-    """The learning rate of a run as a function of the number of the step, from 0.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    world : int
-        Number of ranks.
-    steps_per_epoch : int
-    """
+    """The learning rate of a run on `world` ranks as a function of the number of the step, from 0."""
     highest = _FULL if config.learning_rate is None else config.learning_rate
     if config.schedule == "published":
         images = config.batch * config.accumulate * world
@@ -85,8 +77,8 @@ def cosine(highest: float, steps: int, *, warm_up: int = 0) -> Schedule:
     return rate
 
 
-def staircase(highest: float, every: int, *, factor: float = 0.1) -> Schedule:
-    """`highest`, multiplied by `factor` after each `every` steps.
+def staircase(highest: float, every: int) -> Schedule:
+    """`highest`, multiplied by 0.1 after each `every` steps.
 
     Examples
     --------
@@ -96,4 +88,4 @@ def staircase(highest: float, every: int, *, factor: float = 0.1) -> Schedule:
     """
     if every < 1:
         raise ModelError(f"every is {every} steps: expected at least 1")
-    return lambda step: highest * factor ** (step // every)
+    return lambda step: highest * _FACTOR ** (step // every)

@@ -14,12 +14,7 @@ from mlimages.models.training.run import Run
 
 
 class Validation:
-    """Measures the model of a run on its validation table; each rank counts a share of the images.
-
-    Parameters
-    ----------
-    run : Run
-        Its settings name a `valid_table`.
+    """Measures the model of a run on its `valid_table`; each rank counts a share of the images.
 
     Raises
     ------
