@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 class Relations(Vocabulary):
     """The base class of :class:`Hierarchy`: an immutable definition, and the queries on it.
 
-    Wherever a query takes `categories` it takes an index, a key or a :class:`Category`, or a sequence of them; where it
-    may do without, the default is all. One category gives an int32 array of indices; m of them give a :class:`CSR` of
-    m rows.
+    Wherever a query takes a category it takes an index, a key or a :class:`Category`. One category gives an int32
+    array of indices; a sequence of m categories gives a :class:`CSR` of m rows.
     """
 
     _definition: Definition
@@ -68,7 +67,18 @@ class Relations(Vocabulary):
     @overload
     def parents(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def parents(self, categories: Any = None) -> Any:
-        """Parents, the main one first; of all `categories` where none is given."""
+        """Parents, the main one first.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            Default: all.
+
+        Returns
+        -------
+        int32 array, or CSR [m]
+            For one category, or for m of them.
+        """
         return self._rows(self._parents, categories)
 
     @overload
@@ -76,7 +86,18 @@ class Relations(Vocabulary):
     @overload
     def children(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def children(self, categories: Any = None) -> Any:
-        """Children, ascending; of all `categories` where none is given."""
+        """Children, ascending.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            Default: all.
+
+        Returns
+        -------
+        int32 array, or CSR [m]
+            For one category, or for m of them.
+        """
         return self._rows(self._children, categories)
 
     @overload
@@ -84,7 +105,18 @@ class Relations(Vocabulary):
     @overload
     def ancestors(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def ancestors(self, categories: Any = None) -> Any:
-        """All proper ancestors, nearest first; of all `categories` where none is given."""
+        """All proper ancestors, nearest first.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            Default: all.
+
+        Returns
+        -------
+        int32 array, or CSR [m]
+            For one category, or for m of them.
+        """
         return self._rows(self.closure, categories)
 
     @overload
@@ -92,7 +124,18 @@ class Relations(Vocabulary):
     @overload
     def descendants(self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None) -> CSR: ...
     def descendants(self, categories: Any = None) -> Any:
-        """All proper descendants, ascending; of all `categories` where none is given."""
+        """All proper descendants, ascending.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            Default: all.
+
+        Returns
+        -------
+        int32 array, or CSR [m]
+            For one category, or for m of them.
+        """
         return self._rows(self._descendants, categories)
 
     def _rows(self, relation: CSR, categories: Any) -> Any:
@@ -117,7 +160,10 @@ class Relations(Vocabulary):
     def closure_matrix(self, *, include_self: bool = False) -> scipy.sparse.csr_array:
         """The closure as a boolean scipy matrix [n, n]: true at ``[i, j]`` if ``j`` is an ancestor of ``i``.
 
-        With `include_self` a category counts as its own ancestor.
+        Parameters
+        ----------
+        include_self : bool
+            Whether a category counts as its own ancestor.
         """
         matrix = self.closure.to_scipy(len(self))
         if include_self:
@@ -150,7 +196,20 @@ class Relations(Vocabulary):
         self, categories: Iterable[CategoryLike] | NDArray[Any] | None = None, *, longest: bool = False
     ) -> Int32Array: ...
     def depth(self, categories: Any = None, *, longest: bool = False) -> Any:
-        """Edges on the shortest path, or the `longest`, from a root: int for one category, int32 [m] for several."""
+        """Number of edges on the shortest path from a root; 0 for a root.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them, optional
+            All where none is given.
+        longest : bool
+            Measure the longest path instead.
+
+        Returns
+        -------
+        int, or int32 array [m]
+            For one category, and for several.
+        """
         depth = self._longest if longest else self._shortest
         if categories is None:
             return depth
@@ -166,7 +225,18 @@ class Relations(Vocabulary):
     @overload
     def path_to_root(self, categories: Iterable[CategoryLike] | NDArray[Any]) -> CSR: ...
     def path_to_root(self, categories: Any) -> Any:
-        """The path from a category up to a root along the main parents, the category itself first."""
+        """The path from a category up to a root along the main parents, the category itself first.
+
+        Parameters
+        ----------
+        categories : index, key, Category, or several of them
+            The categories to start from.
+
+        Returns
+        -------
+        int32 array, or CSR [m]
+            For one category, or for m of them.
+        """
         indices = self.index(categories)
         if isinstance(indices, int):
             return self.path_to_root([indices])[0]

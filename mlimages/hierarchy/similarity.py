@@ -33,7 +33,14 @@ def _chunks(hierarchy: Relations, a: Int32Array, b: Int32Array, chunk: int) -> I
 def lowest_common_ancestors(hierarchy: Relations, a: Any, b: Any, *, chunk: int = CHUNK) -> Any:
     """Common ancestors without a common ancestor below them; see :meth:`Hierarchy.lowest_common_ancestors`.
 
-    `chunk` pairs are compared at a time.
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        The categories.
+    a, b : index, key, Category, or several of them
+        Sequences broadcast against each other.
+    chunk : int
+        Pairs to compare at a time.
     """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     pairs, ancestors = [], []
@@ -56,7 +63,12 @@ def lowest_common_ancestors(hierarchy: Relations, a: Any, b: Any, *, chunk: int 
 def path_similarity(hierarchy: Relations, a: Any, b: Any, *, chunk: int = CHUNK) -> Any:
     """``1 / (1 + d)`` over the shortest path of d edges through a common ancestor, as WordNet::Similarity defines it.
 
-    Parameters are those of :func:`lowest_common_ancestors`. 1 for a category and itself, 0 without a common ancestor.
+    Parameters are those of :func:`lowest_common_ancestors`.
+
+    Returns
+    -------
+    float, or float64 array
+        1 for a category and itself, 0 where the two have no common ancestor.
     """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     result = np.zeros(len(below_a))
@@ -74,7 +86,12 @@ def wup_similarity(hierarchy: Relations, a: Any, b: Any, *, chunk: int = CHUNK) 
     that the order of a and b does not matter. This is the formula of NLTK's ``wup_similarity``, on the categories of
     this hierarchy instead of all of WordNet; of equally deep ones NLTK takes a itself, else the first by name.
 
-    Parameters are those of :func:`lowest_common_ancestors`. 1 for a category and itself, 0 without a common ancestor.
+    Parameters are those of :func:`lowest_common_ancestors`.
+
+    Returns
+    -------
+    float, or float64 array
+        1 for a category and itself, 0 where the two have no common ancestor.
     """
     below_a, below_b, scalar = _broadcast(hierarchy, a, b)
     result = np.zeros(len(below_a))

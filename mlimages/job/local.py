@@ -43,7 +43,10 @@ def checked_workers(workers: int | None) -> int:
 
 
 def run_in_threads(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generator[R]:
-    """Do tasks in threads: for work that runs mostly without the interpreter lock. An :class:`~mlimages.job.task.Engine`."""
+    """Do tasks in threads: for work that runs mostly without the interpreter lock.
+
+    An :class:`~mlimages.job.task.Engine`.
+    """
     stop = threading.Event()
     yield from _run(ThreadPoolExecutor(workers), work.worker(stop), tasks, workers, stop)
 
