@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import scipy.sparse
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, MlimagesError, TableError, first_line
+from mlimages.errors import FormatError, MlimagesError, TableError, first_line, listed
 from mlimages.hierarchy import Hierarchy
 from mlimages.storage.checks import Columns
 from mlimages.storage.column import Damage
@@ -208,7 +208,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
         columns = Columns(COO_SCHEMA, None, dict.fromkeys(COO_SCHEMA.names, np.iinfo(np.int64).max))
         if metadata is None:
             columns.check_names(table.schema)
-            raise Damage(f"found the columns {', '.join(table.column_names)} without what they were counted from")
+            raise Damage(f"found the columns {listed(table.column_names)} without what they were counted from")
         batches = [columns.check(batch) for batch in table.to_batches()]
         return json.loads(metadata), pa.Table.from_batches(batches, COO_SCHEMA)
     except Damage as damage:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import ScoredLabels
 from mlimages.annotate.labels.schema import label_type
-from mlimages.errors import FormatError, JobError, LabelError
+from mlimages.errors import FormatError, JobError, LabelError, listed
 from mlimages.hierarchy import Category, Hierarchy
 from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import BATCH_ROWS, cut_into_parts, rebatched
@@ -277,7 +277,7 @@ def _checked(
     """The batch as a table holds it, its labels and scores checked."""
     image, offsets, labels, scores, _ = ScoredLabels.of(batch, "scores")
     if len(scores) < len(labels):
-        raise LabelError(f"found the columns {', '.join(batch.schema.names)}, expected scores among them")
+        raise LabelError(f"found the columns {listed(batch.schema.names)}, expected scores among them")
     start, stop = int(offsets[0]), int(offsets[-1])
     labels, scores = labels[start:stop], scores[start:stop]
     rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
