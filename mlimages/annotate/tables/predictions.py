@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ class PredictionTable(ImageTable):
             twice = next(key for i, key in enumerate(outputs) if key in outputs[:i])
             raise FormatError(f"found the output {twice!r} twice, expected each once", path=path)
         threshold = self.manifest.metadata["threshold"]
-        if not -1e300 < threshold <= 1:  # nor NaN, nor what no float holds
+        if not (threshold == -math.inf or -1e300 < threshold <= 1):  # nor NaN, nor what no float holds
             raise FormatError(f"found threshold {threshold}, expected a number up to 1", path=path)
         if self.top is not None and self.top < 1:
             raise FormatError(f"found top {self.top}, expected 1 or more, or null", path=path)
