@@ -7,6 +7,7 @@ prints it on one line and exits 1.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,11 @@ class MissingExtraError(MlimagesError, ImportError):
 def first_line(error: BaseException) -> str:
     """The first line of what an error of another package says, or its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names that a message lists, in one line: those that hold a line feed or the like as Python writes them."""
+    return ", ".join(name if name.isprintable() else repr(name) for name in map(str, names))
 
 
 def import_extra(module: str, *, extra: str) -> Any:

@@ -278,12 +278,13 @@ def verify(
 
 
 def _content_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """What is wrong first with each part of a table; nothing of a folder that holds something else."""
+    """What is wrong first with each part of a table; nothing of a folder whose rows are of another kind."""
     from mlimages.annotate.tables.annotations import AnnotationTable
     from mlimages.annotate.tables.predictions import PREDICTIONS, PredictionTable
     from mlimages.errors import MlimagesError
     from mlimages.images.packed.reading import read
     from mlimages.images.packed.writing import PACKED
+    from mlimages.storage.manifest import MANIFEST
 
     openers: dict[Any, Callable[[Path], AnnotationTable | PredictionTable | PackedImages]] = {
         None: AnnotationTable.open,
@@ -291,7 +292,10 @@ def _content_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
         PACKED: read,
     }
     kind = manifest.metadata.get("content")
+    if kind in ("download", "image fingerprints", "TFRecord shards"):
+        return
     if not isinstance(kind, str | None) or kind not in openers:
+        yield f"{folder / MANIFEST}: found content {kind!r}, which is none that mlimages writes"
         return
     try:
         yield from openers[kind](folder).problems()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Collection
@@ -100,7 +101,26 @@ def _from_folder(path: Path) -> Hierarchy:
     categories = path / "categories.parquet"
     if not categories.is_file():
         raise FormatError("the folder has no categories.parquet: it is no annotation table", path=path)
-    return Hierarchy.from_parquet(categories)
+    hierarchy = Hierarchy.from_parquet(categories)
+    stated = _stated_fingerprint(path / "manifest.json")
+    if stated is not None and stated != hierarchy.fingerprint:
+        raise FormatError(
+            f"found the hierarchy {hierarchy.fingerprint[:12]}..., expected {str(stated)[:12]}... as manifest.json "
+            "beside it says: the file is of another table",
+            path=categories,
+        )
+    return hierarchy
+
+
+def _stated_fingerprint(manifest: Path) -> object:
+    """What the manifest of a table says of its hierarchy; None where there is no manifest yet, or it says nothing."""
+    if not manifest.is_file():
+        return None
+    try:
+        content = json.loads(manifest.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON ({error})", path=manifest) from None
+    return content.get("hierarchy_fingerprint") if isinstance(content, dict) else None
 
 
 def _from_file(path: Path) -> Hierarchy:

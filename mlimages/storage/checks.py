@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from mlimages.errors import LabelError, first_line
+from mlimages.errors import LabelError, first_line, listed
 from mlimages.storage.column import (
     Damage,
     Finding,
@@ -89,7 +89,7 @@ class Columns:
         for each in self.schema:
             count = found.names.count(each.name)
             if count != 1:
-                there = f"found the columns {', '.join(found.names)}"
+                there = f"found the columns {listed(found.names)}"
                 raise Damage(f"{there}, expected {each.name} {'once ' if count else ''}among them")
 
     def check(self, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -148,6 +148,8 @@ class Manifest:
         content = _read_json(path)
         check_keys(content, {"format_version": int}, path)
         version = content["format_version"]
+        if version < 1:
+            raise FormatError(f"found format version {version}, expected 1 to {FORMAT_VERSION}", path=path)
         if version > FORMAT_VERSION:
             raise FormatError(
                 f"found format version {version}, and this mlimages reads up to {FORMAT_VERSION}: upgrade it", path=path

@@ -130,7 +130,7 @@ def test_mistakes_are_named(folder: Path) -> None:
     (folder / "bad.csv").write_text("source,target\nrose,rain\n")
     assert "bad.csv:2: found the target 'rain'" in fail("cooccur", "evaluate", folder / "bad.csv", tables[0])
     assert "annotations: no such" in str(run("cooccur", "evaluate", folder / "bad.csv", "annotations").exception)
-    assert "zoo.parquet: no co-occurrence counts (found the columns" in fail(
+    assert "zoo.parquet: no co-occurrence counts (found the columns index, key, names, parents" in fail(
         "cooccur", "rules", zoo_file, "--hierarchy", zoo_file, "--out", folder / "r.csv"
     )
     assert "kind='pie': expected heatmap or network" in fail(

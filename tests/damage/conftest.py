@@ -1,13 +1,13 @@
-"""The specimens, made once for a session."""
+"""The specimens, and the process that works on copies of them, made once for a session."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import cache
 
 import pytest
 
-from tests.damage.matrix import Matrix
+from tests.damage.matrix import Matrix, Worker
 from tests.damage.specimen import Specimens, make_specimens
 
 
@@ -17,28 +17,13 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Specimens:
 
 
 @pytest.fixture(scope="session")
-def matrix_of(request: pytest.FixtureRequest, specimens: Specimens) -> Iterator[Callable[[str], Matrix]]:
-    """The outcomes of a suite; those of the chosen tests are begun at once, but where other processes share them."""
-    made: dict[str, Matrix] = {}
-
-    def of(suite: str) -> Matrix:
-        if suite not in made:
-            chosen = [
-                item.callspec.params["case"]
-                for item in request.session.items
-                if (suite in getattr(item, "fixturenames", ()) or (suite == "networks" and "network" in item.name))
-                and "case" in getattr(item, "callspec", NoCase).params
-            ]
-            alone = "workerinput" not in vars(request.config)
-            made[suite] = Matrix(suite, specimens.folder, dict.fromkeys(chosen) if alone else ())
-        return made[suite]
-
-    yield of
-    for each in made.values():
-        each.close()
+def worker(specimens: Specimens) -> Iterator[Worker]:
+    made = Worker(specimens.folder)
+    yield made
+    made.close()
 
 
-class NoCase:
-    """Of a test without parameters."""
-
-    params: dict[str, Path] = {}  # noqa: RUF012
+@pytest.fixture(scope="session")
+def matrix_of(worker: Worker) -> Callable[[str], Matrix]:
+    """The outcomes of a suite."""
+    return cache(lambda suite: Matrix(suite, worker))

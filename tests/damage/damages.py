@@ -177,6 +177,13 @@ add(
     ),
 )
 add(
+    "column renamed over two lines",
+    lambda _, folder: write_part(
+        folder, read_part(folder).rename_columns(["image", "la\nbels", "confidences", "origins"])
+    ),
+    minor=True,
+)
+add(
     "column twice",
     lambda _, folder: write_part(folder, (lambda t: t.append_column("labels", t.column("labels")))(read_part(folder))),
 )

@@ -1,15 +1,13 @@
-"""Every case against every operation, in processes of their own, and the verdict on what became of it."""
+"""Every case against every operation, in a process of its own, and the verdict on what became of it."""
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,27 +20,33 @@ CHATTER = ("compiling kernels", "compiled the kernels")
 
 
 class Worker:
-    """A process of :mod:`tests.damage.worker`, started anew where one ends."""
+    """A process of :mod:`tests.damage.worker`, started anew where one ends.
 
-    def __init__(self, suite: str, specimens: Path) -> None:
-        self._suite, self._specimens = suite, specimens
+    Parameters
+    ----------
+    specimens : pathlib.Path
+        The undamaged files.
+    """
+
+    def __init__(self, specimens: Path) -> None:
+        self._specimens = specimens
         self._work = tempfile.TemporaryDirectory(prefix="mlimages-damage-")
         self._errors = Path(self._work.name) / "stderr"
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, case: str, operation: str) -> dict[str, Any]:
-        """What becomes of an operation on a case."""
+    def ask(self, suite: str, case: str, operation: str | tuple[int, int]) -> dict[str, Any]:
+        """What becomes of an operation on a case of a suite."""
         if self._process is None:
             self._process = self._start()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([case, operation]) + "\n")
+        self._process.stdin.write(json.dumps([suite, case, operation]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        status = self.close()
+        status = self._stop()
         last = self._errors.read_text(errors="replace").strip().splitlines()[-12:]
         return {"kind": "signal" if status < 0 else "hang", "err": f"status {status}: {' | '.join(last)}"}
 
@@ -52,7 +56,7 @@ class Worker:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-X", "faulthandler", "-m", "tests.damage.worker"),
-                    *(self._suite, str(self._specimens), str(Path(self._work.name) / "work")),
+                    *(str(self._specimens), str(Path(self._work.name) / "work")),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -62,12 +66,7 @@ class Worker:
                 env=environment,
             )
 
-    def end(self) -> None:
-        """End the process for good."""
-        self.close()
-        self._work.cleanup()
-
-    def close(self) -> int:
+    def _stop(self) -> int:
         """End the process; return its status."""
         process, self._process = self._process, None
         if process is None:
@@ -79,6 +78,11 @@ class Worker:
         process.stdout.close()
         return status
 
+    def close(self) -> None:
+        """End the process for good."""
+        self._stop()
+        self._work.cleanup()
+
 
 class Matrix:
     """The outcomes of a suite: a module with SUBJECT (what of the specimens is changed), CASES, OPERATIONS,
@@ -88,46 +92,27 @@ class Matrix:
     ----------
     suite : str
         Its name in ``tests.damage``.
-    specimens : pathlib.Path
-        The undamaged files.
-    expected : iterable of str
-        The cases that will be asked for, which are begun at once.
+    worker : Worker
+        Does the operations.
     """
 
-    def __init__(self, suite: str, specimens: Path, expected: Iterable[str] = ()) -> None:
+    def __init__(self, suite: str, worker: Worker) -> None:
         self.suite = import_module(f"tests.damage.{suite}")
-        workers = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, len(os.sched_getaffinity(0)))
-        self._workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        self._all = [Worker(suite, specimens) for _ in range(workers)]
-        for worker in self._all:
-            self._workers.put(worker)
-        self._pool = ThreadPoolExecutor(workers)
-        self._outcomes: dict[str, Future[dict[str, dict[str, Any]]]] = {}
-        for case in ["", *expected]:
-            self._begin(case)
+        self._name, self._worker = suite, worker
+        self._baseline: dict[str, dict[str, Any]] = {}
 
-    def outcomes(self, case: str = "") -> dict[str, dict[str, Any]]:
-        """What became of every operation; without a case, of the undamaged file."""
-        return self._begin(case).result()
+    @property
+    def baseline(self) -> dict[str, dict[str, Any]]:
+        """What became of every operation on the undamaged file."""
+        if not self._baseline:
+            self._baseline = {name: self._worker.ask(self._name, "", name) for name in self.suite.OPERATIONS}
+        return self._baseline
 
-    def _begin(self, case: str) -> Future[dict[str, dict[str, Any]]]:
-        if case not in self._outcomes:
-            self._outcomes[case] = self._pool.submit(self._run, case)
-        return self._outcomes[case]
-
-    def _run(self, case: str) -> dict[str, dict[str, Any]]:
-        worker = self._workers.get()
-        try:
-            minor = case and self.suite.CASES[case].minor and hasattr(self.suite, "FEW")
-            return {name: worker.ask(case, name) for name in (self.suite.FEW if minor else self.suite.OPERATIONS)}
-        finally:
-            self._workers.put(worker)
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.shutdown(cancel_futures=True)
-        for worker in self._all:
-            worker.end()
+    def outcomes(self, case: str) -> dict[str, dict[str, Any]]:
+        """What became of every operation on a case."""
+        few = self.suite.CASES[case].minor and hasattr(self.suite, "FEW")
+        names = self.suite.FEW if few else self.suite.OPERATIONS
+        return {name: self._worker.ask(self._name, case, name) for name in names}
 
 
 def fault(outcome: dict[str, Any], baseline: dict[str, Any], named: Iterable[str]) -> str | None:

@@ -1,22 +1,22 @@
-"""Random changes of bytes and of JSON, for hypothesis, and the process that tries them."""
+"""Random changes of bytes and of JSON, for hypothesis, and what is done with each."""
 
 from __future__ import annotations
 
 import faulthandler
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from tests.damage import countsfiles, npzfiles, packed, predictions, rulesfiles
 from tests.damage.matrix import CHATTER
 from tests.damage.operations import OPERATIONS, Operation
-from tests.damage.specimen import PART, Specimens
+from tests.damage.specimen import PART, Specimens, copy_of
 from tests.damage.worker import outcome_of
 
 SECONDS = 20  # that all operations on one example may take
@@ -175,20 +175,20 @@ def faults_of(outcomes: dict[str, dict[str, Any]]) -> dict[str, str]:
     return bad
 
 
-def main() -> None:
-    """Try examples of a target; print those that fail as JSON. The last that was tried is in the folder to work in."""
-    target, count, seed, specimens, work = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
-    made, folder = Specimens(Path(specimens)), Path(work)
+def try_examples(target: str, count: int, seed: int, specimens: Path, folder: Path) -> dict[str, Any]:
+    """Try examples of a target; tell how many, and what failed. The last that was tried stays in the folder."""
+    made = Specimens(specimens)
     subject_name, file, strategy, operations = TARGETS[target]
-    subject = folder / subject_name
-    if (made.folder / subject_name).is_dir():
-        shutil.copytree(made.folder / subject_name, subject)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    subject = copy_of(made.folder / subject_name, folder / subject_name)
     changed = subject / file if file else subject
-    original = (made.folder / subject_name / file if file else made.folder / subject_name).read_bytes()
+    original = changed.read_bytes()
     out = folder / "out"
     found: dict[str, Any] = {}
     tried = 0
 
+    @seeded(seed)
     @settings(
         max_examples=count,
         database=None,
@@ -213,12 +213,5 @@ def main() -> None:
         for name, what in faults_of(outcomes).items():
             found.setdefault(f"{name}: {what[:120]}", data.hex())
 
-    from hypothesis import seed as seeded
-
-    printing, sys.stdout = sys.stdout, sys.stderr
-    seeded(seed)(attempt)()
-    printing.write(json.dumps({"tried": tried, "faults": found}))
-
-
-if __name__ == "__main__":
-    main()
+    attempt()
+    return {"kind": "result", "tried": tried, "faults": found}

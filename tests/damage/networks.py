@@ -34,17 +34,19 @@ CASES = {
     )
 }
 OPERATIONS: dict[str, Operation] = {}
-MODEL = "model.safetensors"
 
 
-def write_model(made: Specimens) -> None:
+def model(made: Specimens) -> Path:
     """One of timm's smallest networks, untrained."""
     import torch
 
     from mlimages.models import build_model, save_model
 
-    torch.manual_seed(0)
-    save_model(build_model("test_resnet", num_classes=10), made.folder / MODEL, hierarchy=zoo())
+    path = made.folder / "model.safetensors"
+    if not path.exists():
+        torch.manual_seed(0)
+        save_model(build_model("test_resnet", num_classes=10), path, hierarchy=zoo())
+    return path
 
 
 def batches(made: Specimens, table: Path, out: Path) -> Any:
@@ -63,14 +65,14 @@ def batches(made: Specimens, table: Path, out: Path) -> Any:
 
 
 def evaluate(made: Specimens, table: Path, out: Path) -> Any:
-    arguments = ("evaluate", made.folder / MODEL, "--table", table, "--images", made.images, "--multi-label", "--json")
+    arguments = ("evaluate", model(made), "--table", table, "--images", made.images, "--multi-label", "--json")
     return json.loads(command(*arguments, "--size", "32", "--workers", "0", "--device", "cpu"))[0] | {"model": None}
 
 
 def predict(made: Specimens, table: Path, out: Path) -> Any:
     from tests.damage.operations import rows_of
 
-    arguments = ("predict", "--teacher", made.folder / MODEL, "--images", table, "--root", made.images)
+    arguments = ("predict", "--teacher", model(made), "--images", table, "--root", made.images)
     command(*arguments, "--size", "32", "--device", "cpu", "--workers", "1", "--out", out / "made")
     found = rows_of(out / "made")
     return [[row["image"] for part in found["parts"] for row in part], found["counts"]]

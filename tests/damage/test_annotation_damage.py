@@ -26,7 +26,7 @@ def annotations(matrix_of: Callable[[str], Matrix]) -> Matrix:
 
 @pytest.mark.parametrize("case", DAMAGES)
 def test_damage_is_told_or_not_read(annotations: Matrix, case: str) -> None:
-    damage, baseline = DAMAGES[case], annotations.outcomes()
+    damage, baseline = DAMAGES[case], annotations.baseline
     outcomes = annotations.outcomes(case)
     faults = {}
     for name, outcome in outcomes.items():
@@ -36,6 +36,27 @@ def test_damage_is_told_or_not_read(annotations: Matrix, case: str) -> None:
     tell(faults)
     if not damage.harmless:
         assert any(each["kind"] in ("error", "status") for each in outcomes.values()), "nobody noticed"
+    if damage.row:
+        _check_one_bad_value(outcomes)
+        if case.startswith(("label", "conf")) and "null" not in case:
+            _check_audit(outcomes["audit labels"], "unknown category" if case.startswith("label") else "bad confidence")
+
+
+def _check_one_bad_value(outcomes: dict[str, dict[str, Any]]) -> None:
+    """It is told with its image, and what to do."""
+    for name in ("to_table", "batches", "take", "mlimages export csv", "mlimages split", "mlimages merge"):
+        message = outcomes[name].get("err", "no error")
+        assert PART in message, name
+        assert IMAGE in message, name
+        assert "mlimages verify" in message, name
+
+
+def _check_audit(outcome: dict[str, Any], problem: str) -> None:
+    """An audit lists the bad value."""
+    assert outcome["kind"] == "result", outcome
+    found = json.loads(outcome["value"])
+    assert found["summary"][problem] == {"rows": 1, "labels": 1}
+    assert [each["image"] for each in found["examples"] if each["problem"] == problem] == [IMAGE]
 
 
 def _fault(name: str, outcome: dict[str, Any], baseline: dict[str, Any], damage: Damage) -> str | None:
@@ -70,36 +91,9 @@ def _audit_fault(outcome: dict[str, Any], baseline: dict[str, Any], damage: Dama
     return None if any(name in each for each in told for name in (*IMAGES, *damage.named)) else f"examples: {told}"
 
 
-@pytest.mark.parametrize("case", [name for name, damage in DAMAGES.items() if damage.row])
-def test_one_bad_value_is_told_with_its_image_and_remedy(annotations: Matrix, case: str) -> None:
-    outcomes = annotations.outcomes(case)
-    for name in ("to_table", "batches", "take", "mlimages export csv", "mlimages split", "mlimages merge"):
-        message = outcomes[name].get("err", "no error")
-        assert PART in message, name
-        assert IMAGE in message, name
-        assert "mlimages verify" in message, name
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        name
-        for name, damage in DAMAGES.items()
-        if damage.row and name.startswith(("label", "conf")) and "null" not in name
-    ],
-)
-def test_audit_lists_a_bad_value(annotations: Matrix, case: str) -> None:
-    outcome = annotations.outcomes(case)["audit labels"]
-    assert outcome["kind"] == "result", outcome
-    found = json.loads(outcome["value"])
-    problem = "unknown category" if case.startswith("label") else "bad confidence"
-    assert found["summary"][problem] == {"rows": 1, "labels": 1}
-    assert [each["image"] for each in found["examples"] if each["problem"] == problem] == [IMAGE]
-
-
 @pytest.mark.parametrize("case", REWRITES)
 def test_table_written_otherwise_is_the_same(annotations: Matrix, case: str) -> None:
-    baseline, outcomes = annotations.outcomes(), annotations.outcomes(case)
+    baseline, outcomes = annotations.baseline, annotations.outcomes(case)
     faults = {
         name: fault(outcome, baseline[name], ()) or "an error"
         for name, outcome in outcomes.items()

@@ -11,7 +11,7 @@ from tests.damage.matrix import Matrix, fault, tell
 
 
 def _check(suite: Matrix, case: str) -> None:
-    baseline, outcomes = suite.outcomes(), suite.outcomes(case)
+    baseline, outcomes = suite.baseline, suite.outcomes(case)
     assert {name: each for name, each in baseline.items() if each["kind"] != "result"} == {}
     damage = suite.suite.CASES[case]
     faults = {name: what for name, each in outcomes.items() if (what := fault(each, baseline[name], damage.named))}

@@ -1,7 +1,8 @@
 """A process that does operations and tells what became of each; a signal that ends it is an outcome too.
 
-It reads pairs of a case and an operation, a JSON list a line, and answers each with a line of JSON. It is started by
-:mod:`tests.damage.matrix`, with the name of the suite, the folder of the specimens and one to work in.
+It reads a task a line, a JSON list of a suite, a case and an operation, and answers each with a line of JSON; the suite
+``mutations`` takes a target and how many examples, from which seed. It is started by :mod:`tests.damage.matrix`, with
+the folder of the specimens and one to work in.
 """
 
 from __future__ import annotations
@@ -35,28 +36,69 @@ def outcome_of(run: Any) -> dict[str, Any]:
         return {"kind": "traceback", "err": f"{type(error).__name__}: {str(error)[:200]} ({at})"}
 
 
+class Subjects:
+    """The file or folder that is operated on, copied and damaged anew where the case is another or it was changed.
+
+    Parameters
+    ----------
+    specimens : pathlib.Path
+        The undamaged files.
+    work : pathlib.Path
+        Folder for the copy, and for what an operation writes.
+    """
+
+    def __init__(self, specimens: Path, work: Path) -> None:
+        from tests.damage.specimen import Specimens
+
+        self._specimens, self._work = Specimens(specimens), work
+        self._made: tuple[str, str] | None = None
+        self._state: Any = None
+
+    def outcome(self, suite_name: str, case: str, operation: str) -> dict[str, Any]:
+        """What becomes of an operation on a case of a suite."""
+        import importlib
+
+        from tests.damage.specimen import copy_of
+
+        suite = importlib.import_module(f"tests.damage.{suite_name}")
+        subject, out = self._work / suite.SUBJECT, self._work / "out"
+        if self._made != (suite_name, case) or _state(subject) != self._state:
+            self._made = None
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._work.mkdir(parents=True)
+            copy_of(self._specimens.folder / suite.SUBJECT, subject)
+            if case:
+                suite.CASES[case].apply(self._specimens, subject)
+            self._made, self._state = (suite_name, case), _state(subject)
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(out.with_name("groups"), ignore_errors=True)
+        out.mkdir()
+        return outcome_of(lambda: suite.OPERATIONS[operation](self._specimens, subject, out))
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """Of every file of a subject, its name, size and time of change."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+    return [(file.name, (found := file.lstat()).st_size, found.st_mtime_ns) for file in files]
+
+
 def main() -> None:
     """Answer the lines of the standard input."""
-    import importlib
-
-    from tests.damage.specimen import Specimens, copy_of
-
-    suite_name, specimens, work = sys.argv[1], Specimens(Path(sys.argv[2])), Path(sys.argv[3])
-    suite = importlib.import_module(f"tests.damage.{suite_name}")
+    specimens, work = Path(sys.argv[1]), Path(sys.argv[2])
+    subjects = Subjects(specimens, work / "subject")
     answers = sys.stdout
     sys.stdout = sys.stderr
     for line in sys.stdin:
-        case, name = json.loads(line)
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
-        shutil.rmtree(work, ignore_errors=True)
-        out = work / "out"
-        out.mkdir(parents=True)
-        subject = copy_of(specimens.folder / suite.SUBJECT, work / suite.SUBJECT)
-        if case:
-            suite.CASES[case].apply(specimens, subject)
-        outcome = outcome_of(lambda: suite.OPERATIONS[name](specimens, subject, out))  # noqa: B023  (called at once)
-        faulthandler.cancel_dump_traceback_later()
-        answers.write(json.dumps(outcome).replace(str(work), "WORK") + "\n")
+        suite, case, operation = json.loads(line)
+        if suite == "mutations":
+            from tests.damage.mutations import try_examples
+
+            answer = try_examples(case, *operation, specimens, work / "mutated")
+        else:
+            faulthandler.dump_traceback_later(SECONDS, exit=True)
+            answer = subjects.outcome(suite, case, operation)
+            faulthandler.cancel_dump_traceback_later()
+        answers.write(json.dumps(answer).replace(str(work / "subject"), "WORK") + "\n")
         answers.flush()
 
 

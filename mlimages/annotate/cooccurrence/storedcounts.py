@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import scipy.sparse
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, MlimagesError, TableError, first_line
+from mlimages.errors import FormatError, MlimagesError, TableError, first_line, listed
 from mlimages.hierarchy import Hierarchy
 from mlimages.storage.checks import Columns
 from mlimages.storage.column import Damage
@@ -93,25 +94,48 @@ def read_counts(path: Path, hierarchy: Hierarchy) -> StoredCounts:
         sources, targets = (_axis(metadata[name], hierarchy, path) for name in ("sources", "targets"))
         if isinstance(matrix, pa.Table):
             matrix = _matrix(matrix, sources, targets, len(hierarchy))
-        images, target_images = (np.array(metadata[name], np.int64) for name in ("images", "target_images"))
-        if not matrix.shape == (len(sources), len(targets)) == (*images.shape, *target_images.shape):
-            raise IndexError(f"found counts of {matrix.shape}, expected {len(sources)} sources, {len(targets)} targets")
-        if (matrix.data > np.repeat(images, np.diff(matrix.indptr))).any():
-            raise ValueError("found more images of a pair than of its source")
-        return StoredCounts(
+        images, target_images = (np.array(_numbers(metadata, name), np.int64) for name in ("images", "target_images"))
+        unmatched, unmatched_predictions = _numbers(metadata, "unmatched")
+        stored = StoredCounts(
             sources,
             targets,
             matrix,
             images,
             target_images,
-            int(metadata["total"]),
-            float(metadata["teacher_threshold"]),
-            (int(metadata["unmatched"][0]), int(metadata["unmatched"][1])),
+            metadata["total"],
+            metadata["teacher_threshold"],
+            (unmatched, unmatched_predictions),
         )
+        _check(stored)
+        return stored._replace(teacher_threshold=float(stored.teacher_threshold))
     except MlimagesError:
         raise
     except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise FormatError(f"no co-occurrence counts ({type(error).__name__}: {error})", path=path) from None
+
+
+def _numbers(metadata: dict[str, Any], name: str) -> list[int]:
+    """A list of counts of images."""
+    found = metadata[name]
+    if not isinstance(found, list) or not all(type(each) is int and 0 <= each < 1 << 63 for each in found):
+        raise ValueError(f"found {name} {str(found)[:40]}, expected a list of numbers 0, 1, 2, ...")
+    return found
+
+
+def _check(stored: StoredCounts) -> None:
+    """Raise a ValueError where the numbers do not go together."""
+    axes = len(stored.sources), len(stored.targets)
+    if not stored.counts.shape == axes == (len(stored.images), len(stored.target_images)):
+        raise ValueError(f"found counts of {stored.counts.shape}, expected {axes[0]} sources, {axes[1]} targets")
+    if not stored.counts.has_canonical_format:
+        raise ValueError("found a pair of source and target twice")
+    if (stored.counts.data > np.repeat(stored.images, np.diff(stored.counts.indptr))).any():
+        raise ValueError("found more images of a pair than of its source")
+    most = max(stored.images.max(initial=0), stored.target_images.max(initial=0))
+    if type(stored.total) is not int or not most <= stored.total < 1 << 63:
+        raise ValueError(f"found a total of {stored.total!r} images, expected {most} or more: one category has as many")
+    if type(stored.teacher_threshold) not in (int, float) or not math.isfinite(stored.teacher_threshold):
+        raise ValueError(f"found the teacher_threshold {stored.teacher_threshold!r}, expected a number")
 
 
 def _metadata(stored: StoredCounts, hierarchy: Hierarchy) -> dict[str, Any]:
@@ -141,11 +165,15 @@ def _fingerprint(keys: list[str]) -> str:
 
 
 def _axis(stored: dict[str, Any], hierarchy: Hierarchy, path: Path) -> NDArray[np.int32]:
-    if _fingerprint(stored["keys"]) != stored["fingerprint"]:
+    keys = stored["keys"]
+    if _fingerprint(keys) != stored["fingerprint"]:
         raise FormatError(
             "the keys of an axis do not have the fingerprint beside them: the file was changed", path=path
         )
-    return np.asarray(hierarchy.index(stored["keys"]), np.int32).reshape(-1)
+    unknown = [key for key in keys if not isinstance(key, str) or key not in hierarchy]
+    if unknown or len(set(keys)) < len(keys):
+        raise ValueError(f"found the keys {', '.join(map(repr, keys))[:80]}, expected categories, each once")
+    return np.asarray(hierarchy.index(keys), np.int32).reshape(-1)
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Any], scipy.sparse.csr_array]:
@@ -153,13 +181,23 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], scipy.sparse.csr_array]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             metadata = json.loads(str(stored["mlimages"]))
-        matrix = scipy.sparse.csr_array(scipy.sparse.load_npz(io.BytesIO(data)))
+            if stored["format"].item() != b"csr":
+                raise ValueError(f"found the format {stored['format']}, expected csr")
+            arrays = {name: stored[name] for name in ("data", "indices", "indptr", "shape")}
+        for name, array in arrays.items():
+            if array.ndim != 1 or array.dtype.kind not in "iu":
+                raise ValueError(f"found {name} of {array.dtype}, expected a row of whole numbers")
+        shape = tuple(arrays.pop("shape").tolist())
+        matrix = scipy.sparse.csr_array(tuple(arrays.values()), shape=shape)
         matrix.check_format(full_check=True)  # scipy's compiled code trusts the indices
-    except Exception as error:  # zipfile, zlib, numpy and scipy raise ten kinds for a damaged archive
-        raise FormatError(f"no co-occurrence counts ({' '.join(str(error).split())})", path=path) from None
-    if not np.issubdtype(matrix.dtype, np.integer) or (len(matrix.data) and matrix.data.min() < 0):
-        raise FormatError("no co-occurrence counts (found other numbers than 0, 1, 2, ... in it)", path=path)
-    return metadata, matrix
+        if len(matrix.data) and matrix.data.min() < 0:
+            raise ValueError("found a negative number of images")
+        matrix.sort_indices()
+        return metadata, matrix.astype(np.int64)
+    except Exception as error:  # zipfile, zlib and numpy raise ten kinds for a damaged archive
+        raise FormatError(
+            f"no co-occurrence counts ({type(error).__name__}: {' '.join(str(error).split())})", path=path
+        ) from None
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
@@ -170,7 +208,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
         columns = Columns(COO_SCHEMA, None, dict.fromkeys(COO_SCHEMA.names, np.iinfo(np.int64).max))
         if metadata is None:
             columns.check_names(table.schema)
-            raise Damage(f"found the columns {', '.join(table.column_names)} without what they were counted from")
+            raise Damage(f"found the columns {listed(table.column_names)} without what they were counted from")
         batches = [columns.check(batch) for batch in table.to_batches()]
         return json.loads(metadata), pa.Table.from_batches(batches, COO_SCHEMA)
     except Damage as damage:
@@ -188,10 +226,13 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], pa.Table]:
 def _matrix(table: pa.Table, sources: NDArray[np.int32], targets: NDArray[np.int32], n: int) -> scipy.sparse.csr_array:
     places = []
     for name, axis in (("source", sources), ("target", targets)):
-        inverse = np.full(n, -1, np.int32)
+        inverse = np.full(n + 1, -1, np.int32)  # the last is where every index falls that is no category
         inverse[axis] = np.arange(len(axis), dtype=np.int32)
-        places.append(inverse[table.column(name).to_numpy()])
+        places.append(inverse[np.minimum(table.column(name).to_numpy(), n)])
         if len(table) and places[-1].min() < 0:
             raise IndexError(f"found a {name} that is none of the {len(axis)} that were counted")
+    flat = places[0].astype(np.int64) * len(targets) + places[1]
+    if len(np.unique(flat)) < len(flat):  # which scipy would sum
+        raise ValueError("found a pair of source and target twice")
     counts = table.column("count").to_numpy()
     return scipy.sparse.csr_array((counts, (places[0], places[1])), shape=(len(sources), len(targets)))

@@ -32,7 +32,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, MlimagesError
+from mlimages.errors import FormatError, MlimagesError, listed
 from mlimages.hierarchy import Hierarchy
 from mlimages.storage.files import replacing
 
@@ -236,7 +236,7 @@ def _lines(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         for name in ("source", "target"):
             if header.count(name) != 1:
                 raise FormatError(
-                    f"found the columns {', '.join(header) or '(none)'}, expected source and target among them, once",
+                    f"found the columns {listed(header) or '(none)'}, expected source and target among them, once",
                     path=path,
                     line=1,
                 )
@@ -286,7 +286,7 @@ def _checked_frame(rules: Any, hierarchy: Hierarchy) -> pd.DataFrame:
     """A DataFrame of rules with all columns, its rows checked like those of a file."""
     names = getattr(rules, "columns", None)
     if names is None or not {"source", "target"} <= set(names):
-        found = f"the columns {', '.join(map(str, names))}" if names is not None else f"a {type(rules).__name__}"
+        found = f"the columns {listed(names)}" if names is not None else f"a {type(rules).__name__}"
         raise MlimagesError(f"rules: found {found}, expected a path or a DataFrame with source and target")
     try:
         return _read(rules_text(rules).encode(), hierarchy, Path("(rules)"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import ScoredLabels
 from mlimages.annotate.labels.schema import label_type
-from mlimages.errors import JobError, LabelError
+from mlimages.errors import FormatError, JobError, LabelError, listed
 from mlimages.hierarchy import Category, Hierarchy
 from mlimages.storage.arrow import list_column
 from mlimages.storage.batches import BATCH_ROWS, cut_into_parts, rebatched
@@ -70,6 +71,15 @@ class PredictionTable(ImageTable):
         check_keys(self.manifest.metadata, expected, path)
         for i, key in enumerate(self.manifest.metadata["outputs"]):
             check_type(key, str, f"outputs[{i}]", path)
+        outputs = self.manifest.metadata["outputs"]
+        if len(set(outputs)) < len(outputs):
+            twice = next(key for i, key in enumerate(outputs) if key in outputs[:i])
+            raise FormatError(f"found the output {twice!r} twice, expected each once", path=path)
+        threshold = self.manifest.metadata["threshold"]
+        if not (threshold == -math.inf or -1e300 < threshold <= 1):  # nor NaN, nor what no float holds
+            raise FormatError(f"found threshold {threshold}, expected a number up to 1", path=path)
+        if self.top is not None and self.top < 1:
+            raise FormatError(f"found top {self.top}, expected 1 or more, or null", path=path)
 
     @property
     def schema(self) -> pa.Schema:
@@ -79,7 +89,14 @@ class PredictionTable(ImageTable):
     @cached_property
     def outputs(self) -> NDArray[np.int32]:
         """The categories that the teacher can say at all, int32 [k], in its order."""
-        outputs: NDArray[np.int32] = np.asarray(self.hierarchy.index(self.manifest.metadata["outputs"]), np.int32)
+        keys = self.manifest.metadata["outputs"]
+        for key in keys:
+            if key not in self.hierarchy:
+                raise FormatError(
+                    f"found the output {key!r}, expected keys of {self.folder / CATEGORIES}",
+                    path=self.folder / MANIFEST,
+                )
+        outputs: NDArray[np.int32] = np.asarray(self.hierarchy.index(keys), np.int32)
         return outputs
 
     @property
@@ -261,7 +278,7 @@ def _checked(
     """The batch as a table holds it, its labels and scores checked."""
     image, offsets, labels, scores, _ = ScoredLabels.of(batch, "scores")
     if len(scores) < len(labels):
-        raise LabelError(f"found the columns {', '.join(batch.schema.names)}, expected scores among them")
+        raise LabelError(f"found the columns {listed(batch.schema.names)}, expected scores among them")
     start, stop = int(offsets[0]), int(offsets[-1])
     labels, scores = labels[start:stop], scores[start:stop]
     rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mlimages.errors import FormatError, HierarchyError, first_line
+from mlimages.errors import FormatError, HierarchyError, first_line, listed
 from mlimages.hierarchy.csr import CSR
 from mlimages.hierarchy.definition import Definition
 from mlimages.hierarchy.relations import Relations
@@ -72,7 +72,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Definition:
         for name in arrow_schema().names:
             if table.column_names.count(name) != 1:
                 raise FormatError(
-                    f"found the columns {', '.join(table.column_names)}; expected {name} once among them", path=path
+                    f"found the columns {listed(table.column_names)}; expected {name} once among them", path=path
                 )
         table = table.select(arrow_schema().names).cast(arrow_schema())
         table.validate(full=True)

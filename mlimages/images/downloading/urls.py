@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mlimages.errors import FormatError
+from mlimages.errors import FormatError, listed
 
 #: One row per URL; its labels are text as in the published lists: ``index:confidence``, separated by tabs.
 ROWS = pa.schema([pa.field("url", pa.string(), nullable=False), pa.field("labels", pa.string(), nullable=False)])
@@ -197,7 +197,7 @@ def _read_parquet(path: Path, url_column: str) -> Iterator[pa.RecordBatch]:
 def _need_column(names: list[str], url_column: str, path: Path) -> None:
     if url_column not in names:
         raise FormatError(
-            f"found the columns {', '.join(names)[:200]}, expected one named {url_column!r}: name it with --url-column",
+            f"found the columns {listed(names)[:200]}, expected one named {url_column!r}: name it with --url-column",
             path=path,
         )
 

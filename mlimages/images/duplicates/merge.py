@@ -264,7 +264,7 @@ def _collect(source: _Source, groups: pa.Table) -> _Found:
     index = NameIndex(hash_names(pa.concat_arrays([pa.array([], pa.string()), *groups.column("image").chunks])))
     group = groups.column("group").to_numpy()
     pixels = groups.column("width").to_numpy().astype(np.int64) * groups.column("height").to_numpy()
-    schema = table_schema(source.manifest.metadata["categories"])
+    schema = table_schema(source.table.categories)
     rows, members = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
     labelled = [pa.RecordBatch.from_pylist([], schema)]
     at = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlimages.errors import DataNotFoundError, FormatError, ModelError, UnknownSynsetError
-from mlimages.hierarchy import Hierarchy, class_list
+from mlimages.hierarchy import Hierarchy, class_list, load_hierarchy
 from mlimages.hierarchy.text import read_utf8
 from mlimages.hierarchy.wordnet.taxonomy import CLASS_LISTS
 from mlimages.models.networks.card import ModelCard
@@ -92,11 +92,13 @@ def table_hierarchy(table: str | os.PathLike[str]) -> Hierarchy:
     ------
     DataNotFoundError
         Where the table has none.
+    FormatError
+        Where it is another than the manifest says.
     """
     path = Path(table) / CATEGORIES
     if not path.is_file():
         raise DataNotFoundError(f"{path}: no such file; the table must have been made with a hierarchy")
-    return Hierarchy.from_parquet(path)
+    return load_hierarchy(path.parent)
 
 
 def read_keys(name_or_path: str | os.PathLike[str]) -> list[str]:
