@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.checks import Columns
 from mlimages.storage.column import Damage
 from mlimages.storage.manifest import METADATA_KEY, Manifest, Part
+
+T = TypeVar("T")
 
 _ADVICE = "mlimages verify --content checks all parts"
 
@@ -111,11 +113,7 @@ class PartReader:
         """
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, groups, use_threads):
-            try:
-                checked = wanted.check(batch)
-            except Damage as damage:
-                raise self._bad_row(damage, row, batch).error() from None
-            yield checked
+            yield self._checked(wanted.check, row, batch)
 
     def sifted(
         self, columns: Sequence[str] | None, bad: list[BadRow], *, rows: int = BATCH_ROWS
@@ -129,10 +127,7 @@ class PartReader:
         """
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, None, True):
-            try:
-                checked, damages = wanted.sift(batch)
-            except Damage as damage:
-                raise self._bad_row(damage, row, batch).error() from None
+            checked, damages = self._checked(wanted.sift, row, batch)
             bad += [self._bad_row(damage, row, batch) for damage in damages]
             yield checked
 
@@ -197,12 +192,16 @@ class PartReader:
             raise self.error(f"{damaged}: found {table.num_rows} rows, expected {expected} as its footer says")
         at, batches = int(sum(self.group_rows[: groups[0]])), []
         for batch in table.to_batches():
-            try:
-                batches.append(wanted.check(batch))
-            except Damage as damage:
-                raise self._bad_row(damage, at, batch).error() from None
+            batches.append(self._checked(wanted.check, at, batch))
             at += batch.num_rows
         return pa.Table.from_batches(batches, wanted.schema)
+
+    def _checked(self, check: Callable[[pa.RecordBatch], T], first: int, batch: pa.RecordBatch) -> T:
+        """What a check makes of a batch that begins at row `first`; its Damage becomes a TableError."""
+        try:
+            return check(batch)
+        except Damage as damage:
+            raise self._bad_row(damage, first, batch).error() from None
 
     def error(self, reason: str, row: int | None = None) -> TableError:
         """What ends whoever reads the part: the reason, and where."""

@@ -33,7 +33,7 @@ from mlimages.errors import LabelError, TableError
 from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import run_in_threads
 from mlimages.job.task import Calls
-from mlimages.storage.arrow import readonly, same_images
+from mlimages.storage.arrow import readonly
 from mlimages.storage.rows import Rows
 
 _SIDE_BY_SIDE = readonly(np.empty(0, np.int32))
@@ -197,7 +197,7 @@ class _Counting:
                 (images, sources), (others, targets) = (
                     side.reduce(batch, row) for side, batch in zip(self._sides, batches, strict=True)
                 )
-                if not same_images(images, others):
+                if not images.equals(others):
                     return _Compared(stop - start, [(row, stop)])
                 counter.add(sources, targets, _SIDE_BY_SIDE)
                 row += batches[0].num_rows
