@@ -20,8 +20,10 @@ from mlimages.annotate.sources.source import LabelTask, OnError, Report
 from mlimages.hierarchy import Hierarchy
 from mlimages.job.job import Job, Stage
 from mlimages.job.task import Made, Stopped, StopSignal, Task
-from mlimages.storage.files import file_hash, replacing
-from mlimages.storage.manifest import CATEGORIES, Part, encode_metadata, part_path
+from mlimages.storage.categories import write_categories
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import Part, encode_metadata, part_path
+from mlimages.storage.part import stored_part
 
 _COUNTS_KEY = b"mlimages.counts"
 
@@ -78,9 +80,8 @@ class PartMaker:
 
     def worker(self, stop: StopSignal) -> Callable[[LabelTask], Made]:
         """What makes the part of a task."""
-        if self.additions is None:
-            return partial(self._make, stop=stop, augmenter=None)
-        augmenter = Augmenter(self.hierarchy, self.additions.propagation, self.additions.rules)
+        added = self.additions
+        augmenter = None if added is None else Augmenter(self.hierarchy, added.propagation, added.rules)
         return partial(self._make, stop=stop, augmenter=augmenter)
 
     def _make(self, task: LabelTask, *, stop: StopSignal, augmenter: Augmenter | None) -> Made:
@@ -105,13 +106,11 @@ class PartMaker:
 
     def finished(self, task: Task) -> Made | None:
         """The part of an earlier run, if it is there and whole."""
-        path = part_path(self.folder, task.index)
+        stored = stored_part(part_path(self.folder, task.index))
         try:
-            metadata = pq.read_metadata(path)
-            counts = json.loads(metadata.metadata[_COUNTS_KEY])
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+            return None if stored is None else Made(stored[0], json.loads(stored[1][_COUNTS_KEY]), task.size)
+        except (KeyError, ValueError):
             return None
-        return Made(Part(path.name, metadata.num_rows, path.stat().st_size, file_hash(path)), counts, task.size)
 
 
 def table_job(
@@ -148,8 +147,7 @@ def table_job(
     rules = made_with.rules
 
     def write_beside(folder: Path) -> None:
-        with replacing(folder / CATEGORIES) as file:
-            hierarchy.to_parquet(file.name)
+        write_categories(folder, hierarchy)
         if rules is not None:
             with replacing(folder / RULES_FILE) as file:
                 file.write(rules.text.encode())

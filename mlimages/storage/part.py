@@ -17,6 +17,7 @@ from mlimages.errors import FormatError, TableError, first_line
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.checks import Columns
 from mlimages.storage.column import Damage
+from mlimages.storage.files import file_hash
 from mlimages.storage.manifest import METADATA_KEY, Manifest, Part
 
 T = TypeVar("T")
@@ -227,6 +228,15 @@ class PartReader:
             return _name(table, row - int(starts[group]))
         except Exception:  # the error under way is the one to tell
             return None
+
+
+def stored_part(path: Path) -> tuple[Part, dict[bytes, bytes]] | None:
+    """The part that an earlier run wrote, and its metadata; None where it is not there, or not whole."""
+    try:
+        footer = pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return Part(path.name, footer.num_rows, path.stat().st_size, file_hash(path)), footer.metadata or {}
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from mlimages.annotate.cooccurrence.paircounter import (
     counters,
     total,
 )
-from mlimages.annotate.labels.columns import ScoredLabels
+from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.errors import LabelError, TableError
 from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import run_in_threads
@@ -72,14 +72,15 @@ class Side:
 
     def reduce(self, batch: pa.RecordBatch, first_row: int) -> tuple[pa.StringArray, Reduced]:
         """The images of a batch, and the positions of their labels."""
-        scored = ScoredLabels.of(batch, self.values)
+        short = "labels" in batch.schema.names and batch.column("labels").type == pa.list_(pa.int16())
+        scored = GivenLabels.scored(batch, self.values, labels=pa.int16() if short else pa.int32())
         offsets = np.empty(batch.num_rows + 1, np.int32)
         positions = np.empty(int(scored.offsets[-1] - scored.offsets[0]), np.int32)
         origins = scored.origins if self.allowed is not None else scored.origins[:0]
         wrong = kernels.reduce(
             scored.offsets,
             scored.labels,
-            scored.values,
+            scored.confidences,
             self.threshold,
             origins,
             self.allowed or 0,

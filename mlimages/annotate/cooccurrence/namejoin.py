@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,13 +30,6 @@ class Twice(Exception):  # noqa: N818  (not an error yet: the caller knows the n
         super().__init__(table, row)
         self.table = table
         self.row = row
-
-
-class Joined(NamedTuple):
-    """How many rows of each table a join saw, and how many had a partner."""
-
-    rows: tuple[int, int]
-    matched: int
 
 
 class NameJoin:

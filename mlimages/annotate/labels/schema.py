@@ -65,6 +65,15 @@ def table_metadata(
     hierarchy: Hierarchy, propagation: dict[str, Any], rules: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The metadata of a table, in its manifest and in the schema of every part; `rules` only where there are any."""
+    return {
+        **made_with(hierarchy),
+        "propagation": propagation,
+        **({"rules": rules} if rules is not None else {}),
+    }
+
+
+def made_with(hierarchy: Hierarchy) -> dict[str, Any]:
+    """What the metadata of every table of labels begins with."""
     from mlimages import __version__
 
     return {
@@ -72,6 +81,4 @@ def table_metadata(
         "mlimages_version": __version__,
         "hierarchy_fingerprint": hierarchy.fingerprint,
         "categories": len(hierarchy),
-        "propagation": propagation,
-        **({"rules": rules} if rules is not None else {}),
     }

@@ -16,7 +16,7 @@ from mlimages.annotate.propagation.rules import Rules
 from mlimages.errors import LabelError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.csr import CSR
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 
 Reach = Literal["all", "parent", "none"]
 _Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
@@ -138,12 +138,10 @@ class Augmenter:
     @property
     def brought(self) -> tuple[_Rows, _Rows, _Rows]:
         """What certain, uncertain and absent labels bring, as the kernels take it: row pointers and indices of each."""
-        certain, uncertain, absent = self.certain, self.uncertain, self.absent
-        return (
-            (certain.indptr, certain.indices),
-            (uncertain.indptr, uncertain.indices),
-            (absent.indptr, absent.indices),
+        certain, uncertain, absent = (
+            (each.indptr, each.indices) for each in (self.certain, self.uncertain, self.absent)
         )
+        return certain, uncertain, absent
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with what its labels bring; see :func:`augment`."""
@@ -168,8 +166,7 @@ class Augmenter:
         stopped = 0
         if self._rules is not None:
             out, stopped = self._rules.apply(out)
-        lists = [list_column(self.schema.field(i).type, out.offsets, out[i]) for i in (1, 2, 3)]
-        batch = pa.RecordBatch.from_arrays([given.image, *lists], schema=self.schema)
+        batch = list_batch(self.schema, given.image, *out)
         return Augmented(batch, int(conflicts), len(out.labels) - end, stopped)
 
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:

@@ -14,16 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import ScoredLabels
-from mlimages.annotate.labels.schema import label_type
+from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.annotate.labels.schema import label_type, made_with
 from mlimages.errors import JobError, LabelError
 from mlimages.hierarchy import Category, Hierarchy
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 from mlimages.storage.batches import BATCH_ROWS, cut_into_parts, rebatched
+from mlimages.storage.categories import write_categories
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import (
-    CATEGORIES,
-    FORMAT_VERSION,
     MANIFEST,
     Input,
     Manifest,
@@ -33,6 +32,7 @@ from mlimages.storage.manifest import (
     encode_metadata,
     part_path,
 )
+from mlimages.storage.part import stored_part
 from mlimages.storage.table import ImageTable
 
 PREDICTIONS = "predictions"
@@ -124,14 +124,9 @@ class PredictionWriter:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the schema metadata of every part says."""
-        from mlimages import __version__
-
         return {
             "content": PREDICTIONS,
-            "format_version": FORMAT_VERSION,
-            "mlimages_version": __version__,
-            "hierarchy_fingerprint": self.hierarchy.fingerprint,
-            "categories": len(self.hierarchy),
+            **made_with(self.hierarchy),
             "threshold": self.threshold,
             "top": self.top,
             "teacher": dict(self.teacher),
@@ -165,15 +160,8 @@ class PredictionWriter:
 
     def finished_part(self, index: int) -> Part | None:
         """A part of an earlier run with the same metadata, if it is there and whole."""
-        path = part_path(self.folder, index)
-        try:
-            footer = pq.read_metadata(path)
-        except (OSError, pa.ArrowInvalid):
-            return None
-        wanted = encode_metadata(self.metadata)
-        if {name: (footer.metadata or {}).get(name) for name in wanted} != wanted:
-            return None
-        return Part(path.name, footer.num_rows, path.stat().st_size, file_hash(path))
+        stored = stored_part(part_path(self.folder, index))
+        return stored[0] if stored is not None and encode_metadata(self.metadata).items() <= stored[1].items() else None
 
     @property
     def table_metadata(self) -> dict[str, Any]:
@@ -189,8 +177,7 @@ class PredictionWriter:
         counts: Mapping[str, int] | None = None,
     ) -> PredictionTable:
         """Write the categories and, last of all, the manifest, with options and counts of whoever made the parts."""
-        with replacing(self.folder / CATEGORIES) as file:
-            self.hierarchy.to_parquet(file.name)
+        write_categories(self.folder, self.hierarchy)
         manifest = Manifest(
             self.table_metadata,
             {"format": PREDICTIONS, **(options or {})},
@@ -259,39 +246,32 @@ def _checked(
     batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.bool_], threshold: float
 ) -> pa.RecordBatch:
     """The batch as a table holds it, its labels and scores checked."""
-    image, offsets, labels, scores, _ = ScoredLabels.of(batch, "scores")
-    if len(scores) < len(labels):
+    image, offsets, labels, scores, _ = GivenLabels.scored(batch, "scores", labels=pa.int32())
+    if "scores" not in batch.schema.names:
         raise LabelError(f"found the columns {', '.join(batch.schema.names)}, expected scores among them")
     start, stop = int(offsets[0]), int(offsets[-1])
     labels, scores = labels[start:stop], scores[start:stop]
     rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
-
-    def where(at: int) -> str:
-        return f"row {rows[at]} ({image[int(rows[at])].as_py()!r})"
-
     n = len(is_output)
-    wrong = ~((labels >= 0) & (labels < n))
-    wrong[~wrong] = ~is_output[labels[~wrong]]
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LabelError(f"{where(at)}: found the label {labels[at]}, expected one of the {is_output.sum()} outputs")
-    wrong = ~((scores >= 0) & (scores <= 1))
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LabelError(f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected 0 to 1")
-    wrong = ~(scores > np.float32(threshold))  # whoever counts above the threshold does not look at them again
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LabelError(
-            f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected one above the threshold "
-            f"{threshold:g}"
-        )
+    unknown = ~((labels >= 0) & (labels < n))
+    unknown[~unknown] = ~is_output[labels[~unknown]]
     flat = rows * n + labels
     order = np.argsort(flat, kind="stable")
-    again = order[1:][flat[order][1:] == flat[order][:-1]]
-    if len(again):
-        at = int(again.min())
-        raise LabelError(f"{where(at)}: found the label {labels[at]} twice, expected each once")
-    bounds = np.ascontiguousarray(offsets - offsets[0])
-    lists = [list_column(schema.field(i).type, bounds, values) for i, values in ((1, labels), (2, scores))]
-    return pa.RecordBatch.from_arrays([image, *lists], schema=schema.remove_metadata())
+    twice = np.zeros(len(labels), bool)
+    twice[order[1:][flat[order][1:] == flat[order][:-1]]] = True
+    # whoever counts above the threshold does not look at the scores again
+    for wrong, what, expected in (
+        (unknown, "label {label}", f"expected one of the {is_output.sum()} outputs"),
+        (~((scores >= 0) & (scores <= 1)), "score {score:g} of label {label}", "expected 0 to 1"),
+        (
+            ~(scores > np.float32(threshold)),
+            "score {score:g} of label {label}",
+            f"expected one above the threshold {threshold:g}",
+        ),
+        (twice, "label {label} twice", "expected each once"),
+    ):
+        if wrong.any():
+            at = int(wrong.argmax())
+            found = what.format(label=labels[at], score=scores[at])
+            raise LabelError(f"row {rows[at]} ({image[int(rows[at])].as_py()!r}): found the {found}, {expected}")
+    return list_batch(schema.remove_metadata(), image, np.ascontiguousarray(offsets - offsets[0]), labels, scores)

@@ -22,7 +22,7 @@ from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
 from mlimages.job.engines import EngineName
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 from mlimages.storage.batches import rebatched
 from mlimages.storage.names import NameIndex, hash_names
 
@@ -227,12 +227,8 @@ class _Rules:
         if self.wanted is not None:
             present = _counted(keep & self.wanted[labels] & (confidences > 0))[given.offsets - first]
             rows &= np.diff(present) >= (int(self.wanted.sum()) if self.match_all else 1)
-        columns = [given.image]
-        for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
-            columns.append(list_column(batch.schema.field(name).type, offsets, values[keep]))
-        return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]).filter(
-            pa.array(rows)
-        )
+        kept = list_batch(batch.schema, given.image, offsets, labels[keep], confidences[keep], origins[keep])
+        return kept.filter(pa.array(rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

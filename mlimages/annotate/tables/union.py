@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.hierarchy import CSR
-from mlimages.storage.arrow import list_column, readonly
+from mlimages.storage.arrow import list_batch, readonly
 
 
 def unite(
@@ -60,7 +60,5 @@ def unite(
         origins,
     )
     end = int(offsets[-1])
-    columns = [ours.image]
-    for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
-        columns.append(list_column(batch.schema.field(name).type, offsets, values[:end]))
-    return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]), int(beaten)
+    united = list_batch(batch.schema, ours.image, offsets, labels[:end], confidences[:end], origins[:end])
+    return united, int(beaten)
