@@ -20,6 +20,7 @@ from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 from mlimages.job.folder import SCRATCH
 from mlimages.job.job import Progress, Report
+from mlimages.job.local import checked_workers
 from mlimages.kernels import load_kernels
 from mlimages.storage.checks import validate
 from mlimages.storage.files import replacing
@@ -94,8 +95,7 @@ def annotate(
         hierarchy = load_hierarchy(hierarchy)
     if isinstance(propagation, str):
         propagation = Propagation.named(propagation)
-    if workers is not None and workers < 1:
-        raise MlimagesError(f"workers={workers}: expected at least 1")
+    workers = checked_workers(workers)
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
     compiled = None if rules is None else Rules.of(rules, hierarchy, confidence=rule_confidence)

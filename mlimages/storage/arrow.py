@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,13 @@ def list_offsets(lists: pa.ListArray | pa.StringArray) -> NDArray[np.int32]:
     if not len(lists):
         return readonly(np.zeros(1, np.int32))
     return readonly(np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1])
+
+
+def offsets_of(lengths: NDArray[Any] | Sequence[int], kind: type[Any] = np.int32) -> NDArray[Any]:
+    """Where each of some rows of these lengths begins, and the last one ends: [rows + 1]."""
+    offsets = np.zeros(len(lengths) + 1, kind)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
 
 
 def readonly(array: NDArray[Any]) -> NDArray[Any]:

@@ -77,18 +77,8 @@ class Side:
         offsets = np.empty(batch.num_rows + 1, np.int32)
         positions = np.empty(int(scored.offsets[-1] - scored.offsets[0]), np.int32)
         origins = scored.origins if self.allowed is not None else scored.origins[:0]
-        wrong = kernels.reduce(
-            scored.offsets,
-            scored.labels,
-            scored.confidences,
-            self.threshold,
-            origins,
-            self.allowed or 0,
-            self.axis,
-            self.positions,
-            offsets,
-            positions,
-        )
+        kept = self.threshold, origins, self.allowed or 0, self.axis, self.positions
+        wrong = kernels.reduce(*scored[1:4], *kept, offsets, positions)
         if wrong >= 0:
             row = int(np.searchsorted(scored.offsets, wrong, side="right")) - 1
             raise LabelError(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
 from mlimages.annotate.cooccurrence.paircounter import PairCounter, Reduced
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 from mlimages.storage.names import NameIndex, hash_names
 
 #: Rows of a file, about; more where there would be too many files.
@@ -99,9 +99,7 @@ class NameJoin:
         positions = np.fromfile(labels, np.int32)
         path.unlink()
         labels.unlink()
-        offsets = np.zeros(len(heads) + 1, np.int32)
-        np.cumsum(heads[:, 3].astype(np.int32), out=offsets[1:])
-        return heads, Reduced(offsets, positions)
+        return heads, Reduced(offsets_of(heads[:, 3].astype(np.int32)), positions)
 
 
 def _first_repeated(heads: NDArray[np.uint64]) -> int:

@@ -211,16 +211,8 @@ class _Checker:
         examples = np.empty((auditkernels.KINDS, self._most, 4), np.int64)
         used = np.array([len(self._found[problem]) for problem in _OF_LABELS], np.int64)
         before = used.copy()
-        auditkernels.check(
-            given.offsets,
-            given.labels,
-            given.confidences,
-            readonly(self._closure.indptr),
-            readonly(self._closure.indices),
-            counts,
-            examples,
-            used,
-        )
+        closure = readonly(self._closure.indptr), readonly(self._closure.indices)
+        auditkernels.check(*given[1:4], *closure, counts, examples, used)
         self._rows += batch.num_rows
         self._labels += int(given.offsets[-1] - given.offsets[0])
         for kind, problem in enumerate(_OF_LABELS):

@@ -34,6 +34,11 @@ class LabelArrays(NamedTuple):
             np.empty(entries, np.uint8),
         )
 
+    def used(self) -> LabelArrays:
+        """The entries that belong to rows, without the room behind them."""
+        end = int(self.offsets[-1])
+        return LabelArrays(self.offsets, self.labels[:end], self.confidences[:end], self.origins[:end])
+
 
 class GivenLabels(NamedTuple):
     """The columns of a batch of given labels; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
@@ -80,6 +85,12 @@ class GivenLabels(NamedTuple):
             _aligned(batch, values, offsets, np.float32),
             _aligned(batch, "origins", offsets, np.uint8),
         )
+
+    def own(self) -> GivenLabels:
+        """The entries that belong to the batch, and no others: the first begins at 0."""
+        start, stop = self.offsets[0], self.offsets[-1]
+        labels, confidences, origins = self.labels[start:stop], self.confidences[start:stop], self.origins[start:stop]
+        return GivenLabels(self.image, self.offsets - start, labels, confidences, origins)
 
 
 def _aligned(batch: pa.RecordBatch, name: str, offsets: NDArray[np.int32], kind: type[Any]) -> NDArray[Any]:

@@ -161,9 +161,8 @@ class Augmenter:
         kind = self.schema.field("labels").type.value_type.to_pandas_dtype()
         out = LabelArrays.empty(batch.num_rows, bound, np.dtype(kind))
         conflicts = kernels.expand(given[1:], *self.brought, self.keep_largest, out)
-        end = int(out.offsets[-1])
-        out = LabelArrays(out.offsets, out.labels[:end], out.confidences[:end], out.origins[:end])
-        stopped = 0
+        out = out.used()
+        end, stopped = len(out.labels), 0
         if self._rules is not None:
             out, stopped = self._rules.apply(out)
         batch = list_batch(self.schema, given.image, *out)

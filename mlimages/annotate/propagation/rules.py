@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import offsets_of
 from mlimages.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ class Rules:
     @cached_property
     def indptr(self) -> NDArray[np.int64]:
         """Where the rules of each category begin, int64 [n + 1]."""
-        indptr = np.zeros(len(self.hierarchy) + 1, np.int64)
-        np.cumsum(np.bincount(self.sources, minlength=len(self.hierarchy)), out=indptr[1:])
-        return indptr
+        return offsets_of(np.bincount(self.sources, minlength=len(self.hierarchy)), np.int64)
 
     @property
     def metadata(self) -> dict[str, Any]:

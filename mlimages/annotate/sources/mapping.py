@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlimages.errors import FormatError, UnknownCategoryError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.text import read_utf8
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 
 
 class KeyTable(NamedTuple):
@@ -40,8 +40,7 @@ class KeyTable(NamedTuple):
         from mlimages.storage import nameskernels as kernels
 
         encoded = [key.encode() for key in keys]
-        offsets = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(key) for key in encoded], out=offsets[1:])
+        offsets = offsets_of([len(key) for key in encoded], np.int64)
         text = np.frombuffer(b"".join(encoded), np.uint8)
         slots = np.full(1 << (2 * len(encoded)).bit_length(), -1, np.int32)
         kernels.fill_slots(text, offsets, slots)

@@ -20,6 +20,7 @@ from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.job.engines import EngineName
 from mlimages.job.job import Progress
 from mlimages.job.task import Task
+from mlimages.storage.arrow import offsets_of
 from mlimages.storage.batches import PART_ROWS, rebatched
 from mlimages.storage.manifest import MANIFEST
 
@@ -74,11 +75,6 @@ def _common_rules(tables: Sequence[AnnotationTable]) -> Rules | None:
     return tables[0].rules if stated.count(stated[0]) == len(stated) else None
 
 
-def part_starts(table: AnnotationTable) -> NDArray[np.int64]:
-    """Number of the first row of every part, and of the row after the last: int64 [parts + 1]."""
-    return np.cumsum([0, *(part.rows for part in table.manifest.parts)])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsTask:
     """The chosen rows of some consecutive parts.
@@ -127,7 +123,7 @@ class RowsTask:
 
 def rows_tasks(table: AnnotationTable, keep: NDArray[np.bool_]) -> list[RowsTask]:
     """Tasks for the chosen rows, bool [rows]: consecutive parts together as long as they make no large part."""
-    starts = part_starts(table)
+    starts = offsets_of([part.rows for part in table.manifest.parts], np.int64)
     groups: list[range] = []
     first = rows = 0
     for part in range(len(starts) - 1):

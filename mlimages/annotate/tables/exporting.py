@@ -21,7 +21,7 @@ from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import LabelError, MlimagesError
-from mlimages.job.engines import EngineName
+from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import checked_workers, in_order
 from mlimages.job.task import Calls
 from mlimages.kernels import load_kernels
@@ -113,8 +113,7 @@ def export(
     workers = checked_workers(workers)
     if piece_rows < 1:
         raise MlimagesError(f"piece_rows={piece_rows}: expected at least 1")
-    if engine not in get_args(EngineName):
-        raise MlimagesError(f"unknown engine {engine!r}: expected local or ray")
+    engine_named(engine)  # for an unknown one, before anything is written
     if format == "croissant":
         from mlimages.annotate.tables.croissant import write_croissant
 
@@ -191,29 +190,16 @@ class _ListFormatter:
         given = GivenLabels.of(batch)
         confidences = pa.array(given.confidences).dictionary_encode()
         code_text, code_offsets = text_of(confidences.dictionary.cast(pa.string()))  # the shortest that reads the same
-        names, name_offsets = text_of(given.image)
         label_text, label_offsets = self._labels
         codes = readonly(confidences.indices.to_numpy())
-        size, bad = textkernels.measure(
-            names, name_offsets, given.offsets, given.labels, label_offsets, codes, code_offsets
-        )
+        rows = *text_of(given.image), given.offsets, given.labels
+        size, bad = textkernels.measure(*rows, label_offsets, codes, code_offsets)
         if bad >= 0:
             name = given.image[bad].as_py()
             found = "a control character in the name" if name else "an empty name"
             raise LabelError(f"image {name!r}: found {found}, which no list can hold")
         out = np.empty(size, np.uint8)
-        empty = textkernels.write(
-            names,
-            name_offsets,
-            given.offsets,
-            given.labels,
-            label_text,
-            label_offsets,
-            codes,
-            code_text,
-            code_offsets,
-            out,
-        )
+        empty = textkernels.write(*rows, label_text, label_offsets, codes, code_text, code_offsets, out)
         return out, batch.num_rows, empty
 
 

@@ -246,11 +246,9 @@ def _checked(
     batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.bool_], threshold: float
 ) -> pa.RecordBatch:
     """The batch as a table holds it, its labels and scores checked."""
-    image, offsets, labels, scores, _ = GivenLabels.scored(batch, "scores", labels=pa.int32())
+    image, offsets, labels, scores, _ = GivenLabels.scored(batch, "scores", labels=pa.int32()).own()
     if "scores" not in batch.schema.names:
         raise LabelError(f"found the columns {', '.join(batch.schema.names)}, expected scores among them")
-    start, stop = int(offsets[0]), int(offsets[-1])
-    labels, scores = labels[start:stop], scores[start:stop]
     rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
     n = len(is_output)
     unknown = ~((labels >= 0) & (labels < n))
@@ -274,4 +272,4 @@ def _checked(
             at = int(wrong.argmax())
             found = what.format(label=labels[at], score=scores[at])
             raise LabelError(f"row {rows[at]} ({image[int(rows[at])].as_py()!r}): found the {found}, {expected}")
-    return list_batch(schema.remove_metadata(), image, np.ascontiguousarray(offsets - offsets[0]), labels, scores)
+    return list_batch(schema.remove_metadata(), image, offsets, labels, scores)

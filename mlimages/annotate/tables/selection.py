@@ -22,7 +22,7 @@ from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_
 from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
 from mlimages.job.engines import EngineName
-from mlimages.storage.arrow import list_batch
+from mlimages.storage.arrow import list_batch, offsets_of
 from mlimages.storage.batches import rebatched
 from mlimages.storage.names import NameIndex, hash_names
 
@@ -211,10 +211,7 @@ class _Rules:
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the labels, and of its rows those, that are kept."""
-        given = GivenLabels.of(batch)
-        first, last = int(given.offsets[0]), int(given.offsets[-1])
-        labels, confidences = given.labels[first:last], given.confidences[first:last]
-        origins = given.origins[first:last]
+        image, bounds, labels, confidences, origins = GivenLabels.of(batch).own()
         keep = np.ones(len(labels), bool)
         if self.allowed is not None:
             keep &= self.allowed[labels]
@@ -222,12 +219,12 @@ class _Rules:
             keep &= (confidences == 0) | (confidences >= np.float32(self.min_confidence))
         if self.origins is not None:
             keep &= np.isin(origins, self.origins)
-        offsets = _counted(keep)[given.offsets - first]
+        offsets = offsets_of(keep)[bounds]
         rows = np.ones(batch.num_rows, bool) if self.keep_empty else np.diff(offsets) > 0
         if self.wanted is not None:
-            present = _counted(keep & self.wanted[labels] & (confidences > 0))[given.offsets - first]
+            present = offsets_of(keep & self.wanted[labels] & (confidences > 0))[bounds]
             rows &= np.diff(present) >= (int(self.wanted.sum()) if self.match_all else 1)
-        kept = list_batch(batch.schema, given.image, offsets, labels[keep], confidences[keep], origins[keep])
+        kept = list_batch(batch.schema, image, offsets, labels[keep], confidences[keep], origins[keep])
         return kept.filter(pa.array(rows))
 
 
@@ -256,13 +253,6 @@ class _FilterTask:
 
 def _labels(batch: pa.RecordBatch) -> int:
     return len(batch.column("labels").flatten())
-
-
-def _counted(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The number of flags set before each position, int32 [m + 1]."""
-    counts = np.zeros(len(flags) + 1, np.int32)
-    np.cumsum(flags, out=counts[1:])
-    return counts
 
 
 def _mask(table: AnnotationTable, categories: Iterable[CategoryLike], name: str) -> NDArray[np.bool_]:

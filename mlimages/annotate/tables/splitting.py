@@ -18,7 +18,7 @@ from mlimages.annotate.tables.derive import derive, rows_tasks
 from mlimages.errors import MlimagesError
 from mlimages.job.engines import EngineName
 from mlimages.kernels import load_kernels
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 
 if TYPE_CHECKING:
     from mlimages.job.job import Progress
@@ -111,8 +111,7 @@ def stratified(table: AnnotationTable, count: int, *, seed: int = 0) -> NDArray[
         raise MlimagesError(f"{table.folder}: {rows:,} images, and a split takes up to {_MOST_ROWS:,}")
     load_kernels("mlimages.annotate.tables.splittingkernels")
     counts = table.category_counts()
-    label_offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=label_offsets[1:])
+    label_offsets = offsets_of(counts, np.int64)
     share = count / rows
     desired = np.stack([counts * share, counts * (1 - share)])
     lots = np.random.default_rng(seed)
@@ -151,13 +150,10 @@ def _present_labels(table: AnnotationTable, entries: int, folder: Path) -> tuple
     labels = _mapped(folder / "labels", label_type(len(table.hierarchy)).to_pandas_dtype(), entries)
     offsets[0] = at = row = 0
     for batch in table.batches():
-        given = GivenLabels.of(batch)
+        given = GivenLabels.of(batch).own()
         present = given.confidences > 0
-        before = np.zeros(len(present) + 1, np.int64)
-        np.cumsum(present, out=before[1:])
-        ends = before[given.offsets]
-        offsets[row + 1 : row + batch.num_rows + 1] = at + ends[1:] - ends[0]
-        here = given.labels[given.offsets[0] : given.offsets[-1]][present[given.offsets[0] : given.offsets[-1]]]
+        offsets[row + 1 : row + batch.num_rows + 1] = at + offsets_of(present, np.int64)[given.offsets[1:]]
+        here = given.labels[present]
         labels[at : at + len(here)] = here
         at += len(here)
         row += batch.num_rows

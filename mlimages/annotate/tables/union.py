@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.annotate.labels.columns import GivenLabels, LabelArrays
 from mlimages.hierarchy import CSR
 from mlimages.storage.arrow import list_batch, readonly
 
@@ -44,21 +44,7 @@ def unite(
     ours, theirs = GivenLabels.of(batch), GivenLabels.of(more)
     bound = int(ours.offsets[-1] - ours.offsets[0])
     bound += int(theirs.offsets[more_of[-1]] - theirs.offsets[more_of[0]])
-    offsets = np.empty(batch.num_rows + 1, np.int32)
-    labels, confidences = np.empty(bound, np.int32), np.empty(bound, np.float32)
-    origins = np.empty(bound, np.uint8)
-    beaten = kernels.unite(
-        *ours[1:],
-        *theirs[1:],
-        readonly(more_of),
-        readonly(closure.indptr),
-        readonly(closure.indices),
-        keep_largest,
-        offsets,
-        labels,
-        confidences,
-        origins,
-    )
-    end = int(offsets[-1])
-    united = list_batch(batch.schema, ours.image, offsets, labels[:end], confidences[:end], origins[:end])
-    return united, int(beaten)
+    out = LabelArrays.empty(batch.num_rows, bound, np.dtype(np.int32))
+    rows = readonly(more_of), readonly(closure.indptr), readonly(closure.indices)
+    beaten = kernels.unite(*ours[1:], *theirs[1:], *rows, keep_largest, *out)
+    return list_batch(batch.schema, ours.image, *out.used()), int(beaten)

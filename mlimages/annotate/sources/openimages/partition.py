@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,15 @@ class Partition:
         pool = ThreadPoolExecutor(workers)
         try:
             waiting: list[Any] = [pool.submit(self._partition, unit) for unit in self.units]
-            waiting += [pool.submit(self._partition_urls, path, i) for i, path in enumerate(self.images)]
+            urls = partial(
+                partition_urls,
+                scratch=self.scratch,
+                buckets=self.buckets,
+                on_error=self.on_error,
+                stop=self.stop,
+                block_bytes=self.url_block_bytes,
+            )
+            waiting += [pool.submit(urls, path, number) for number, path in enumerate(self.images)]
             sizes = [unit.stop - unit.start for unit in self.units] + [path.stat().st_size for path in self.images]
             done = 0
             for each, size in zip(waiting, sizes, strict=True):  # in order: of several errors the first is raised
@@ -114,17 +123,6 @@ class Partition:
             self.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
         self._summarize(names)
-
-    def _partition_urls(self, path: Path, number: int) -> None:
-        partition_urls(
-            path,
-            number,
-            self.scratch,
-            buckets=self.buckets,
-            on_error=self.on_error,
-            stop=self.stop,
-            block_bytes=self.url_block_bytes,
-        )
 
     def _partition(self, unit: Unit) -> None:
         """Partition a piece, unless that was done before."""
