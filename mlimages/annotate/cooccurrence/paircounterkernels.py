@@ -12,11 +12,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_SHORT_INDICES = nb.types.Array(nb.int16, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, OFFSETS, readonly_array
+
+_SHORT_INDICES = readonly_array(nb.int16)
 _OUT = nb.int32[::1]
 
 #: Pairs that are listed at a time: few enough for the first cache.
@@ -25,8 +23,8 @@ _LISTED = 4096
 
 @nb.njit(
     [
-        nb.int64(_OFFSETS, labels, _FLOATS, nb.float32, _BYTES, nb.int64, _INDICES, nb.int64, _OUT, _OUT)
-        for labels in (_SHORT_INDICES, _INDICES)
+        nb.int64(OFFSETS, labels, FLOATS, nb.float32, BYTES, nb.int64, INDICES, nb.int64, _OUT, _OUT)
+        for labels in (_SHORT_INDICES, INDICES)
     ],
     cache=True,
     nogil=True,
@@ -78,7 +76,7 @@ def _add_listed(listed, end, low, high):  # type: ignore[no-untyped-def]
 
 @nb.njit(
     nb.int64(
-        *(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64),
+        *(OFFSETS, INDICES, OFFSETS, INDICES, INDICES, nb.int64),
         *(nb.uint16[::1], nb.int32[::1], nb.int64[::1], nb.int64[::1]),
     ),
     cache=True,
@@ -130,7 +128,7 @@ def count_dense(  # type: ignore[no-untyped-def]
 
 @nb.njit(
     nb.types.UniTuple(nb.int64, 3)(
-        *(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64, nb.int64, nb.uint64[::1]),
+        *(OFFSETS, INDICES, OFFSETS, INDICES, INDICES, nb.int64, nb.int64, nb.uint64[::1]),
         *(nb.int64[::1], nb.int64[::1]),
     ),
     cache=True,
@@ -253,7 +251,7 @@ def take_nonzero(low, high, columns, data, start):  # type: ignore[no-untyped-de
 
 
 @nb.njit(
-    nb.void(nb.uint64[:, ::1], nb.int64, _OFFSETS, _INDICES, nb.int64[::1], nb.int64[::1], nb.uint64[:, ::1], _OUT),
+    nb.void(nb.uint64[:, ::1], nb.int64, OFFSETS, INDICES, nb.int64[::1], nb.int64[::1], nb.uint64[:, ::1], _OUT),
     cache=True,
     nogil=True,
 )

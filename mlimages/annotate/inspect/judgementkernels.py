@@ -5,17 +5,15 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_ROWS = (_OFFSETS, _INDICES, _FLOATS)
+from mlimages.storage.kerneltypes import FLOATS, INDICES, INDPTR, OFFSETS
+
+_ROWS = (OFFSETS, INDICES, FLOATS)
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 
 
 @nb.njit(
-    nb.int64(*_ROWS, *_ROWS, nb.boolean, _INDPTR, _INDPTR, _INDICES, _INDICES, nb.boolean[::1], nb.int64[:, ::1]),
+    nb.int64(*_ROWS, *_ROWS, nb.boolean, INDPTR, INDPTR, INDICES, INDICES, nb.boolean[::1], nb.int64[:, ::1]),
     cache=True,
     nogil=True,
 )

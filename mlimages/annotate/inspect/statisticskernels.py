@@ -5,21 +5,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-
-
-def _readonly(kind: nb.types.Type) -> nb.types.Type:
-    return nb.types.Array(kind, 1, "C", readonly=True)
+from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, readonly_array
 
 
 @nb.njit(
     [
         nb.void(
-            *(_OFFSETS, _readonly(kind), _FLOATS, _BYTES, _INDPTR, _INDICES),
+            *(OFFSETS, readonly_array(kind), FLOATS, BYTES, INDPTR, INDICES),
             *(nb.int64[:, ::1], nb.int64[::1], nb.int64[::1], nb.int64[::1]),
         )
         for kind in (nb.int16, nb.int32)

@@ -9,19 +9,14 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.labels.columns import LabelArrays
-
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, INDPTR, OFFSETS
 
 GIVEN, ANCESTOR, DESCENDANT = np.uint8(0), np.uint8(1), np.uint8(3)
 BAD_LABEL, BAD_CONFIDENCE = 1, 2
 
 
 @nb.njit(
-    [nb.types.UniTuple(nb.int64, 3)(_OFFSETS, _INDICES, _FLOATS, _INDPTR, _INDPTR, _INDPTR)],
+    [nb.types.UniTuple(nb.int64, 3)(OFFSETS, INDICES, FLOATS, INDPTR, INDPTR, INDPTR)],
     cache=True,
     nogil=True,
 )
@@ -50,8 +45,8 @@ def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: 
 
 
 def _signature(label: nb.types.Type) -> object:
-    given = nb.types.Tuple((_OFFSETS, _INDICES, _FLOATS, _BYTES))
-    csr = nb.types.Tuple((_INDPTR, _INDICES))
+    given = nb.types.Tuple((OFFSETS, INDICES, FLOATS, BYTES))
+    csr = nb.types.Tuple((INDPTR, INDICES))
     out = nb.types.NamedTuple([nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1]], LabelArrays)
     return nb.int64(given, csr, csr, csr, nb.boolean, out)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+from mlimages.storage.kerneltypes import FLOATS, INDICES, INDPTR, OFFSETS
 
 
 @nb.njit(
     [
         nb.int64(
-            *(nb.int64, nb.int64, nb.int64, nb.float32, _FLOATS, nb.int64, nb.int64, _INDICES),
+            *(nb.int64, nb.int64, nb.int64, nb.float32, FLOATS, nb.int64, nb.int64, INDICES),
             *(nb.int32[::1], nb.boolean),
         )
     ],
@@ -40,8 +37,8 @@ def follows(begin, at, end, confidence, confidences, first, last, above, place, 
     return brought
 
 
-_GIVEN = nb.types.Tuple((_OFFSETS, _INDICES, _FLOATS))
-_CSR = nb.types.Tuple((_INDPTR, _INDICES))
+_GIVEN = nb.types.Tuple((OFFSETS, INDICES, FLOATS))
+_CSR = nb.types.Tuple((INDPTR, INDICES))
 _OUT = nb.types.Tuple((nb.int32[::1], nb.int32[::1], nb.float32[::1]))
 
 

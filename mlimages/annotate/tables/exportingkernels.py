@@ -6,13 +6,11 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.sources.lineskernels import COLON, LINE_FEED, TAB
-
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
+from mlimages.storage.kerneltypes import BYTES, INDICES
 
 
 @nb.njit(
-    [nb.types.UniTuple(nb.int64, 2)(_BYTES, _INDICES, _INDICES, _INDICES, _INDICES, _INDICES, _INDICES)],
+    [nb.types.UniTuple(nb.int64, 2)(BYTES, INDICES, INDICES, INDICES, INDICES, INDICES, INDICES)],
     cache=True,
     nogil=True,
 )
@@ -38,7 +36,7 @@ def measure(names, name_offsets, offsets, labels, label_offsets, codes, code_off
 @nb.njit(
     [
         nb.int64(
-            *(_BYTES, _INDICES, _INDICES, _INDICES, _BYTES, _INDICES, _INDICES, _BYTES, _INDICES),
+            *(BYTES, INDICES, INDICES, INDICES, BYTES, INDICES, INDICES, BYTES, INDICES),
             nb.uint8[::1],
         )
     ],

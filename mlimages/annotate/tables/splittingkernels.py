@@ -8,16 +8,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_ROWS = nb.types.Array(nb.int32, 1, "C", readonly=True)
+from mlimages.storage.kerneltypes import INDPTR, readonly_array
 
-
-def _readonly(kind: nb.types.Type) -> nb.types.Type:
-    return nb.types.Array(kind, 1, "C", readonly=True)
+_ROWS = readonly_array(nb.int32)
 
 
 @nb.njit(
-    [nb.void(_INDPTR, _readonly(kind), _ROWS, _INDPTR, nb.int32[::1]) for kind in (nb.int16, nb.int32)],
+    [nb.void(INDPTR, readonly_array(kind), _ROWS, INDPTR, nb.int32[::1]) for kind in (nb.int16, nb.int32)],
     cache=True,
     nogil=True,
 )
@@ -34,7 +31,7 @@ def invert(offsets, labels, order, label_offsets, rows_of):  # type: ignore[no-u
 @nb.njit(
     [
         nb.void(
-            *(_INDPTR, _readonly(kind), _ROWS, _INDPTR, _ROWS),
+            *(INDPTR, readonly_array(kind), _ROWS, INDPTR, _ROWS),
             *(nb.float64[:, ::1], nb.int64[::1], nb.uint64, nb.boolean[::1]),
         )
         for kind in (nb.int16, nb.int32)

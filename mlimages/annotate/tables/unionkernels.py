@@ -5,12 +5,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_ROWS = (_OFFSETS, _INDICES, _FLOATS, _BYTES)
+from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, INDPTR, OFFSETS
+
+_ROWS = (OFFSETS, INDICES, FLOATS, BYTES)
 
 _GIVEN, _DESCENDANT = np.uint8(0), np.uint8(3)
 
@@ -20,7 +17,7 @@ _GIVEN, _DESCENDANT = np.uint8(0), np.uint8(3)
         nb.int64(
             *_ROWS,
             *_ROWS,
-            *(_INDPTR, _INDPTR, _INDICES, nb.boolean),
+            *(INDPTR, INDPTR, INDICES, nb.boolean),
             *(nb.int32[::1], nb.int32[::1], nb.float32[::1], nb.uint8[::1]),
         )
     ],
