@@ -40,15 +40,7 @@ QUARANTINE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What is added to given labels.
-
-    Parameters
-    ----------
-    propagation : Propagation
-        What labels bring.
-    rules : Rules, optional
-        What co-occurrence adds.
-    """
+    """What is added to given labels: what propagation says that they bring, and what co-occurrence adds."""
 
     propagation: Propagation
     rules: Rules | None = None
@@ -56,20 +48,9 @@ class Additions:
 
 @dataclass(frozen=True, slots=True)
 class PartMaker:
-    """Makes parts of tasks; a :class:`~mlimages.job.task.Maker`.
+    """Makes parts of tasks in the folder of a table; a :class:`~mlimages.job.task.Maker`.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The table's.
-    hierarchy : Hierarchy
-        The categories.
-    metadata : dict
-        The schema metadata of every part.
-    on_error : {"raise", "quarantine"}
-        What becomes of bad rows.
-    additions : Additions, optional
-        What is added to the labels of the tasks; without, they are written as they are.
+    `metadata` is that of the schema of every part. Without `additions` the labels of the tasks are written as they are.
     """
 
     folder: Path

@@ -13,14 +13,9 @@ JOURNAL = "finished.jsonl"
 
 
 class Journal:
-    """What earlier runs finished, and what this one does; a context manager that keeps the file open.
+    """What earlier runs in a folder finished, and what this one does; a context manager that keeps the file open.
 
     A part that was damaged after it was finished, by a disk that lost power or by a person, has another hash.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        That of the job.
     """
 
     def __init__(self, folder: Path) -> None:

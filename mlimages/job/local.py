@@ -30,13 +30,7 @@ def cores() -> int:
 
 
 def checked_workers(workers: int | None) -> int:
-    """How many workers: as many as cores where `workers` is None.
-
-    Raises
-    ------
-    MlimagesError
-        For less than 1.
-    """
+    """How many workers: as many as cores where `workers` is None; a MlimagesError for less than 1."""
     if workers is not None and workers < 1:
         raise MlimagesError(f"workers={workers}: expected at least 1")
     return cores() if workers is None else workers
@@ -49,13 +43,7 @@ def run_in_threads(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Gen
 
 
 def run_in_processes(work: Work[T, R], tasks: Iterable[T], workers: int, /) -> Generator[R]:
-    """Do tasks in processes: for work that holds the interpreter lock. An :class:`Engine`.
-
-    Raises
-    ------
-    MlimagesError
-        Also where a worker was killed.
-    """
+    """Do tasks in processes: for work that holds the interpreter lock. An :class:`Engine`; tells of a killed worker."""
     if workers == 1:
         yield from run_in_threads(work, tasks, 1)
         return

@@ -14,15 +14,7 @@ from mlimages.storage.part import reading
 
 
 def read_categories(folder: Path) -> Hierarchy:
-    """Read the hierarchy of a table.
-
-    Raises
-    ------
-    TableError
-        Where the table has none.
-    FormatError
-        Where the file holds none.
-    """
+    """Read the hierarchy of a table; a TableError where it has none, a FormatError where the file holds none."""
     path = folder / CATEGORIES
     if not path.is_file():
         raise TableError(f"{path}: missing, expected the categories of the table; mlimages verify checks all files")

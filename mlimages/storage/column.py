@@ -28,15 +28,7 @@ _TEXTS: _Kinds = (_is.is_string, _is.is_large_string, _is.is_string_view, _is.is
 
 
 class Damage(Exception):  # noqa: N818  # never leaves the package: who opened the batch knows the file and names it
-    """A batch that is not as it should be.
-
-    Parameters
-    ----------
-    reason : str
-        What was found and expected.
-    row : int, optional
-        The row of the batch; None where the whole column is meant.
-    """
+    """A batch that is not as it should be: the reason, and the row; no row where the whole column is meant."""
 
     def __init__(self, reason: str, row: int | None = None) -> None:
         self.reason = reason

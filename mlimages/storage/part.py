@@ -27,23 +27,11 @@ _ADVICE = "mlimages verify --content checks all parts"
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row of a part, or a part, that is not as it should be.
+    """A row of a part, or a part, that is not as it should be: what was found and expected."""
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The part.
-    row : int or None
-        Its number in the part, from 0; None where the part as a whole is meant.
-    image : str or None
-        The name in that row, where it has one.
-    reason : str
-        What was found and expected.
-    """
-
-    path: Path
-    row: int | None
-    image: str | None
+    path: Path  # the part
+    row: int | None  # in the part, from 0; None where the part as a whole is meant
+    image: str | None  # the name in that row, where it has one
     reason: str
 
     def __str__(self) -> str:
@@ -57,25 +45,12 @@ class BadRow:
 
 
 class PartReader:
-    """One part, open: all that is read of it is checked.
-
-    Parameters
-    ----------
-    file : pyarrow.parquet.ParquetFile
-        The part, open.
-    path : pathlib.Path
-        Where it is.
-    part : Part
-        What the manifest says of it.
-    columns : Columns
-        What it shall hold.
-    fingerprint : str, optional
-        That of the table's hierarchy.
+    """One part, open: all that is read of it is checked to hold the `columns`.
 
     Raises
     ------
     TableError
-        Where it has not the rows of the manifest, or was made with another hierarchy.
+        Where it has not the rows of the manifest, or was made with another hierarchy than that of the `fingerprint`.
     """
 
     def __init__(
@@ -105,13 +80,7 @@ class PartReader:
         groups: Sequence[int] | None = None,
         use_threads: bool = True,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows in order, or those of some row `groups`, in batches of `rows` at most.
-
-        Raises
-        ------
-        TableError
-            For the first row that is not as it should be.
-        """
+        """The rows in order, or those of some row `groups`, in batches of `rows`; a TableError for a bad row."""
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, groups, use_threads):
             yield self._checked(wanted.check, row, batch)
@@ -121,10 +90,7 @@ class PartReader:
     ) -> Iterator[pa.RecordBatch]:
         """The same without the rows that are not as they should be: these are appended to `bad` before the batch comes.
 
-        Raises
-        ------
-        TableError
-            Where the part cannot be read on.
+        A TableError where the part cannot be read on.
         """
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, None, True):
@@ -133,13 +99,7 @@ class PartReader:
             yield checked
 
     def group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """A row group in memory.
-
-        Raises
-        ------
-        TableError
-            For the first row that is not as it should be.
-        """
+        """A row group in memory; a TableError for the first row that is not as it should be."""
         return self._read(columns, [number])
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -256,13 +216,7 @@ def open_part(folder: Path, manifest: Manifest, number: int, columns: Columns) -
 
 
 def open_mapped_part(folder: Path, manifest: Manifest, number: int, columns: Columns) -> tuple[PartReader, memoryview]:
-    """Open a part as a map of its file, which stays open; return its bytes too.
-
-    Raises
-    ------
-    TableError
-        As :func:`open_part`.
-    """
+    """As :func:`open_part`, but as a map of the file, which stays open; returns its bytes too."""
     path = folder / manifest.parts[number].file
     with reading(path):
         mapped = pa.memory_map(str(path))

@@ -28,15 +28,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """Rows of a table on disk.
-
-    Parameters
-    ----------
-    table : ImageTable
-        Where they are.
-    columns : sequence of str
-        Which of it to read.
-    """
+    """Rows of a table on disk, and which of its columns to read."""
 
     table: ImageTable
     columns: Sequence[str]
@@ -70,15 +62,7 @@ class StoredRows:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRows:
-    """Rows of a table in memory, checked when they are read.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The rows.
-    columns : sequence of str
-        Which of it to read.
-    """
+    """Rows of a table in memory, checked when they are read, and which of its columns to read."""
 
     table: pa.Table
     columns: Sequence[str]
@@ -88,13 +72,7 @@ class MemoryRows:
         return rows
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, without a copy where their types are those of a table.
-
-        Raises
-        ------
-        LabelError
-            For rows that no table could hold.
-        """
+        """The rows ``[start, stop)``, in the types of a table; a LabelError for what no table could hold."""
         for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
             validate(batch)
             yield check_memory(batch, self.columns, labels=pa.int32())

@@ -36,14 +36,8 @@ class NameJoin:
     """Collects rows of two tables and counts those whose images have the same name.
 
     Names are not kept; they are compared by hashes of 128 bits: two of 10 million names that differ have the same with
-    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`).
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where the files go: 36 bytes a row and 4 a label.
-    rows : int
-        Rows of the larger table, about.
+    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`). The files take 36 bytes a row and 4 a
+    label; `rows` is about the size of the larger table.
     """
 
     def __init__(self, folder: Path, rows: int) -> None:
@@ -74,10 +68,7 @@ class NameJoin:
     def count(self, bucket: int, counter: PairCounter) -> int:
         """Join the rows of one pair of files and remove these; return how many had a partner.
 
-        Raises
-        ------
-        Twice
-            Where a name of the targets, or one of the sources that has a partner, has several rows.
+        Raises :class:`Twice` where a name of the targets, or one of the sources that has a partner, has several rows.
         """
         (heads, sources), (others, targets) = (self._read(table, bucket) for table in (0, 1))
         index = NameIndex(others)

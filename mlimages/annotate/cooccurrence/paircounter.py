@@ -56,17 +56,7 @@ class Reduced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairCounts:
-    """Counts of pairs, and of either side of them.
-
-    Parameters
-    ----------
-    counts : int64 csr_array [m, k]
-        Rows that have the source and the target.
-    images, target_images : int64 array [m] and [k]
-        Rows that have the source, and the target.
-    rows : int
-        Rows counted.
-    """
+    """Rows that have a source and a target [m, k], the source [m], and the target [k], of `rows` counted."""
 
     counts: scipy.sparse.csr_array
     images: NDArray[np.int64]

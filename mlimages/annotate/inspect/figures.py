@@ -27,14 +27,9 @@ _DPI = 150
 
 
 def plot_images_per_category(images: NDArray[np.int64], *, trainable_over: int) -> Any:
-    """A matplotlib figure: categories by their number of images, most first, on a logarithmic scale.
+    """A matplotlib figure: categories by their number of `images` [n], most first, on a logarithmic scale.
 
-    Parameters
-    ----------
-    images : int64 array [n]
-        Images of each category.
-    trainable_over : int
-        Images above which a category is trainable: a line, if above 0.
+    A line shows where categories are trainable, if that is above 0.
     """
     counts = _sorted_counts(images)
     figure, axes = _axes("Images per category")
@@ -140,14 +135,8 @@ def plotly_labels_per_image(histogram: NDArray[np.int64]) -> Any:
 def plot_judgement(curve: pd.DataFrame, published: pd.Series, *, images: int) -> Any:
     """A matplotlib figure: precision, recall and f1 by threshold on the left, precision over recall on the right.
 
-    Parameters
-    ----------
-    curve : pandas.DataFrame
-        A row for each threshold: ``threshold``, ``precision``, ``recall``, ``f1``.
-    published : pandas.Series
-        The row of the published threshold, 0.5, with ``right`` too.
-    images : int
-        Images that were judged.
+    `curve` has a row for each threshold: ``threshold``, ``precision``, ``recall``, ``f1``; `published` is that of 0.5,
+    with ``right`` too; `images` were judged.
     """
     figure = _figure((10.0, 4.2))
     left, right = figure.subplots(1, 2)
@@ -175,10 +164,7 @@ def plot_judgement(curve: pd.DataFrame, published: pd.Series, *, images: int) ->
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure: one of matplotlib in the format that the name ends in, one of plotly as a page; return the file.
 
-    Raises
-    ------
-    MlimagesError
-        For a format that matplotlib does not write.
+    Raises a MlimagesError for a format that matplotlib does not write.
     """
     if hasattr(figure, "to_html"):
         content = figure.to_html(include_plotlyjs=True).encode()

@@ -51,13 +51,7 @@ class GivenLabels(NamedTuple):
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> GivenLabels:
-        """Look into a batch; labels come as int32, and confidences are 1 where the batch has none.
-
-        Raises
-        ------
-        LabelError
-            As :meth:`scored`.
-        """
+        """Look into a batch as :meth:`scored`; labels come as int32, and confidences are 1 where the batch has none."""
         given = cls.scored(batch, "confidences", labels=pa.int32())
         if "confidences" in batch.schema.names:
             return given
@@ -68,12 +62,8 @@ class GivenLabels(NamedTuple):
         """Look into a batch whose column `values` holds the confidences, which are empty where it has none.
 
         Nothing is copied where the types are those of a table. Ranges of labels and confidences are not checked: who
-        reads lists sets bad rows aside.
-
-        Raises
-        ------
-        LabelError
-            For a missing column, one of another type, a null, lists of different lengths, or an unknown origin.
+        reads lists sets bad rows aside. A LabelError for a missing column, one of another type, a null, lists of
+        different lengths, or an unknown origin.
         """
         batch = check_memory(batch, ("image", "labels", values, "origins"), labels=labels, greatest=_ORIGINS)
         lists = batch.column("labels")

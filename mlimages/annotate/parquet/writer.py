@@ -38,17 +38,7 @@ ByteArray = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class WrittenPart:
-    """A finished file.
-
-    Parameters
-    ----------
-    rows : int
-        Images in it.
-    bytes : int
-        Its size.
-    xxh3_128 : str
-        Hash of its content, in hexadecimal.
-    """
+    """A finished file: its images, its size, and the hash of its content in hexadecimal."""
 
     rows: int
     bytes: int

@@ -75,24 +75,12 @@ class Propagation:
 
 
 class Augmented(NamedTuple):
-    """A propagated batch and its counts.
-
-    Parameters
-    ----------
-    batch : pyarrow.RecordBatch
-        The rows.
-    conflicts : int
-        Verified absences that a present label beat.
-    rule_labels : int
-        Labels that rules added.
-    rules_stopped : int
-        Number of times that a rule added nothing because of a verified absence of what it would bring.
-    """
+    """A propagated batch and its counts."""
 
     batch: pa.RecordBatch
-    conflicts: int
-    rule_labels: int = 0
-    rules_stopped: int = 0
+    conflicts: int  # verified absences that a present label beat
+    rule_labels: int = 0  # that rules added
+    rules_stopped: int = 0  # times that a rule added nothing because of a verified absence of what it would bring
 
     @property
     def counts(self) -> dict[str, int]:
@@ -171,10 +159,7 @@ class Augmenter:
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
         """Check every label of a batch; return the most labels that it can grow to.
 
-        Raises
-        ------
-        LabelError
-            For a label outside the hierarchy or a confidence outside [0, 1].
+        Raises a LabelError for a label outside the hierarchy or a confidence outside [0, 1].
         """
         from mlimages.annotate.propagation import augmentkernels as kernels
 

@@ -18,21 +18,11 @@ from mlimages.storage.arrow import offsets_of, readonly
 
 
 class KeyTable(NamedTuple):
-    """An open-addressing hash table for :func:`mlimages.storage.nameskernels.find_key`.
+    """An open-addressing hash table for :func:`mlimages.storage.nameskernels.find_key`."""
 
-    Parameters
-    ----------
-    keys : uint8 array
-        The strings, one after another.
-    offsets : int64 array [n + 1]
-        Where each begins.
-    slots : int32 array
-        The number of a string, or -1; the length is a power of two, at least 2 n.
-    """
-
-    keys: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
-    slots: NDArray[np.int32]
+    keys: NDArray[np.uint8]  # the strings, one after another
+    offsets: NDArray[np.int64]  # [n + 1]: where each begins
+    slots: NDArray[np.int32]  # number of a string, or -1; the length is a power of two, at least 2 n
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> KeyTable:

@@ -77,24 +77,12 @@ def _common_rules(tables: Sequence[AnnotationTable]) -> Rules | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsTask:
-    """The chosen rows of some consecutive parts.
-
-    Parameters
-    ----------
-    index : int
-        Number of the new part.
-    table : AnnotationTable
-        Where they come from.
-    parts : range
-        Its parts.
-    keep : bool array [rows of the parts]
-        Which of their rows.
-    """
+    """The rows of some consecutive parts that are to be kept."""
 
     index: int
     table: AnnotationTable
-    parts: range
-    keep: NDArray[np.bool_]
+    parts: range  # of the table
+    keep: NDArray[np.bool_]  # [rows of the parts]
 
     @property
     def size(self) -> int:

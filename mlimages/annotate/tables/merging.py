@@ -121,21 +121,11 @@ def _check(tables: list[AnnotationTable]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Joins:
-    """The rows that are joined to others, in files.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Holds them, in files by the row they are joined to.
-    rows : int
-        Rows of the result that one such file covers.
-    schema : pyarrow.Schema
-        Schema of the files: the columns of a table, and ``first``.
-    """
+    """The rows that are joined to others, in files by the row they are joined to."""
 
     folder: Path
-    rows: int
-    schema: pa.Schema
+    rows: int  # of the result that one file covers
+    schema: pa.Schema  # of the files: the columns of a table, and ``first``
 
     def path(self, bucket: int) -> Path:
         """File of a bucket."""
@@ -178,30 +168,14 @@ def _combined(column: pa.ChunkedArray) -> pa.Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PartTask:
-    """A part of one of the tables, and the rows of others to join to it.
-
-    Parameters
-    ----------
-    index : int
-        Number of the part among all.
-    table : AnnotationTable
-        The table it is of.
-    part : int
-        Its number there.
-    start : int
-        Number of its first row among all.
-    joins : _Joins or None
-        None where no image has several rows.
-    first : int64 array [rows of the part]
-        For each row the number of the one it joins, its own where it joins none; empty without `joins`.
-    """
+    """A part of one of the tables, and the rows of others to join to it."""
 
     index: int
     table: AnnotationTable
-    part: int
-    start: int
-    joins: _Joins | None
-    first: NDArray[np.int64]
+    part: int  # its number in the table
+    start: int  # number of its first row among all
+    joins: _Joins | None  # None where no image has several rows
+    first: NDArray[np.int64]  # [rows]: the row that each joins, itself where it joins none; empty without `joins`
 
     @property
     def size(self) -> int:

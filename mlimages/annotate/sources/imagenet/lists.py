@@ -164,13 +164,7 @@ def lost_counts(lost: Counter[int]) -> dict[str, int]:
 
 
 def _form(path: Path) -> int:
-    """The form of a list, by its first line.
-
-    Raises
-    ------
-    FormatError
-        Where the form is unknown.
-    """
+    """The form of a list, by its first line; a FormatError where that is unknown."""
     from mlimages.annotate.sources.imagenet import listskernels as kernels
 
     line = first_line(path, expected=_EXPECTED)

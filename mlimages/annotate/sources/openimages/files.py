@@ -159,13 +159,7 @@ class OpenImages(Source):
 
 
 def _check_header(path: Path) -> bytes:
-    """The header of a label file, as it is written.
-
-    Raises
-    ------
-    FormatError
-        For another header.
-    """
+    """The header of a label file, as it is written; a FormatError for another one."""
     header = first_line(path, expected=_EXPECTED)
     if header.replace(b'"', b"").split(b",")[:4] != HEADER.encode().split(b","):
         raise FormatError(f"found {shown(header)}, {_EXPECTED}", path=path, line=1)

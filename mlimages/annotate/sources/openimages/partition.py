@@ -54,36 +54,19 @@ _Records = NDArray[np.uint64]
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """The partition of some files.
+    """The partition of some files, and of the images CSVs among them, into buckets of a scratch folder.
 
-    Parameters
-    ----------
-    scratch : pathlib.Path
-        A folder for the runs; it may hold those of an interrupted run over the same input.
-    buckets : int
-        Number of buckets.
-    units : list of Unit
-        The pieces of the input.
-    columns : dict of str to int
-        Number of columns of every file.
-    table : LabelTable
-        The labels that are kept.
-    images : list of pathlib.Path
-        Images CSVs, partitioned alike; see :mod:`mlimages.annotate.sources.openimages.urls`.
-    on_error : {"raise", "quarantine"}
-        What becomes of bad rows.
-    url_block_bytes : int
-        Text of an images CSV that becomes one run.
+    The folder may hold what an interrupted run over the same input left there.
     """
 
     scratch: Path
     buckets: int
     units: list[Unit]
-    columns: dict[str, int]
-    table: LabelTable
-    images: list[Path]
+    columns: dict[str, int]  # of every file
+    table: LabelTable  # the labels that are kept
+    images: list[Path]  # images CSVs, see mlimages.annotate.sources.openimages.urls
     on_error: OnError
-    url_block_bytes: int = BLOCK_BYTES
+    url_block_bytes: int = BLOCK_BYTES  # text of an images CSV that becomes one run
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(
@@ -175,10 +158,7 @@ class Partition:
     def _summarize(self, names: dict[str, str]) -> None:
         """Write what the second stage needs, and the labels that were removed, the most frequent first.
 
-        Raises
-        ------
-        FormatError
-            Where no label is left.
+        Raises a FormatError where no label is left.
         """
         removed: Counter[str] = Counter()
         runs = []
