@@ -5,18 +5,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.storage.kerneltypes import FLOATS, INDICES, INDPTR, OFFSETS
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 _ROWS = (OFFSETS, INDICES, FLOATS)
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 
 
-@nb.njit(
-    nb.int64(*_ROWS, *_ROWS, nb.boolean, INDPTR, INDPTR, INDICES, INDICES, nb.boolean[::1], nb.int64[:, ::1]),
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.int64(*_ROWS, *_ROWS, nb.boolean, INDPTR, INDPTR, INDICES, INDICES, nb.boolean[::1], nb.int64[:, ::1]))
 def judge(  # type: ignore[no-untyped-def]
     offsets,
     labels,

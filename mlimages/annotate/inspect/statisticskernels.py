@@ -5,19 +5,17 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, readonly_array
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, compiled, readonly_array
 
 
-@nb.njit(
-    [
+@compiled(
+    *[
         nb.void(
             *(OFFSETS, readonly_array(kind), FLOATS, BYTES, INDPTR, INDICES),
             *(nb.int64[:, ::1], nb.int64[::1], nb.int64[::1], nb.int64[::1]),
         )
         for kind in (nb.int16, nb.int32)
-    ],
-    cache=True,
-    nogil=True,
+    ]
 )
 def count(  # type: ignore[no-untyped-def]
     offsets, labels, confidences, origins, parents, parent_indices, by_origin, absent, subtree, histogram

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.labels.columns import LabelArrays
-from mlimages.storage.kerneltypes import FLOATS, INDICES, INDPTR
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, compiled
 
 COOCCURRENCE = np.uint8(2)
 
@@ -17,7 +17,7 @@ def _signature(label: nb.types.Type) -> object:
     return nb.types.UniTuple(nb.int64, 2)(rows, INDPTR, csr, FLOATS, nb.boolean, nb.boolean, rows)
 
 
-@nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
+@compiled(_signature(nb.int16), _signature(nb.int32))
 def apply_rules(rows, rules, brought_rows, rule_confidences, keep_largest, write, out):  # type: ignore[no-untyped-def]
     """Add to every row what the rules of its present labels bring.
 

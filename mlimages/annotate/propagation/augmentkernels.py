@@ -9,17 +9,13 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.labels.columns import LabelArrays
-from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, INDPTR, OFFSETS
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 GIVEN, ANCESTOR, DESCENDANT = np.uint8(0), np.uint8(1), np.uint8(3)
 BAD_LABEL, BAD_CONFIDENCE = 1, 2
 
 
-@nb.njit(
-    [nb.types.UniTuple(nb.int64, 3)(OFFSETS, INDICES, FLOATS, INDPTR, INDPTR, INDPTR)],
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.types.UniTuple(nb.int64, 3)(OFFSETS, INDICES, FLOATS, INDPTR, INDPTR, INDPTR))
 def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: ignore[no-untyped-def]
     """Check every label and bound the output.
 
@@ -51,7 +47,7 @@ def _signature(label: nb.types.Type) -> object:
     return nb.int64(given, csr, csr, csr, nb.boolean, out)
 
 
-@nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
+@compiled(_signature(nb.int16), _signature(nb.int32))
 def expand(given, certain_rows, uncertain_rows, absent_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Write every row with what its labels bring; return how many verified absences a present label beat.
 

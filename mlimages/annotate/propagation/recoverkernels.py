@@ -5,18 +5,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.storage.kerneltypes import FLOATS, INDICES, INDPTR, OFFSETS
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *(nb.int64, nb.int64, nb.int64, nb.float32, FLOATS, nb.int64, nb.int64, INDICES),
-            *(nb.int32[::1], nb.boolean),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.int64(
+        *(nb.int64, nb.int64, nb.int64, nb.float32, FLOATS, nb.int64, nb.int64, INDICES),
+        *(nb.int32[::1], nb.boolean),
+    )
 )
 def follows(begin, at, end, confidence, confidences, first, last, above, place, keep_largest):  # type: ignore[no-untyped-def]
     """How many entries from `at` on a label brings if it brings ``above[first:last]``; -1 where others stand there.
@@ -42,7 +38,7 @@ _CSR = nb.types.Tuple((INDPTR, INDICES))
 _OUT = nb.types.Tuple((nb.int32[::1], nb.int32[::1], nb.float32[::1]))
 
 
-@nb.njit([nb.int64(_GIVEN, _CSR, _CSR, _CSR, nb.boolean, _OUT)], cache=True, nogil=True)
+@compiled(nb.int64(_GIVEN, _CSR, _CSR, _CSR, nb.boolean, _OUT))
 def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Write the given labels of every row; return the row in which a label stands twice, or -1.
 

@@ -6,14 +6,10 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.sources.lineskernels import COLON, LINE_FEED, TAB
-from mlimages.storage.kerneltypes import BYTES, INDICES
+from mlimages.storage.signatures import BYTES, INDICES, compiled
 
 
-@nb.njit(
-    [nb.types.UniTuple(nb.int64, 2)(BYTES, INDICES, INDICES, INDICES, INDICES, INDICES, INDICES)],
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.types.UniTuple(nb.int64, 2)(BYTES, INDICES, INDICES, INDICES, INDICES, INDICES, INDICES))
 def measure(names, name_offsets, offsets, labels, label_offsets, codes, code_offsets):  # type: ignore[no-untyped-def]
     """Bytes that `write` will write, and the first row whose name no list can hold, or -1."""
     size = np.int64(0)
@@ -33,15 +29,11 @@ def measure(names, name_offsets, offsets, labels, label_offsets, codes, code_off
     return size, -1
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *(BYTES, INDICES, INDICES, INDICES, BYTES, INDICES, INDICES, BYTES, INDICES),
-            nb.uint8[::1],
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.int64(
+        *(BYTES, INDICES, INDICES, INDICES, BYTES, INDICES, INDICES, BYTES, INDICES),
+        nb.uint8[::1],
+    )
 )
 def write(  # type: ignore[no-untyped-def]
     names,

@@ -5,24 +5,20 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from mlimages.storage.kerneltypes import BYTES, FLOATS, INDICES, INDPTR, OFFSETS
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 _ROWS = (OFFSETS, INDICES, FLOATS, BYTES)
 
 _GIVEN, _DESCENDANT = np.uint8(0), np.uint8(3)
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *_ROWS,
-            *_ROWS,
-            *(INDPTR, INDPTR, INDICES, nb.boolean),
-            *(nb.int32[::1], nb.int32[::1], nb.float32[::1], nb.uint8[::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.int64(
+        *_ROWS,
+        *_ROWS,
+        *(INDPTR, INDPTR, INDICES, nb.boolean),
+        *(nb.int32[::1], nb.int32[::1], nb.float32[::1], nb.uint8[::1]),
+    )
 )
 def unite(  # type: ignore[no-untyped-def]
     offsets,

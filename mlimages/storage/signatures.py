@@ -1,8 +1,15 @@
-"""Types of the read-only arrays that compiled kernels take."""
+"""How kernels are compiled, and the types of the read-only arrays that they take."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
+
+
+def compiled(*signatures: Any) -> Any:
+    """A decorator: compile for these signatures, once for an installation; the interpreter lock is not held."""
+    return nb.njit(list(signatures), cache=True, nogil=True)
 
 
 def readonly_array(kind: nb.types.Type, dimensions: int = 1) -> nb.types.Array:
