@@ -120,7 +120,12 @@ def annotate(
         folder,
         hierarchy,
         Additions(propagation, compiled),
-        options={"format": reader.format, "on_error": on_error, **_plain(options), **reader.state},
+        options={
+            "format": reader.format,
+            "on_error": on_error,
+            **{name: _plain(value) for name, value in options.items()},
+            **reader.state,
+        },
         inputs=reader.inputs,
         add=True,
         on_error=on_error,
@@ -131,15 +136,11 @@ def annotate(
     return AnnotationTable.open(folder)
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as JSON holds them."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [plain(each) for each in value]
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-    return {name: plain(value) for name, value in options.items()}
+def _plain(value: Any) -> Any:
+    """An option as JSON holds it."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _prepare(source: Source, on_error: OnError, scratch: Path, /, *, workers: int, progress: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +14,6 @@ from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.checks import check_memory, validate
 from mlimages.storage.part import PartReader
 from mlimages.storage.table import ImageTable
-
-
-class Rows(Protocol):
-    """A table whose rows can be read from any number to any other, by several threads at once."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +66,10 @@ class MemoryRows:
         for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
             validate(batch)
             yield check_memory(batch, self.columns, labels=pa.int32())
+
+
+#: A table whose rows can be read from any number to any other, by several threads at once.
+Rows = StoredRows | MemoryRows
 
 
 def rows_of(source: Any, columns: Sequence[str]) -> Rows:

@@ -88,14 +88,6 @@ class Side:
         return scored.image, Reduced(offsets, positions[: offsets[-1]])
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The counts, and the number of rows of each table that the other lacks."""
-
-    counts: PairCounts
-    unmatched: tuple[int, int]
-
-
 Unit = tuple[int, int]  # the first row, and the one after the last
 
 
@@ -106,8 +98,8 @@ def count_pairs(
     workers: int,
     sizes: CountingSizes = DEFAULT_SIZES,
     progress: Callable[[int, int], None] | None,
-) -> Counted:
-    """Count the pairs of the rows that both tables have.
+) -> tuple[PairCounts, tuple[int, int]]:
+    """Count the pairs of the rows that both tables have; return also how many rows of each the other lacks.
 
     Rows are compared by number first: batch by batch their names must be the same. From the first batch on that
     differs, the rest of a unit is joined by name, on this machine whatever the `engine`. `progress` is called with the
@@ -137,7 +129,7 @@ def count_pairs(
         if progress is not None:
             progress(rows, shared)
     unmatched = here.join(sorted(left)) if left or len(sides[0].rows) != len(sides[1].rows) else (0, 0)
-    return Counted(reduce(add, apart, here.total()), unmatched)
+    return reduce(add, apart, here.total()), unmatched
 
 
 class _Compared(NamedTuple):

@@ -151,15 +151,16 @@ class Cooccurrence:
                 (predictions, "the predictions", predicted, target_axis),
             )
         )
-        counted = count_pairs((sides[0], sides[1]), engine=engine, workers=workers, sizes=sizes, progress=progress)
-        pairs = counted.counts
+        pairs, unmatched = count_pairs(
+            (sides[0], sides[1]), engine=engine, workers=workers, sizes=sizes, progress=progress
+        )
         return cls(
             hierarchy,
             source_axis,
             target_axis,
             *(pairs.counts, pairs.images, pairs.target_images, pairs.rows),
             float(teacher_threshold),
-            counted.unmatched,
+            unmatched,
         )
 
     @classmethod

@@ -44,6 +44,7 @@ PROBLEMS = {
     UNREADABLE: "a line that is no row of a list, a damaged row or part of a table",
 }
 _OF_LABELS = tuple(PROBLEMS)[:6]
+_CHECKED_HERE = ("labels", "confidences")  # the ranges of these are the checker's, not the table's
 _COLUMNS = ["image", "problem", "category", "detail"]
 _UNKNOWN_LABEL = "found the label"  # how the reader of lists begins the reason for a label that it does not know
 
@@ -168,7 +169,9 @@ def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _B
         table = source
         if given is not None:
             table.check_hierarchy(given)
-        return given or table.hierarchy, lambda bad: _read_table(table, bad)
+        return given or table.hierarchy, lambda bad: table.sifted_batches(
+            [] if bad is None else bad, unchecked=_CHECKED_HERE
+        )
     if given is None:
         raise MlimagesError("an audit of labels that are no annotation table needs a hierarchy: name it (--hierarchy)")
     if isinstance(source, str | os.PathLike | list | tuple):
@@ -184,11 +187,6 @@ def _read(reader: ImageList, bad: list[Any] | None) -> Iterator[pa.RecordBatch]:
             yield batch
             if bad is None:
                 report.bad.clear()
-
-
-def _read_table(table: AnnotationTable, bad: list[Any] | None) -> Iterator[pa.RecordBatch]:
-    """The rows that a table can hold; the ranges of labels and confidences are the checker's."""
-    return table.sifted_batches(bad if bad is not None else [], unchecked=("labels", "confidences"))
 
 
 class _Checker:

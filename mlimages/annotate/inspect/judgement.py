@@ -220,16 +220,6 @@ def _judge(
     from mlimages.annotate.inspect import judgementkernels as kernels
 
     given, true = (GivenLabels.of(batch) for batch in rows)
-    return int(
-        kernels.judge(
-            *(given.offsets, given.labels, given.confidences),
-            *(true.offsets, true.labels, true.confidences),
-            apart,
-            readonly(ranked.rules.indptr),
-            ranked.brought.indptr,
-            ranked.brought.indices,
-            readonly(ranked.ranks),
-            ranked.reached,
-            verdicts,
-        )
-    )
+    rules, brought = readonly(ranked.rules.indptr), (ranked.brought.indptr, ranked.brought.indices)
+    ranks = readonly(ranked.ranks)
+    return int(kernels.judge(given[1:4], true[1:4], apart, rules, brought, ranks, ranked.reached, verdicts))

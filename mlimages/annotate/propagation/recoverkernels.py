@@ -80,16 +80,21 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
                 continue
             source = label
             whole = confidence == 1
+            bounds, above = uncertain, uncertain_indices
             if whole:
-                brought = follows(
-                    start, at + 1, stop, confidence, confidences, certain[label], certain[label + 1],
-                    certain_indices, place, keep_largest,
-                )  # fmt: skip
-            else:
-                brought = follows(
-                    start, at + 1, stop, confidence, confidences, uncertain[label], uncertain[label + 1],
-                    uncertain_indices, place, keep_largest,
-                )  # fmt: skip
+                bounds, above = certain, certain_indices
+            brought = follows(
+                start,
+                at + 1,
+                stop,
+                confidence,
+                confidences,
+                bounds[label],
+                bounds[label + 1],
+                above,
+                place,
+                keep_largest,
+            )
             if brought >= 0:
                 brought += 1
             else:
@@ -97,16 +102,10 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
                 while i >= start and brought <= 0:
                     if confidences[i] > 0:
                         other = labels[i]
-                        if whole:
-                            brought = follows(
-                                start, at, stop, confidence, confidences, certain[other], certain[other + 1],
-                                certain_indices, place, keep_largest,
-                            )  # fmt: skip
-                        else:
-                            brought = follows(
-                                start, at, stop, confidence, confidences, uncertain[other],
-                                uncertain[other + 1], uncertain_indices, place, keep_largest,
-                            )  # fmt: skip
+                        brought = follows(
+                            *(start, at, stop, confidence, confidences, bounds[other], bounds[other + 1], above),
+                            *(place, keep_largest),
+                        )
                         if brought > 0:
                             source = other
                     i -= 1
@@ -116,11 +115,7 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
             end += 1
             if keep_largest:
                 reached[source] = max(reached[source], confidence)
-                first, last = uncertain[source], uncertain[source + 1]
-                above = uncertain_indices
-                if whole:
-                    first, last, above = certain[source], certain[source + 1], certain_indices
-                for k in range(first, last):
+                for k in range(bounds[source], bounds[source + 1]):
                     reached[above[k]] = max(reached[above[k]], confidence)
             at += brought
         if keep_largest:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, get_args
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -160,17 +160,6 @@ def _texts_of(rows: StoredRows, formatter: _Formatter, piece: tuple[int, int]) -
 _Text = tuple["pa.Buffer | NDArray[np.uint8]", int, int]
 
 
-class _Formatter(Protocol):
-    """Batches as text; picklable."""
-
-    header: bytes
-    columns: tuple[str, ...]
-    rows: int
-
-    def format(self, batch: pa.RecordBatch, /) -> _Text:
-        """The text of a batch."""
-
-
 class _ListFormatter:
     """Formats batches as lines of an image list."""
 
@@ -189,17 +178,16 @@ class _ListFormatter:
 
         given = GivenLabels.of(batch)
         confidences = pa.array(given.confidences).dictionary_encode()
-        code_text, code_offsets = text_of(confidences.dictionary.cast(pa.string()))  # the shortest that reads the same
-        label_text, label_offsets = self._labels
+        code_texts = text_of(confidences.dictionary.cast(pa.string()))  # the shortest that reads the same
         codes = readonly(confidences.indices.to_numpy())
         rows = *text_of(given.image), given.offsets, given.labels
-        size, bad = textkernels.measure(*rows, label_offsets, codes, code_offsets)
+        size, bad = textkernels.measure(rows, self._labels, codes, code_texts)
         if bad >= 0:
             name = given.image[bad].as_py()
             found = "a control character in the name" if name else "an empty name"
             raise LabelError(f"image {name!r}: found {found}, which no list can hold")
         out = np.empty(size, np.uint8)
-        empty = textkernels.write(*rows, label_text, label_offsets, codes, code_text, code_offsets, out)
+        empty = textkernels.write(rows, self._labels, codes, code_texts, out)
         return out, batch.num_rows, empty
 
 
@@ -231,6 +219,9 @@ class _CsvFormatter:
         sink = pa.BufferOutputStream()
         pacsv.write_csv(rows, sink, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
         return sink.getvalue(), batch.num_rows, pc.sum(pc.equal(pc.list_value_length(lists), 0)).as_py() or 0
+
+
+_Formatter = _ListFormatter | _CsvFormatter
 
 
 @contextmanager

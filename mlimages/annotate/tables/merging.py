@@ -145,8 +145,8 @@ class _Window:
         self._joins = joins
         self._loaded: dict[int, pa.Table] = {}
 
-    def joining(self, start: int, stop: int) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
-        """The rows to join to the rows ``[start, stop)``, and the row that each is joined to."""
+    def joining(self, start: int, stop: int) -> pa.Table:
+        """The rows to join to the rows ``[start, stop)``, with the row that each is joined to as ``first``."""
         buckets = range(start // self._joins.rows, (stop - 1) // self._joins.rows + 1)
         self._loaded = {
             each: self._loaded[each] if each in self._loaded else self._joins.read(each) for each in buckets
@@ -155,15 +155,7 @@ class _Window:
         for table in self._loaded.values():
             first, last = np.searchsorted(table.column("first").to_numpy(), [start, stop])
             pieces.append(table.slice(first, last - first))
-        rows = pa.concat_tables(pieces)
-        columns = [_combined(column) for column in rows.drop_columns("first").columns]
-        batch = pa.RecordBatch.from_arrays(columns, names=rows.column_names[:-1])
-        return batch, rows.column("first").to_numpy()
-
-
-def _combined(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
+        return pa.concat_tables(pieces).combine_chunks()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,10 +191,12 @@ class _PartTask:
             own = self.first[at - self.start : at - self.start + batch.num_rows] == rows
             report.counts["rows_joined"] += int(np.count_nonzero(~own))
             kept = batch.filter(pa.array(own))
-            joining, targets = window.joining(at, at + batch.num_rows)
-            if len(targets):
+            joining = window.joining(at, at + batch.num_rows)
+            if joining.num_rows:
+                (more,) = joining.drop_columns("first").to_batches()
+                targets = joining.column("first").to_numpy()
                 more_of = np.searchsorted(targets, np.append(rows[own], at + batch.num_rows)).astype(np.int64)
-                kept, beaten = unite(kept, joining, readonly(more_of), closure, keep_largest=keep_largest)
+                kept, beaten = unite(kept, more, readonly(more_of), closure, keep_largest=keep_largest)
                 report.counts["absences_beaten"] += beaten
             yield kept
             at += batch.num_rows

@@ -45,6 +45,6 @@ def unite(
     bound = int(ours.offsets[-1] - ours.offsets[0])
     bound += int(theirs.offsets[more_of[-1]] - theirs.offsets[more_of[0]])
     out = LabelArrays.empty(batch.num_rows, bound, np.dtype(np.int32))
-    rows = readonly(more_of), readonly(closure.indptr), readonly(closure.indices)
-    beaten = kernels.unite(*ours[1:], *theirs[1:], *rows, keep_largest, *out)
+    above = readonly(closure.indptr), readonly(closure.indices)
+    beaten = kernels.unite(ours[1:], theirs[1:], readonly(more_of), above, keep_largest, out[:])
     return list_batch(batch.schema, ours.image, *out.used()), int(beaten)
