@@ -116,16 +116,12 @@ def annotate(
     if not reader.repeatable and (resume or engine != "local"):
         raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
     folder = Path(out)
+    plain = {name: _plain(value) for name, value in options.items()}
     job = table_job(
         folder,
         hierarchy,
         Additions(propagation, compiled),
-        options={
-            "format": reader.format,
-            "on_error": on_error,
-            **{name: _plain(value) for name, value in options.items()},
-            **reader.state,
-        },
+        options={"format": reader.format, "on_error": on_error, **plain, **reader.state},
         inputs=reader.inputs,
         add=True,
         on_error=on_error,

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,6 @@ PROBLEMS = {
     UNREADABLE: "a line that is no row of a list, a damaged row or part of a table",
 }
 _OF_LABELS = tuple(PROBLEMS)[:6]
-_CHECKED_HERE = ("labels", "confidences")  # the ranges of these are the checker's, not the table's
 _COLUMNS = ["image", "problem", "category", "detail"]
 _UNKNOWN_LABEL = "found the label"  # how the reader of lists begins the reason for a label that it does not know
 
@@ -169,9 +169,8 @@ def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _B
         table = source
         if given is not None:
             table.check_hierarchy(given)
-        return given or table.hierarchy, lambda bad: table.sifted_batches(
-            [] if bad is None else bad, unchecked=_CHECKED_HERE
-        )
+        sifted = partial(table.sifted_batches, unchecked=("labels", "confidences"))  # their ranges are looked at here
+        return given or table.hierarchy, lambda bad: sifted([] if bad is None else bad)
     if given is None:
         raise MlimagesError("an audit of labels that are no annotation table needs a hierarchy: name it (--hierarchy)")
     if isinstance(source, str | os.PathLike | list | tuple):

@@ -18,11 +18,11 @@ def judge(rows, true_rows, apart, rules, brought_rows, ranks, reached, verdicts)
     """Judge what rules add to every row by the row of the same number that holds the truth.
 
     `rows` and `true_rows` hold offsets, labels and confidences. The rules of category i are ``rules[i]`` to
-    ``rules[i + 1]``; rule r brings row r of the CSR `brought_rows` (row pointers and indices) and has the strength ``ranks[r]``. A label counts once in a row, at its greatest strength: `verdicts`
-    [3, strengths] is told whether the truth has it, denies it, or does not say. Where both tables are `apart`, a label
-    that the row has is not added; where they are one, rules are judged by what else is there. Returns how many present
-    labels of the truth could be added at all: those of `reached` [n] categories, without those that a row has where the
-    tables are apart.
+    ``rules[i + 1]``; rule r brings row r of the CSR `brought_rows` (row pointers and indices) and has the strength
+    ``ranks[r]``. A label counts once in a row, at its greatest strength: `verdicts` [3, strengths] is told whether the
+    truth has it, denies it, or does not say. Where both tables are `apart`, a label that the row has is not added;
+    where they are one, rules are judged by what else is there. Returns how many present labels of the truth could be
+    added at all: those of `reached` [n] categories, without those that a row has where the tables are apart.
     """
     offsets, labels, confidences = rows
     true_offsets, true_labels, true_confidences = true_rows

@@ -79,22 +79,11 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
                 at += 1
                 continue
             source = label
-            whole = confidence == 1
             bounds, above = uncertain, uncertain_indices
-            if whole:
+            if confidence == 1:
                 bounds, above = certain, certain_indices
-            brought = follows(
-                start,
-                at + 1,
-                stop,
-                confidence,
-                confidences,
-                bounds[label],
-                bounds[label + 1],
-                above,
-                place,
-                keep_largest,
-            )
+            first, last = bounds[label], bounds[label + 1]
+            brought = follows(start, at + 1, stop, confidence, confidences, first, last, above, place, keep_largest)
             if brought >= 0:
                 brought += 1
             else:
@@ -102,9 +91,9 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
                 while i >= start and brought <= 0:
                     if confidences[i] > 0:
                         other = labels[i]
+                        first, last = bounds[other], bounds[other + 1]
                         brought = follows(
-                            *(start, at, stop, confidence, confidences, bounds[other], bounds[other + 1], above),
-                            *(place, keep_largest),
+                            start, at, stop, confidence, confidences, first, last, above, place, keep_largest
                         )
                         if brought > 0:
                             source = other
