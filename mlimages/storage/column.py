@@ -111,11 +111,9 @@ def _bad_entries(
 ) -> list[Finding]:
     name, target = wanted.name, wanted.type.value_type
     findings = []
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    if missing.any():
-        findings.append(
-            Finding(np.flatnonzero(missing), lambda _: f"found a null in the column {name}, expected a list")
-        )
+    missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+    if len(missing):
+        findings.append(Finding(missing, lambda _: f"found a null in the column {name}, expected a list"))
     null = values.is_null().to_numpy(zero_copy_only=False)
     filled = numbers_of(values.fill_null(0))
     if greatest is not None:

@@ -147,10 +147,6 @@ def note(bad, row, line, first, last, problem, token, token_end):  # type: ignor
     `line` counts from 0 within the batch; ``[first, last)`` are its bytes, and ``[token, token_end)`` those in which
     the problem is.
     """
-    bad[row, 0] = line
-    bad[row, 1] = first
-    bad[row, 2] = last
-    bad[row, 3] = problem
-    bad[row, 4] = token
-    bad[row, 5] = token_end
+    for k, value in enumerate((line, first, last, problem, token, token_end)):
+        bad[row, k] = value
     return row + 1 == len(bad)

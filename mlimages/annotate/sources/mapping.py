@@ -66,28 +66,25 @@ def read_mapping(path: str | os.PathLike[str], hierarchy: Hierarchy) -> dict[str
     """
     found: dict[str, int] = {}
     rows = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
+
+    def wrong(reason: str) -> FormatError:
+        return FormatError(reason, path=path, line=rows.line_num)
+
     try:
         for row in rows:
             if not row or (rows.line_num == 1 and row == ["label", "key"]):
                 continue
             if len(row) != 2 or not row[0] or not row[1]:
-                raise FormatError(
-                    f"found {','.join(row)[:80]!r}, expected a label and a key (/m/0bt9lr,n02084071)",
-                    path=path,
-                    line=rows.line_num,
-                )
+                raise wrong(f"found {','.join(row)[:80]!r}, expected a label and a key (/m/0bt9lr,n02084071)")
             try:
                 index = hierarchy.index(row[1])
             except UnknownCategoryError as error:
-                raise FormatError(f"the label {row[0]!r}: {error}", path=path, line=rows.line_num) from None
+                raise wrong(f"the label {row[0]!r}: {error}") from None
             if found.setdefault(row[0], index) != index:
-                raise FormatError(
-                    f"the label {row[0]!r} has a second key {row[1]!r}, first {hierarchy.keys[found[row[0]]]!r}",
-                    path=path,
-                    line=rows.line_num,
-                )
+                first = hierarchy.keys[found[row[0]]]
+                raise wrong(f"the label {row[0]!r} has a second key {row[1]!r}, first {first!r}")
     except csv.Error as error:
-        raise FormatError(f"no CSV ({error})", path=path, line=rows.line_num) from None
+        raise wrong(f"no CSV ({error})") from None
     if not found:
         raise FormatError("found no row, expected labels and keys (/m/0bt9lr,n02084071)", path=path)
     return found

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,17 +25,23 @@ from mlimages.storage.batches import PART_ROWS, rebatched
 from mlimages.storage.manifest import MANIFEST
 
 
+class Run(NamedTuple):
+    """How a table is written; as the arguments of :func:`mlimages.annotate.pipeline.annotate`."""
+
+    engine: EngineName
+    workers: int | None
+    resume: bool
+    progress: Callable[[Progress], None] | None
+
+
 def derive(
     tables: Sequence[AnnotationTable],
     out: str | os.PathLike[str],
     tasks: Iterable[Task],
+    run: Run,
     *,
     operation: str,
     options: Mapping[str, Any],
-    engine: EngineName = "local",
-    workers: int | None,
-    resume: bool,
-    progress: Callable[[Progress], None] | None,
 ) -> AnnotationTable:
     """Write a table that an operation makes of others.
 
@@ -48,12 +54,12 @@ def derive(
         Folder of the new table, new or empty.
     tasks : iterable of Task
         What makes the parts.
+    run : Run
+        How they are made.
     operation : str
         Its name, for the manifest.
     options : mapping
         Its options, for the manifest; a resumed job must have the same.
-    engine, workers, resume, progress
-        As those of :func:`mlimages.annotate.pipeline.annotate`.
     """
     first = tables[0]
     propagation = Propagation(**first.manifest.metadata["propagation"])
@@ -65,7 +71,7 @@ def derive(
         inputs=[table.folder / MANIFEST for table in tables],
         add=False,
     )
-    job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
+    job.run(tasks, **run._asdict())
     return AnnotationTable.open(job.folder)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.annotate.tables.derive import derive
+from mlimages.annotate.tables.derive import Run, derive
 from mlimages.annotate.tables.union import unite
 from mlimages.errors import MlimagesError, TableError
 from mlimages.job.engines import EngineName
@@ -83,17 +83,8 @@ def merge(
     _check(opened)
     load_kernels("mlimages.annotate.tables.unionkernels", "mlimages.storage.nameskernels")
     with tempfile.TemporaryDirectory(prefix="mlimages-merge-", dir=_shared(out) if engine == "ray" else None) as folder:
-        return derive(
-            opened,
-            out,
-            merging_tasks(opened, Path(folder)),
-            operation="merge",
-            options={},
-            engine=engine,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-        )
+        run = Run(engine, workers, resume, progress)
+        return derive(opened, out, merging_tasks(opened, Path(folder)), run, operation="merge", options={})
 
 
 def _shared(out: str | os.PathLike[str]) -> Path:

@@ -96,7 +96,7 @@ class PredictionTable(ImageTable):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionWriter:
-    """Writes the parts of a prediction table, from any number of processes, and then its manifest.
+    """Writes the parts of a prediction table, from any number of processes.
 
     Parameters
     ----------
@@ -168,26 +168,6 @@ class PredictionWriter:
         """What the manifest says: that, and the keys of the outputs."""
         return self.metadata | {"outputs": [self.hierarchy.keys[i] for i in self.outputs.tolist()]}
 
-    def finish(
-        self,
-        parts: Sequence[Part],
-        *,
-        inputs: Sequence[Input] = (),
-        options: Mapping[str, Any] | None = None,
-        counts: Mapping[str, int] | None = None,
-    ) -> PredictionTable:
-        """Write the categories and, last of all, the manifest, with options and counts of whoever made the parts."""
-        write_categories(self.folder, self.hierarchy)
-        manifest = Manifest(
-            self.table_metadata,
-            {"format": PREDICTIONS, **(options or {})},
-            list(inputs),
-            list(parts),
-            dict(counts or {}),
-        )
-        manifest.write(self.folder / MANIFEST)
-        return PredictionTable.open(self.folder)
-
 
 def write_predictions(
     batches: Iterable[pa.RecordBatch],
@@ -236,10 +216,11 @@ def write_predictions(
         top=top,
         teacher=teacher or {},
     )
-    parts: list[Part] = []
-    for group in cut_into_parts(batches):
-        parts.append(writer.write_part(len(parts), group))
-    return writer.finish(parts or [writer.write_part(0, ())], inputs=inputs)
+    parts = [writer.write_part(index, group) for index, group in enumerate(cut_into_parts(batches))]
+    parts = parts or [writer.write_part(0, ())]
+    write_categories(folder, hierarchy)
+    Manifest(writer.table_metadata, {"format": PREDICTIONS}, list(inputs), parts).write(folder / MANIFEST)
+    return PredictionTable.open(folder)
 
 
 def _checked(

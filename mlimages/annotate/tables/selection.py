@@ -19,7 +19,7 @@ from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.annotate.tables.derive import derive, rows_tasks
+from mlimages.annotate.tables.derive import Run, derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
 from mlimages.job.engines import EngineName
 from mlimages.storage.arrow import list_batch, offsets_of
@@ -100,17 +100,8 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
         keep_empty=keep_empty,
     )
     tasks = [_FilterTask(part, table, rules) for part in range(len(table.manifest.parts))]
-    return derive(
-        [table],
-        out,
-        tasks,
-        operation="filter",
-        options=rules.to_dict(table.hierarchy.keys),
-        engine=engine,
-        workers=workers,
-        resume=resume,
-        progress=progress,
-    )
+    run = Run(engine, workers, resume, progress)
+    return derive([table], out, tasks, run, operation="filter", options=rules.to_dict(table.hierarchy.keys))
 
 
 def subset(
@@ -170,17 +161,8 @@ def subset(
         )
     digest = hashlib.sha256("\n".join(wanted.to_pylist()).encode()).hexdigest()  # another list is no resumption
     options = {"images": len(wanted), "not_found": int((~found).sum()), "images_sha256": digest}
-    return derive(
-        [table],
-        out,
-        rows_tasks(table, keep),
-        operation="subset",
-        options=options,
-        engine=engine,
-        workers=workers,
-        resume=resume,
-        progress=progress,
-    )
+    run = Run(engine, workers, resume, progress)
+    return derive([table], out, rows_tasks(table, keep), run, operation="subset", options=options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import label_type
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.annotate.tables.derive import derive, rows_tasks
+from mlimages.annotate.tables.derive import Run, derive, rows_tasks
 from mlimages.errors import MlimagesError
 from mlimages.job.engines import EngineName
 from mlimages.kernels import load_kernels
@@ -85,20 +85,12 @@ def split(
     """
     table = as_table(table)
     chosen = stratified(table, _count(len(table), validation), seed=seed)
-    made = [
-        derive(
-            [table],
-            Path(out) / name,
-            rows_tasks(table, keep),
-            operation="split",
-            options={"subset": name, "validation": validation, "seed": seed},
-            engine=engine,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-        )
-        for name, keep in (("train", ~chosen), ("validation", chosen))
-    ]
+    run = Run(engine, workers, resume, progress)
+    made = []
+    for name, keep in (("train", ~chosen), ("validation", chosen)):
+        options = {"subset": name, "validation": validation, "seed": seed}
+        tasks = rows_tasks(table, keep)
+        made.append(derive([table], Path(out) / name, tasks, run, operation="split", options=options))
     return Split(*made)
 
 
