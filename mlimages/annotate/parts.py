@@ -28,14 +28,7 @@ from mlimages.storage.part import stored_part
 _COUNTS_KEY = b"mlimages.counts"
 
 #: Columns of a file of quarantined rows.
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        pa.field("file", pa.string()),
-        pa.field("line", pa.int64()),
-        pa.field("reason", pa.string()),
-        pa.field("row", pa.binary()),
-    ]
-)
+QUARANTINE_SCHEMA = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "row": pa.binary()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +140,6 @@ def quarantine_path(folder: Path, index: int) -> Path:
 
 def _write_quarantine(path: Path, report: Report) -> None:
     path.parent.mkdir(exist_ok=True)
-    columns = [
-        pa.array(column, column_field.type)
-        for column, column_field in zip(zip(*report.bad, strict=True), QUARANTINE_SCHEMA, strict=True)
-    ]
+    columns = [pa.array(column) for column in zip(*report.bad, strict=True)]
     with replacing(path) as file:
         pq.write_table(pa.Table.from_arrays(columns, schema=QUARANTINE_SCHEMA), file, compression="zstd")

@@ -239,6 +239,15 @@ def encode_metadata(metadata: dict[str, Any]) -> dict[bytes, bytes]:
     return {METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}
 
 
+def stated_rules(manifest: Manifest, path: Path) -> dict[str, Any] | None:
+    """What a manifest says of the rules of its table, checked; None where there were none."""
+    rules: dict[str, Any] | None = manifest.metadata.get("rules")
+    if rules is not None:
+        check_type(rules, dict, "rules", path)
+        check_keys(rules, {"file": str, "xxh3_128": str, "confidence": str}, path)
+    return rules
+
+
 def part_path(folder: Path, index: int) -> Path:
     """File of a part."""
     return folder / f"part-{index:05d}.parquet"

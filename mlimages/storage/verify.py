@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlimages.storage.categories import problems_of_categories
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import MANIFEST, Manifest, check_keys, check_type
+from mlimages.storage.manifest import MANIFEST, Manifest, stated_rules
 
 
 def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
@@ -16,10 +16,8 @@ def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
     folder = Path(folder)
     problems = problems_of_categories(folder, manifest)
     files: list[tuple[str, int | None, str]] = [(part.file, part.bytes, part.xxh3_128) for part in manifest.parts]
-    rules = manifest.metadata.get("rules")
+    rules = stated_rules(manifest, folder / MANIFEST)
     if rules is not None:
-        check_type(rules, dict, "rules", folder / MANIFEST)
-        check_keys(rules, {"file": str, "xxh3_128": str}, folder / MANIFEST)
         files.append((rules["file"], None, rules["xxh3_128"]))
     for name, size, xxh3_128 in files:
         path = folder / name

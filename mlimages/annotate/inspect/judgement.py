@@ -81,7 +81,7 @@ class RuleJudgement:
         f1 = np.divide(2 * right, judged + self.could, out=np.full(len(bounds), np.nan), where=judged + self.could > 0)
         columns |= {"added": judged + columns["unknown"], "precision": precision, "recall": recall, "f1": f1}
         order = ["threshold", "added", "right", "wrong", "unknown", "precision", "recall", "f1"]
-        return pd.DataFrame({name: columns[name] for name in order})
+        return pd.DataFrame(columns)[order]
 
     def best(self) -> float:
         """The threshold with the greatest f1, among those just below the strengths of rules; NaN without rules."""

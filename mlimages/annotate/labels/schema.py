@@ -41,24 +41,12 @@ def table_schema(categories: int) -> pa.Schema:
     origins      list<uint8>            as long; an :class:`Origin`
     ===========  =====================  ============================================================
     """
-    return pa.schema(
-        [
-            pa.field("image", pa.string()),
-            pa.field("labels", pa.list_(label_type(categories))),
-            pa.field("confidences", pa.list_(pa.float32())),
-            pa.field("origins", pa.list_(pa.uint8())),
-        ]
-    )
+    labels, confidences, origins = map(pa.list_, (label_type(categories), pa.float32(), pa.uint8()))
+    return pa.schema({"image": pa.string(), "labels": labels, "confidences": confidences, "origins": origins})
 
 
 #: Given labels: like a table, with int32 indices and without origins.
-GIVEN_SCHEMA = pa.schema(
-    [
-        pa.field("image", pa.string()),
-        pa.field("labels", pa.list_(pa.int32())),
-        pa.field("confidences", pa.list_(pa.float32())),
-    ]
-)
+GIVEN_SCHEMA = pa.schema({"image": pa.string(), "labels": pa.list_(pa.int32()), "confidences": pa.list_(pa.float32())})
 
 
 def table_metadata(

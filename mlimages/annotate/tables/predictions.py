@@ -48,13 +48,8 @@ def prediction_schema(categories: int) -> pa.Schema:
     scores  list<float32>          as long; the teacher's posteriors, 0 to 1
     ======  =====================  ===========================================================
     """
-    return pa.schema(
-        [
-            pa.field("image", pa.string()),
-            pa.field("labels", pa.list_(label_type(categories))),
-            pa.field("scores", pa.list_(pa.float32())),
-        ]
-    )
+    labels = pa.list_(label_type(categories))
+    return pa.schema({"image": pa.string(), "labels": labels, "scores": pa.list_(pa.float32())})
 
 
 class PredictionTable(ImageTable):

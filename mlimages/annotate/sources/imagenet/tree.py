@@ -133,18 +133,10 @@ class ImageNetTree(UnitSource):
         good = []
         for number, image in enumerate(images, start=1):
             name = os.fsencode(f"{folder}/{image}")
-            if image.isprintable():
+            wrong = "" if image.isprintable() else _fault(name)
+            if not wrong:
                 good.append(name)
                 continue
-            try:
-                name.decode()
-            except UnicodeDecodeError:
-                wrong = "expected UTF-8"
-            else:
-                if min(name) >= 32:
-                    good.append(name)
-                    continue
-                wrong = "expected no control characters"
             shown = repr(name.decode("utf-8", "backslashreplace"))
             report.bad_row(
                 BadRow(os.fspath(self._root / folder), number, f"found the file name {shown}, {wrong}", name)
@@ -156,6 +148,15 @@ class ImageNetTree(UnitSource):
         name_offsets, offsets = offsets_of([len(name) for name in names]), offsets_of([len(labels)] * len(names))
         text = np.frombuffer(b"".join(names), np.uint8)
         return given_batch(text, name_offsets, offsets, np.tile(labels, len(names)))
+
+
+def _fault(name: bytes) -> str:
+    """What a name lacks that a table could hold; empty where that is nothing."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return "expected UTF-8"
+    return "" if min(name) >= 32 else "expected no control characters"
 
 
 def _images(folder: Path) -> list[str]:
