@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 LONGEST_NAME = 65_535
 #: A batch also ends with the line that brings its text to this size, so that its memory is bounded.
 BATCH_BYTES = 64 << 20
+#: Bytes of text of a work unit; each becomes one part of the table.
+UNIT_BYTES = 16 << 20
 #: Bytes at the beginning of a file that are read to see what it is.
 _HEAD_BYTES = 64 << 10
 
@@ -89,6 +93,17 @@ def batches_of_lines(text: Text, report: Report, *, rows: int = BATCH_ROWS, size
 def is_compressed(path: str | Path) -> bool:
     """Whether a file is compressed, by its name; such a file cannot be read from its middle."""
     return Path(path).suffix in COMPRESSION
+
+
+def split_into_units(paths: list[Path], *, unit_bytes: int | None = None, whole: Container[Path] = ()) -> list[Unit]:
+    """Units of about `unit_bytes` (`UNIT_BYTES`), of equal size within a file; compressed and `whole` files are one."""
+    units: list[Unit] = []
+    for path in paths:
+        size = path.stat().st_size
+        pieces = 1 if is_compressed(path) or path in whole else max(1, -(-size // (unit_bytes or UNIT_BYTES)))
+        for start, stop in pairwise(size * k // pieces for k in range(pieces + 1)):
+            units.append(Unit(len(units), os.fspath(path), start, stop))
+    return units
 
 
 def read_texts(unit: Unit, report: Report, *, header: bool = False) -> Iterator[Text]:

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple, Protocol
@@ -23,9 +22,6 @@ from mlimages.job.task import Task
 from mlimages.storage.arrow import list_batch
 
 OnError = Literal["raise", "quarantine"]
-
-#: Bytes of text of a work unit; each becomes one part of the table.
-UNIT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,19 +190,6 @@ class UnitSource(Source):
     def tasks(self, scratch: Path) -> list[UnitTask]:  # noqa: ARG002  (nothing is prepared)
         """A task for each unit."""
         return [UnitTask(unit, self) for unit in self.units()]
-
-
-def split_into_units(paths: list[Path], *, splittable: list[bool], unit_bytes: int | None = None) -> list[Unit]:
-    """Units of about `unit_bytes` (`UNIT_BYTES`), of equal size within a file; one that cannot be split is one unit."""
-    unit_bytes = unit_bytes or UNIT_BYTES
-    units: list[Unit] = []
-    for path, can in zip(paths, splittable, strict=True):
-        size = path.stat().st_size
-        pieces = max(1, -(-size // unit_bytes)) if can else 1
-        bounds = [size * k // pieces for k in range(pieces + 1)]
-        for start, stop in pairwise(bounds):
-            units.append(Unit(len(units), os.fspath(path), start, stop))
-    return units
 
 
 def given_batch(
