@@ -140,8 +140,8 @@ class Cooccurrence:
         ):
             seen.remove("scores")  # the table holds only such as are above it: no need to read by how much
         source_places, target_places = (_inverse(axis, len(hierarchy)) for axis in (source_axis, target_axis))
-        predicted = rows_of(predictions, seen), "scores", teacher_threshold, None
         given = rows_of(annotations, columns), "confidences", 0.0, allowed
+        predicted = rows_of(predictions, seen), "scores", teacher_threshold, None
         if isinstance(annotations, PredictionTable):
             given = predicted
         sides = (
