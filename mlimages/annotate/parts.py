@@ -20,33 +20,20 @@ from mlimages.annotate.sources.source import LabelTask, OnError, Report
 from mlimages.hierarchy import Hierarchy
 from mlimages.job.job import Job, Stage
 from mlimages.job.task import Made, Stopped, StopSignal, Task
-from mlimages.storage.files import file_hash, replacing
-from mlimages.storage.manifest import CATEGORIES, Part, encode_metadata, part_path
+from mlimages.storage.categories import write_categories
+from mlimages.storage.files import replacing
+from mlimages.storage.manifest import Part, encode_metadata, part_path
+from mlimages.storage.part import stored_part
 
 _COUNTS_KEY = b"mlimages.counts"
 
 #: Columns of a file of quarantined rows.
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        pa.field("file", pa.string()),
-        pa.field("line", pa.int64()),
-        pa.field("reason", pa.string()),
-        pa.field("row", pa.binary()),
-    ]
-)
+QUARANTINE_SCHEMA = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "row": pa.binary()})
 
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What is added to given labels.
-
-    Parameters
-    ----------
-    propagation : Propagation
-        What labels bring.
-    rules : Rules, optional
-        What co-occurrence adds.
-    """
+    """What is added to given labels: what propagation says that they bring, and what co-occurrence adds."""
 
     propagation: Propagation
     rules: Rules | None = None
@@ -54,20 +41,9 @@ class Additions:
 
 @dataclass(frozen=True, slots=True)
 class PartMaker:
-    """Makes parts of tasks; a :class:`~mlimages.job.task.Maker`.
+    """Makes parts of tasks in the folder of a table; a :class:`~mlimages.job.task.Maker`.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The table's.
-    hierarchy : Hierarchy
-        The categories.
-    metadata : dict
-        The schema metadata of every part.
-    on_error : {"raise", "quarantine"}
-        What becomes of bad rows.
-    additions : Additions, optional
-        What is added to the labels of the tasks; without, they are written as they are.
+    `metadata` is that of the schema of every part. Without `additions` the labels of the tasks are written as they are.
     """
 
     folder: Path
@@ -78,9 +54,8 @@ class PartMaker:
 
     def worker(self, stop: StopSignal) -> Callable[[LabelTask], Made]:
         """What makes the part of a task."""
-        if self.additions is None:
-            return partial(self._make, stop=stop, augmenter=None)
-        augmenter = Augmenter(self.hierarchy, self.additions.propagation, self.additions.rules)
+        added = self.additions
+        augmenter = None if added is None else Augmenter(self.hierarchy, added.propagation, added.rules)
         return partial(self._make, stop=stop, augmenter=augmenter)
 
     def _make(self, task: LabelTask, *, stop: StopSignal, augmenter: Augmenter | None) -> Made:
@@ -105,13 +80,11 @@ class PartMaker:
 
     def finished(self, task: Task) -> Made | None:
         """The part of an earlier run, if it is there and whole."""
-        path = part_path(self.folder, task.index)
+        stored = stored_part(part_path(self.folder, task.index))
         try:
-            metadata = pq.read_metadata(path)
-            counts = json.loads(metadata.metadata[_COUNTS_KEY])
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+            return None if stored is None else Made(stored[0], json.loads(stored[1][_COUNTS_KEY]), task.size)
+        except (KeyError, ValueError):
             return None
-        return Made(Part(path.name, metadata.num_rows, path.stat().st_size, file_hash(path)), counts, task.size)
 
 
 def table_job(
@@ -148,8 +121,7 @@ def table_job(
     rules = made_with.rules
 
     def write_beside(folder: Path) -> None:
-        with replacing(folder / CATEGORIES) as file:
-            hierarchy.to_parquet(file.name)
+        write_categories(folder, hierarchy)
         if rules is not None:
             with replacing(folder / RULES_FILE) as file:
                 file.write(rules.text.encode())
@@ -168,9 +140,6 @@ def quarantine_path(folder: Path, index: int) -> Path:
 
 def _write_quarantine(path: Path, report: Report) -> None:
     path.parent.mkdir(exist_ok=True)
-    columns = [
-        pa.array(column, column_field.type)
-        for column, column_field in zip(zip(*report.bad, strict=True), QUARANTINE_SCHEMA, strict=True)
-    ]
+    columns = [pa.array(column) for column in zip(*report.bad, strict=True)]
     with replacing(path) as file:
         pq.write_table(pa.Table.from_arrays(columns, schema=QUARANTINE_SCHEMA), file, compression="zstd")

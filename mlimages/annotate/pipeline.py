@@ -20,6 +20,7 @@ from mlimages.errors import MlimagesError
 from mlimages.hierarchy import Hierarchy, load_hierarchy
 from mlimages.job.folder import SCRATCH
 from mlimages.job.job import Progress, Report
+from mlimages.job.local import checked_workers
 from mlimages.kernels import load_kernels
 from mlimages.storage.checks import validate
 from mlimages.storage.files import replacing
@@ -94,8 +95,7 @@ def annotate(
         hierarchy = load_hierarchy(hierarchy)
     if isinstance(propagation, str):
         propagation = Propagation.named(propagation)
-    if workers is not None and workers < 1:
-        raise MlimagesError(f"workers={workers}: expected at least 1")
+    workers = checked_workers(workers)
     if on_error not in ("raise", "quarantine"):
         raise MlimagesError(f"on_error={on_error!r}: expected raise or quarantine")
     compiled = None if rules is None else Rules.of(rules, hierarchy, confidence=rule_confidence)
@@ -116,11 +116,12 @@ def annotate(
     if not reader.repeatable and (resume or engine != "local"):
         raise MlimagesError("labels in memory can be neither resumed nor sent to Ray: write them to a file first")
     folder = Path(out)
+    plain = {name: _plain(value) for name, value in options.items()}
     job = table_job(
         folder,
         hierarchy,
         Additions(propagation, compiled),
-        options={"format": reader.format, "on_error": on_error, **_plain(options), **reader.state},
+        options={"format": reader.format, "on_error": on_error, **plain, **reader.state},
         inputs=reader.inputs,
         add=True,
         on_error=on_error,
@@ -131,15 +132,11 @@ def annotate(
     return AnnotationTable.open(folder)
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as JSON holds them."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [plain(each) for each in value]
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-    return {name: plain(value) for name, value in options.items()}
+def _plain(value: Any) -> Any:
+    """An option as JSON holds it."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _prepare(source: Source, on_error: OnError, scratch: Path, /, *, workers: int, progress: Report) -> None:

@@ -12,13 +12,7 @@ EngineName = Literal["local", "ray"]
 
 
 def engine_named(name: str, *, processes: bool = False) -> Engine:
-    """The engine ``local`` (threads, or `processes` for work that holds the interpreter lock) or ``ray``.
-
-    Raises
-    ------
-    MlimagesError
-        For another name.
-    """
+    """The engine ``local`` (threads, or `processes` for work that holds the interpreter lock) or ``ray``."""
     if name == "local":
         return run_in_processes if processes else run_in_threads
     if name == "ray":

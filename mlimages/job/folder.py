@@ -21,13 +21,7 @@ _BEFORE = {_LOCK, f"{JOB}.tmp"}  # what a job leaves that is killed before it ha
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made where it is missing.
-
-    Raises
-    ------
-    JobError
-        Where another process holds it.
-    """
+    """Keep other processes out of a folder, made where it is missing; a JobError where another process holds it."""
     import filelock
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,20 +38,7 @@ def held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> Iterator[None]:
-    """Turn the error of a full disk into one that says what to do.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Named where the error names no file.
-    again : str
-        How the job is continued.
-
-    Raises
-    ------
-    JobError
-        Where the disk is full.
-    """
+    """Turn the error of a full disk into a JobError that says what to do, and how to go on: `again`."""
     try:
         yield
     except OSError as error:
@@ -70,13 +51,7 @@ def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> I
 
 
 def check_free(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds something else than an unfinished job or a finished one that may be resumed.
-
-    Raises
-    ------
-    JobError
-        Saying what is in the way.
-    """
+    """Raise a JobError for a folder with something else than an unfinished or finished job that may be resumed."""
     if (folder / MANIFEST).is_file():
         if not resume:
             raise JobError(f"{folder}: already holds a table: choose another folder, or remove this one")
@@ -95,19 +70,8 @@ def is_finished(folder: Path) -> bool:
 def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
     """Note in a folder what is to be made, or check that it was begun for the same; remove half-made files.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        New or empty, or the one to go on with.
-    job : Manifest
-        Metadata, options and inputs of the job, without parts.
-    resume : bool
-        Whether an earlier run may have begun or finished it.
-
-    Returns
-    -------
-    bool
-        Whether there is anything left to do.
+    `job` has the metadata, options and inputs of the job, without parts; `resume` tells whether an earlier run may have
+    begun or finished it. Returns whether there is anything left to do.
 
     Raises
     ------

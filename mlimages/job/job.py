@@ -169,10 +169,7 @@ class Job:
     def reopen(self) -> None:
         """Make a finished job an unfinished one, to be resumed; its maker then says which parts are made again.
 
-        Raises
-        ------
-        JobError
-            Where the folder is in use, or the input or the options changed since the job was begun.
+        Raises a JobError as :meth:`run`.
         """
         if (self.folder / MANIFEST).is_file():
             with job_folder.held(self.folder):
@@ -183,23 +180,14 @@ class Job:
     # The steps --------------------------------------------------------------------------------------------------------
 
     def begin(self, *, resume: bool) -> bool:
-        """Prepare the folder; return whether there is anything left to do.
-
-        Raises
-        ------
-        JobError
-            As :meth:`run`.
-        """
+        """Prepare the folder; return whether there is anything left to do. Raises a JobError as :meth:`run`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return job_folder.begin(self.folder, self._manifest(), resume=resume)
 
     def finish(self, made: Iterable[Made], hashes: Sequence[str] | None = None) -> Manifest:
         """Write what belongs beside the parts and, last of all, the manifest; remove what only the job needs.
 
-        Raises
-        ------
-        JobError
-            Where an input changed since the job was begun.
+        Raises a JobError where an input changed since the job was begun.
         """
         hashes = self.hashes or [file_hash(path) for path in self.inputs] if hashes is None else hashes
         inputs = self._inputs(hashes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from mlimages.storage.manifest import Part
@@ -14,14 +13,9 @@ JOURNAL = "finished.jsonl"
 
 
 class Journal:
-    """What earlier runs finished, and what this one does; a context manager that keeps the file open.
+    """What earlier runs in a folder finished, and what this one does; a context manager that keeps the file open.
 
     A part that was damaged after it was finished, by a disk that lost power or by a person, has another hash.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        That of the job.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,9 +26,7 @@ class Journal:
         self._file = self._path.open("a", encoding="utf-8")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def contradicts(self, part: Part) -> bool:

@@ -30,13 +30,7 @@ def cores() -> int:
 
 
 def checked_workers(workers: int | None) -> int:
-    """How many workers: as many as cores where `workers` is None.
-
-    Raises
-    ------
-    MlimagesError
-        For less than 1.
-    """
+    """How many workers: as many as cores where `workers` is None; a MlimagesError for less than 1."""
     if workers is not None and workers < 1:
         raise MlimagesError(f"workers={workers}: expected at least 1")
     return cores() if workers is None else workers

@@ -58,13 +58,7 @@ def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_orde
 
 @contextmanager
 def started(cpus: int) -> Iterator[int]:
-    """Start Ray with so many CPUs, and stop it at the end, unless it runs already; gives how many CPUs it has.
-
-    Raises
-    ------
-    MissingExtraError
-        Where Ray is not installed.
-    """
+    """Start Ray with so many CPUs, and stop it at the end, unless it runs already; gives how many CPUs it has."""
     ray = import_extra("ray", extra="ray")
     started_here = not ray.is_initialized()
     if started_here:

@@ -30,17 +30,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A finished part.
-
-    Parameters
-    ----------
-    part : Part
-        The file.
-    counts : dict of str to int
-        What was counted while it was made; a job adds them up.
-    size : int
-        Bytes of the task's input.
-    """
+    """A finished part: the file, what was counted while it was made, and the bytes of the task's input."""
 
     part: Part
     counts: dict[str, int] = field(default_factory=dict)
@@ -70,13 +60,7 @@ class Work(Protocol[T_contra, R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Calls(Generic[T, R]):
-    """Work that needs no preparation: a call for each task.
-
-    Parameters
-    ----------
-    function : callable
-        Does a task; picklable where it runs in other processes.
-    """
+    """Work that needs no preparation: a call for each task of a function, picklable where it runs elsewhere."""
 
     function: Callable[[T], R]
 
@@ -108,13 +92,7 @@ class Engine(Protocol):
 
 
 def until_stopped(items: Iterable[T], stop: StopSignal) -> Iterator[T]:
-    """The items, until told to stop.
-
-    Raises
-    ------
-    Stopped
-        Before the next item, once `stop` is set.
-    """
+    """The items; once `stop` is set, :class:`Stopped` is raised before the next one."""
     for item in items:
         if stop.is_set():
             raise Stopped

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-
-
-def same_images(a: pa.StringArray, b: pa.StringArray) -> bool:
-    """Whether two columns hold the same names in the same order; compares bytes, not strings."""
-    if len(a) != len(b):
-        return False
-    (offsets_a, text_a), (offsets_b, text_b) = _text(a), _text(b)
-    if not text_a.equals(text_b):
-        return False
-    if offsets_a[0] == offsets_b[0]:
-        return bool(pa.py_buffer(offsets_a).equals(pa.py_buffer(offsets_b)))
-    return np.array_equal(offsets_a - offsets_a[0], offsets_b - offsets_b[0])
 
 
 def text_of(strings: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -31,22 +20,9 @@ def text_of(strings: pa.StringArray) -> tuple[NDArray[np.uint8], NDArray[np.int3
     offsets : int32 array [m + 1]
         Where each begins, read-only.
     """
-    offsets: NDArray[np.int32] = np.zeros(1, np.int32)
-    if len(strings):
-        offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
     buffer = strings.buffers()[2]
     data = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.empty(0, np.uint8)
-    return readonly(data), readonly(offsets)
-
-
-def _text(images: pa.StringArray) -> tuple[Any, pa.Buffer]:
-    if not len(images):
-        return np.zeros(1, np.int32), pa.py_buffer(b"")
-    offsets = np.frombuffer(images.buffers()[1], np.int32)[images.offset : images.offset + len(images) + 1]
-    data = images.buffers()[2]
-    if data is None:
-        return offsets, pa.py_buffer(b"")
-    return offsets, data.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+    return readonly(data), list_offsets(strings)
 
 
 def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.ListArray:
@@ -70,11 +46,26 @@ def list_column(kind: pa.DataType, offsets: NDArray[np.int32], values: NDArray[A
     return pa.ListArray.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=children)
 
 
-def list_offsets(lists: pa.ListArray) -> NDArray[np.int32]:
-    """Where each row begins among the values, int32 [rows + 1], without a copy."""
+def list_batch(
+    schema: pa.Schema, image: pa.StringArray, offsets: NDArray[np.int32], *lists: NDArray[Any]
+) -> pa.RecordBatch:
+    """A batch of names and of list columns in the order of the schema, whose rows begin at the same `offsets`."""
+    columns = [list_column(field.type, offsets, values) for field, values in zip(list(schema)[1:], lists, strict=True)]
+    return pa.RecordBatch.from_arrays([image, *columns], schema=schema)
+
+
+def list_offsets(lists: pa.ListArray | pa.StringArray) -> NDArray[np.int32]:
+    """Where each row of lists or text begins among the values, int32 [rows + 1], without a copy."""
     if not len(lists):
         return readonly(np.zeros(1, np.int32))
     return readonly(np.frombuffer(lists.buffers()[1], np.int32)[lists.offset : lists.offset + len(lists) + 1])
+
+
+def offsets_of(lengths: NDArray[Any] | Sequence[int], kind: type[Any] = np.int32) -> NDArray[Any]:
+    """Where each of some rows of these lengths begins, and the last one ends: [rows + 1]."""
+    offsets = np.zeros(len(lengths) + 1, kind)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
 
 
 def readonly(array: NDArray[Any]) -> NDArray[Any]:

@@ -14,23 +14,8 @@ PART_ROWS = 8 * BATCH_ROWS
 
 def rebatched(batches: Iterable[pa.RecordBatch], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of `rows`, the last one smaller: small ones make small row groups, which read slowly."""
-    kept: list[pa.RecordBatch] = []
-    count = 0
-    for batch in batches:
-        if batch.num_rows:
-            kept.append(batch)
-            count += batch.num_rows
-        if count >= rows:
-            whole = _joined(kept)
-            for start in range(0, count - count % rows, rows):
-                yield whole.slice(start, rows)
-            kept, count = [whole.slice(count - count % rows)], count % rows
-    if count:
-        yield _joined(kept)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+    for pieces in cut_into_parts(batches, rows):
+        yield pieces[0] if len(pieces) == 1 else pa.concat_batches(pieces)
 
 
 def cut_into_parts(batches: Iterable[pa.RecordBatch], rows: int = PART_ROWS) -> Iterator[list[pa.RecordBatch]]:

@@ -8,24 +8,23 @@ import pyarrow.parquet as pq
 
 from mlimages.errors import FormatError, TableError
 from mlimages.hierarchy import Hierarchy
+from mlimages.storage.files import replacing
 from mlimages.storage.manifest import CATEGORIES, MANIFEST, Manifest
 from mlimages.storage.part import reading
 
 
 def read_categories(folder: Path) -> Hierarchy:
-    """Read the hierarchy of a table.
-
-    Raises
-    ------
-    TableError
-        Where the table has none.
-    FormatError
-        Where the file holds none.
-    """
+    """Read the hierarchy of a table; a TableError where it has none, a FormatError where the file holds none."""
     path = folder / CATEGORIES
     if not path.is_file():
         raise TableError(f"{path}: missing, expected the categories of the table; mlimages verify checks all files")
     return Hierarchy.from_parquet(path)
+
+
+def write_categories(folder: Path, hierarchy: Hierarchy) -> None:
+    """Write the hierarchy of a table."""
+    with replacing(folder / CATEGORIES) as file:
+        hierarchy.to_parquet(file.name)
 
 
 def stated_categories(folder: Path, manifest: Manifest) -> int:

@@ -50,13 +50,7 @@ class Columns:
     nullable: Collection[str] = ()
 
     def select(self, names: Sequence[str] | None) -> Columns:
-        """Only some of the columns, in this order; ``image.path`` is a field of a struct.
-
-        Raises
-        ------
-        Damage
-            For a name that no column has.
-        """
+        """Only some of the columns, in this order; ``image.path`` is a field of a struct. A Damage for another."""
         if names is None:
             return self
         fields: dict[str, pa.Field] = {}
@@ -95,11 +89,8 @@ class Columns:
     def check(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with these columns, in their order and types.
 
-        Raises
-        ------
-        Damage
-            For the first row that is not as it should be; for a column that is missing, or of a type that cannot be
-            cast.
+        Raises a Damage for the first row that is not as it should be, and for a column that is missing or
+        cannot be cast.
         """
         self.check_names(batch.schema)
         try:
@@ -114,10 +105,7 @@ class Columns:
     def sift(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Damage]]:
         """The rows of a batch that are as they should be, and what is wrong with each of the others.
 
-        Raises
-        ------
-        Damage
-            For a column that is missing, or of a type that cannot be cast.
+        Raises a Damage for a column that is missing or cannot be cast.
         """
         try:
             return self.check(batch), []

@@ -14,23 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlimages.storage.arrow import list_offsets
+from mlimages.storage.arrow import list_offsets, text_of
 
 _NOUNS = {"labels": "label", "confidences": "confidence", "scores": "score", "origins": "origin"}
 _ONE = 0x3F800000  # the bits of float32 1.0: those of 0 to 1 are at most this as unsigned integers, and no others are
 _SHOWN = 80  # characters of a type in a message
 
+_Kinds = tuple[Callable[[pa.DataType], bool], ...]
+_is = pa.types
+_LISTS: _Kinds = (_is.is_list, _is.is_large_list, _is.is_fixed_size_list, _is.is_list_view, _is.is_large_list_view)
+_BYTES: _Kinds = (_is.is_binary, _is.is_large_binary, _is.is_binary_view, _is.is_fixed_size_binary)
+_TEXTS: _Kinds = (_is.is_string, _is.is_large_string, _is.is_string_view, _is.is_null)
+
 
 class Damage(Exception):  # noqa: N818  # never leaves the package: who opened the batch knows the file and names it
-    """A batch that is not as it should be.
-
-    Parameters
-    ----------
-    reason : str
-        What was found and expected.
-    row : int, optional
-        The row of the batch; None where the whole column is meant.
-    """
+    """A batch that is not as it should be: the reason, and the row; no row where the whole column is meant."""
 
     def __init__(self, reason: str, row: int | None = None) -> None:
         self.reason = reason
@@ -53,13 +51,7 @@ def plain_list(column: pa.Array, wanted: pa.Field) -> pa.ListArray:
     kind = column.type
     if pa.types.is_null(kind):
         return column.cast(wanted.type)
-    if not (
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
-        or pa.types.is_list_view(kind)
-        or pa.types.is_large_list_view(kind)
-    ):
+    if not any(is_kind(kind) for is_kind in _LISTS):
         raise _wrong_type(wanted.name, kind, wanted.type)
     if not pa.types.is_list(kind):
         lengths = numbers_of(pc.list_value_length(column).fill_null(0))
@@ -119,11 +111,9 @@ def _bad_entries(
 ) -> list[Finding]:
     name, target = wanted.name, wanted.type.value_type
     findings = []
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    if missing.any():
-        findings.append(
-            Finding(np.flatnonzero(missing), lambda _: f"found a null in the column {name}, expected a list")
-        )
+    missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+    if len(missing):
+        findings.append(Finding(missing, lambda _: f"found a null in the column {name}, expected a list"))
     null = values.is_null().to_numpy(zero_copy_only=False)
     filled = numbers_of(values.fill_null(0))
     if greatest is not None:
@@ -228,29 +218,13 @@ def check_structs(column: pa.Array, wanted: pa.Field) -> tuple[pa.Array, list[Fi
 
 def _bytes(column: pa.Array, name: str) -> tuple[pa.Array, list[Finding]]:
     """A column of bytes, and its nulls."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    ):
-        raise _wrong_type(name, column.type, pa.binary())
-    made = column if column.type == pa.binary() else column.cast(pa.binary())
+    made = _cast_strings(column, name, _BYTES, pa.binary())
     return made, [_nulls(made, name)] if made.null_count else []
 
 
 def check_text(column: pa.Array, name: str) -> tuple[pa.Array, list[Finding]]:
     """A column of text, its nulls, and where it is not UTF-8."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_null(kind)
-    ):
-        raise _wrong_type(name, column.type, pa.string())
-    made = column if column.type == pa.string() else column.cast(pa.string())
+    made = _cast_strings(column, name, _TEXTS, pa.string())
     if made.null_count:
         return made, [_nulls(made, name)]
     if _is_ascii(made):
@@ -265,12 +239,17 @@ def check_text(column: pa.Array, name: str) -> tuple[pa.Array, list[Finding]]:
     return made, []
 
 
+def _cast_strings(column: pa.Array, name: str, kinds: _Kinds, wanted: pa.DataType) -> pa.Array:
+    """A column of one of some kinds of strings, or of a dictionary of them, in its type."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not any(is_kind(kind) for is_kind in kinds):
+        raise _wrong_type(name, column.type, wanted)
+    return column if column.type == wanted else column.cast(wanted)
+
+
 def _is_ascii(text: pa.StringArray) -> bool:
-    buffer = text.buffers()[2]
-    if not len(text) or buffer is None or not buffer.size:
-        return True
-    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
-    data = np.frombuffer(buffer, np.uint8)[offsets[0] : offsets[-1]]
+    data, offsets = text_of(text)
+    data = data[offsets[0] : offsets[-1]]
     return not len(data) or bool(data.max() < 128)
 
 

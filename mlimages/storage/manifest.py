@@ -24,17 +24,7 @@ _INPUT: Mapping[str, type | UnionType] = {"path": str, "bytes": int, "modified":
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a table.
-
-    Parameters
-    ----------
-    file : str
-        Its name, relative to the folder of the table.
-    rows, bytes : int
-        Images in it, and its size.
-    xxh3_128 : str
-        Hash of its content: what ``xxhsum -H2`` prints.
-    """
+    """One file of a table: its name relative to the folder, its images, its size, and what ``xxhsum -H2`` prints."""
 
     file: str
     rows: int
@@ -229,13 +219,7 @@ def _record(stored: Any, expected: Mapping[str, type | UnionType], name: str, pa
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises
-    ------
-    FormatError
-        Where it holds something else.
-    """
+    """Read a JSON file that holds an object; a FormatError where it holds something else."""
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits are ValueErrors
@@ -255,6 +239,15 @@ METADATA_KEY = b"mlimages"
 def encode_metadata(metadata: dict[str, Any]) -> dict[bytes, bytes]:
     """As Arrow schema metadata: JSON under one key, keys sorted so that the bytes do not vary."""
     return {METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}
+
+
+def stated_rules(manifest: Manifest, path: Path) -> dict[str, Any] | None:
+    """What a manifest says of the rules of its table, checked; None where there were none."""
+    rules: dict[str, Any] | None = manifest.metadata.get("rules")
+    if rules is not None:
+        check_type(rules, dict, "rules", path)
+        check_keys(rules, {"file": str, "xxh3_128": str, "confidence": str}, path)
+    return rules
 
 
 def part_path(folder: Path, index: int) -> Path:

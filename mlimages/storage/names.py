@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.storage.arrow import readonly, text_of
+from mlimages.storage.arrow import offsets_of, readonly, text_of
 
 _BITS = 6
 _PARTITIONS = 1 << _BITS
@@ -100,9 +99,7 @@ class FirstRows:
     def __enter__(self) -> FirstRows:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def add(self, names: pa.StringArray) -> None:
@@ -195,6 +192,4 @@ def _by_partition(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[Any
     """Order of the rows by partition, int64 [m], and where each partition begins in it, int64 [partitions + 1]."""
     partition = (hashes >> np.uint64(64 - _BITS)).astype(np.uint8)
     order = np.argsort(partition, kind="stable")
-    bounds = np.zeros(_PARTITIONS + 1, np.int64)
-    np.cumsum(np.bincount(partition, minlength=_PARTITIONS), out=bounds[1:])
-    return order, bounds
+    return order, offsets_of(np.bincount(partition, minlength=_PARTITIONS), np.int64)

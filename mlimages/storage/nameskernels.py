@@ -5,12 +5,10 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_HASHES = nb.types.Array(nb.uint64, 2, "C", readonly=True)
-_SLOTS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
+from mlimages.storage.signatures import BYTES, INDICES, INDPTR, OFFSETS, compiled, readonly_array
+
+_HASHES = readonly_array(nb.uint64, 2)
+_SLOTS = readonly_array(nb.int32)
 
 #: Odd 64-bit constants of the two hashes of a name: those of splitmix64 and of murmur3's finalizer.
 _P1, _P2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -20,7 +18,7 @@ _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _SLOT_SHIFT = np.uint64(20)
 
 
-@nb.njit([nb.uint64(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.uint64(BYTES, nb.int64, nb.int64))
 def hash_key(data, start, stop):  # type: ignore[no-untyped-def]
     """FNV-1a, 64 bits (Fowler, Noll and Vo)."""
     value = np.uint64(14695981039346656037)
@@ -29,7 +27,7 @@ def hash_key(data, start, stop):  # type: ignore[no-untyped-def]
     return value ^ (value >> np.uint64(32))
 
 
-@nb.njit([nb.void(_BYTES, _INDPTR, nb.int32[::1])], cache=True, nogil=True)
+@compiled(nb.void(BYTES, INDPTR, nb.int32[::1]))
 def fill_slots(keys, key_offsets, slots):  # type: ignore[no-untyped-def]
     """Enter every key into an open-addressing table; `slots` is -1 everywhere and its length a power of two."""
     mask = np.uint64(len(slots) - 1)
@@ -40,7 +38,7 @@ def fill_slots(keys, key_offsets, slots):  # type: ignore[no-untyped-def]
         slots[slot] = i
 
 
-@nb.njit([nb.int64(_BYTES, nb.int64, nb.int64, _BYTES, _INDPTR, _INDICES)], cache=True, nogil=True)
+@compiled(nb.int64(BYTES, nb.int64, nb.int64, BYTES, INDPTR, INDICES))
 def find_key(data, start, stop, keys, key_offsets, slots):  # type: ignore[no-untyped-def]
     """Index of the key that stands at ``[start, stop)``, or -1."""
     mask = np.uint64(len(slots) - 1)
@@ -59,7 +57,7 @@ def find_key(data, start, stop, keys, key_offsets, slots):  # type: ignore[no-un
     return -1
 
 
-@nb.njit(nb.uint64(nb.uint64), cache=True, nogil=True)
+@compiled(nb.uint64(nb.uint64))
 def _mixed(h):  # type: ignore[no-untyped-def]
     """Murmur3's 64-bit finalizer: every bit of the input reaches every bit of the output."""
     h = (h ^ (h >> np.uint64(33))) * _M1
@@ -67,7 +65,7 @@ def _mixed(h):  # type: ignore[no-untyped-def]
     return h ^ (h >> np.uint64(33))
 
 
-@nb.njit(nb.void(_BYTES, _OFFSETS, nb.uint64[:, ::1]), cache=True, nogil=True)
+@compiled(nb.void(BYTES, OFFSETS, nb.uint64[:, ::1]))
 def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
     """Write two independent 64-bit hashes of every name; name i is ``data[offsets[i]:offsets[i + 1]]``."""
     one, eight = np.uint64(1), np.uint64(8)
@@ -94,7 +92,7 @@ def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
         out[row, 1] = _mixed(second)
 
 
-@nb.njit(nb.int64(_HASHES, nb.int32[::1]), cache=True, nogil=True)
+@compiled(nb.int64(_HASHES, nb.int32[::1]))
 def fill_index(hashes, slots):  # type: ignore[no-untyped-def]
     """Enter the rows of `hashes`, of equal ones the first, into an open-addressing table.
 
@@ -117,7 +115,7 @@ def fill_index(hashes, slots):  # type: ignore[no-untyped-def]
     return repeated
 
 
-@nb.njit(nb.void(_HASHES, _HASHES, _SLOTS, nb.int32[::1]), cache=True, nogil=True)
+@compiled(nb.void(_HASHES, _HASHES, _SLOTS, nb.int32[::1]))
 def find_in_index(wanted, hashes, slots, found):  # type: ignore[no-untyped-def]
     """Write for each row of `wanted` the row of `hashes`, entered in `slots`, that has the same two; -1 for none."""
     mask = np.uint64(len(slots) - 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,30 +17,21 @@ from mlimages.errors import FormatError, TableError, first_line
 from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.checks import Columns
 from mlimages.storage.column import Damage
+from mlimages.storage.files import file_hash
 from mlimages.storage.manifest import METADATA_KEY, Manifest, Part
+
+T = TypeVar("T")
 
 _ADVICE = "mlimages verify --content checks all parts"
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row of a part, or a part, that is not as it should be.
+    """A row of a part, or a part, that is not as it should be: what was found and expected."""
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The part.
-    row : int or None
-        Its number in the part, from 0; None where the part as a whole is meant.
-    image : str or None
-        The name in that row, where it has one.
-    reason : str
-        What was found and expected.
-    """
-
-    path: Path
-    row: int | None
-    image: str | None
+    path: Path  # the part
+    row: int | None  # in the part, from 0; None where the part as a whole is meant
+    image: str | None  # the name in that row, where it has one
     reason: str
 
     def __str__(self) -> str:
@@ -54,25 +45,12 @@ class BadRow:
 
 
 class PartReader:
-    """One part, open: all that is read of it is checked.
-
-    Parameters
-    ----------
-    file : pyarrow.parquet.ParquetFile
-        The part, open.
-    path : pathlib.Path
-        Where it is.
-    part : Part
-        What the manifest says of it.
-    columns : Columns
-        What it shall hold.
-    fingerprint : str, optional
-        That of the table's hierarchy.
+    """One part, open: all that is read of it is checked to hold the `columns`.
 
     Raises
     ------
     TableError
-        Where it has not the rows of the manifest, or was made with another hierarchy.
+        Where it has not the rows of the manifest, or was made with another hierarchy than that of the `fingerprint`.
     """
 
     def __init__(
@@ -102,48 +80,26 @@ class PartReader:
         groups: Sequence[int] | None = None,
         use_threads: bool = True,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows in order, or those of some row `groups`, in batches of `rows` at most.
-
-        Raises
-        ------
-        TableError
-            For the first row that is not as it should be.
-        """
+        """The rows in order, or those of some row `groups`, in batches of `rows`; a TableError for a bad row."""
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, groups, use_threads):
-            try:
-                checked = wanted.check(batch)
-            except Damage as damage:
-                raise self._bad_row(damage, row, batch).error() from None
-            yield checked
+            yield self._checked(wanted.check, row, batch)
 
     def sifted(
         self, columns: Sequence[str] | None, bad: list[BadRow], *, rows: int = BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """The same without the rows that are not as they should be: these are appended to `bad` before the batch comes.
 
-        Raises
-        ------
-        TableError
-            Where the part cannot be read on.
+        A TableError where the part cannot be read on.
         """
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, None, True):
-            try:
-                checked, damages = wanted.sift(batch)
-            except Damage as damage:
-                raise self._bad_row(damage, row, batch).error() from None
+            checked, damages = self._checked(wanted.sift, row, batch)
             bad += [self._bad_row(damage, row, batch) for damage in damages]
             yield checked
 
     def group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """A row group in memory.
-
-        Raises
-        ------
-        TableError
-            For the first row that is not as it should be.
-        """
+        """A row group in memory; a TableError for the first row that is not as it should be."""
         return self._read(columns, [number])
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -197,12 +153,16 @@ class PartReader:
             raise self.error(f"{damaged}: found {table.num_rows} rows, expected {expected} as its footer says")
         at, batches = int(sum(self.group_rows[: groups[0]])), []
         for batch in table.to_batches():
-            try:
-                batches.append(wanted.check(batch))
-            except Damage as damage:
-                raise self._bad_row(damage, at, batch).error() from None
+            batches.append(self._checked(wanted.check, at, batch))
             at += batch.num_rows
         return pa.Table.from_batches(batches, wanted.schema)
+
+    def _checked(self, check: Callable[[pa.RecordBatch], T], first: int, batch: pa.RecordBatch) -> T:
+        """What a check makes of a batch that begins at row `first`; its Damage becomes a TableError."""
+        try:
+            return check(batch)
+        except Damage as damage:
+            raise self._bad_row(damage, first, batch).error() from None
 
     def error(self, reason: str, row: int | None = None) -> TableError:
         """What ends whoever reads the part: the reason, and where."""
@@ -230,6 +190,15 @@ class PartReader:
             return None
 
 
+def stored_part(path: Path) -> tuple[Part, dict[bytes, bytes]] | None:
+    """The part that an earlier run wrote, and its metadata; None where it is not there, or not whole."""
+    try:
+        footer = pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return Part(path.name, footer.num_rows, path.stat().st_size, file_hash(path)), footer.metadata or {}
+
+
 @contextmanager
 def open_part(folder: Path, manifest: Manifest, number: int, columns: Columns) -> Iterator[PartReader]:
     """Open a part of a table by its number.
@@ -247,13 +216,7 @@ def open_part(folder: Path, manifest: Manifest, number: int, columns: Columns) -
 
 
 def open_mapped_part(folder: Path, manifest: Manifest, number: int, columns: Columns) -> tuple[PartReader, memoryview]:
-    """Open a part as a map of its file, which stays open; return its bytes too.
-
-    Raises
-    ------
-    TableError
-        As :func:`open_part`.
-    """
+    """As :func:`open_part`, but as a map of the file, which stays open; returns its bytes too."""
     path = folder / manifest.parts[number].file
     with reading(path):
         mapped = pa.memory_map(str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,27 +16,9 @@ from mlimages.storage.part import PartReader
 from mlimages.storage.table import ImageTable
 
 
-class Rows(Protocol):
-    """A table whose rows can be read from any number to any other, by several threads at once."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, in order."""
-
-
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """Rows of a table on disk.
-
-    Parameters
-    ----------
-    table : ImageTable
-        Where they are.
-    columns : sequence of str
-        Which of it to read.
-    """
+    """Rows of a table on disk, and which of its columns to read."""
 
     table: ImageTable
     columns: Sequence[str]
@@ -70,15 +52,7 @@ class StoredRows:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRows:
-    """Rows of a table in memory, checked when they are read.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The rows.
-    columns : sequence of str
-        Which of it to read.
-    """
+    """Rows of a table in memory, checked when they are read, and which of its columns to read."""
 
     table: pa.Table
     columns: Sequence[str]
@@ -88,16 +62,14 @@ class MemoryRows:
         return rows
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, without a copy where their types are those of a table.
-
-        Raises
-        ------
-        LabelError
-            For rows that no table could hold.
-        """
+        """The rows ``[start, stop)``, in the types of a table; a LabelError for what no table could hold."""
         for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
             validate(batch)
             yield check_memory(batch, self.columns, labels=pa.int32())
+
+
+#: A table whose rows can be read from any number to any other, by several threads at once.
+Rows = StoredRows | MemoryRows
 
 
 def rows_of(source: Any, columns: Sequence[str]) -> Rows:

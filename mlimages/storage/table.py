@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -215,13 +214,14 @@ class ImageTable(ABC):
         if len(outside):
             raise IndexError(f"row {outside[0]} of a table of {len(self)}")
         order = np.argsort(wanted, kind="stable")
-        groups = np.searchsorted(self._group_starts, wanted[order], side="right") - 1
+        places, starts = self._groups
+        groups = np.searchsorted(starts, wanted[order], side="right") - 1
         pieces = []
         for group in np.unique(groups):
-            part, number = self._groups[group]
+            part, number = places[group]
             with self.open_part(part) as reader:
                 read = reader.group(number, columns or None)
-            within = wanted[order][groups == group] - self._group_starts[group]
+            within = wanted[order][groups == group] - starts[group]
             pieces.append(read.take(pa.array(within)))
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
@@ -277,20 +277,12 @@ class ImageTable(ABC):
                 yield found
 
     @cached_property
-    def _groups(self) -> list[tuple[int, int]]:
-        """Part and number of every row group."""
-        return [(part, group) for part, counts in enumerate(self._group_rows) for group in range(len(counts))]
-
-    @cached_property
-    def _group_starts(self) -> NDArray[np.int64]:
-        """Number of the first row of every row group."""
-        rows = [count for counts in self._group_rows for count in counts]
-        return np.array([0, *accumulate(rows)][: len(rows)], np.int64)
-
-    @cached_property
-    def _group_rows(self) -> list[list[int]]:
-        found = []
+    def _groups(self) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+        """Part and number of every row group, and the number of its first row."""
+        places: list[tuple[int, int]] = []
+        rows: list[int] = []
         for part in range(len(self.manifest.parts)):
             with self.open_part(part) as reader:
-                found.append(reader.group_rows)
-        return found
+                places += [(part, number) for number in range(len(reader.group_rows))]
+                rows += reader.group_rows
+        return places, np.cumsum([0, *rows], dtype=np.int64)[: len(rows)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlimages.storage.categories import problems_of_categories
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import MANIFEST, Manifest, check_keys, check_type
+from mlimages.storage.manifest import MANIFEST, Manifest, stated_rules
 
 
 def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
@@ -15,23 +15,18 @@ def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
     manifest = Manifest.read(folder)
     folder = Path(folder)
     problems = problems_of_categories(folder, manifest)
-    for part in manifest.parts:
-        path = folder / part.file
-        if not path.is_file():
-            problems.append(f"{path}: missing")
-        elif path.stat().st_size != part.bytes:
-            problems.append(f"{path}: found {path.stat().st_size} bytes, expected {part.bytes}")
-        elif file_hash(path) != part.xxh3_128:
-            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {part.xxh3_128}")
-    rules = manifest.metadata.get("rules")
+    files: list[tuple[str, int | None, str]] = [(part.file, part.bytes, part.xxh3_128) for part in manifest.parts]
+    rules = stated_rules(manifest, folder / MANIFEST)
     if rules is not None:
-        check_type(rules, dict, "rules", folder / MANIFEST)
-        check_keys(rules, {"file": str, "xxh3_128": str}, folder / MANIFEST)
-        path = folder / rules["file"]
+        files.append((rules["file"], None, rules["xxh3_128"]))
+    for name, size, xxh3_128 in files:
+        path = folder / name
         if not path.is_file():
             problems.append(f"{path}: missing")
-        elif file_hash(path) != rules["xxh3_128"]:
-            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {rules['xxh3_128']}")
+        elif size not in (None, path.stat().st_size):
+            problems.append(f"{path}: found {path.stat().st_size} bytes, expected {size}")
+        elif file_hash(path) != xxh3_128:
+            problems.append(f"{path}: the content was changed: its xxh3-128 hash is not {xxh3_128}")
     known = {part.file for part in manifest.parts}
     surplus = sorted(path for path in folder.glob("part-*.parquet") if path.name not in known)
     return problems + [f"{path}: not in the manifest" for path in surplus]

@@ -12,7 +12,6 @@ import pytest
 import mlimages
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.parquet.writer import TableWriter
-from mlimages.annotate.sources import source
 from mlimages.annotate.sources.memory import MemorySource
 from mlimages.errors import FormatError, JobError, LabelError, MlimagesError, TableError
 from mlimages.job import job
@@ -22,7 +21,7 @@ from mlimages.storage.verify import verify_parts
 
 @pytest.fixture
 def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "UNIT_BYTES", 2000)
+    monkeypatch.setattr("mlimages.annotate.sources.lines.UNIT_BYTES", 2000)
 
 
 @pytest.fixture

@@ -28,12 +28,12 @@ from mlimages.annotate.cooccurrence.paircounter import (
     counters,
     total,
 )
-from mlimages.annotate.labels.columns import ScoredLabels
+from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.errors import LabelError, TableError
 from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import run_in_threads
 from mlimages.job.task import Calls
-from mlimages.storage.arrow import readonly, same_images
+from mlimages.storage.arrow import readonly
 from mlimages.storage.rows import Rows
 
 _SIDE_BY_SIDE = readonly(np.empty(0, np.int32))
@@ -72,22 +72,13 @@ class Side:
 
     def reduce(self, batch: pa.RecordBatch, first_row: int) -> tuple[pa.StringArray, Reduced]:
         """The images of a batch, and the positions of their labels."""
-        scored = ScoredLabels.of(batch, self.values)
+        short = "labels" in batch.schema.names and batch.column("labels").type == pa.list_(pa.int16())
+        scored = GivenLabels.scored(batch, self.values, labels=pa.int16() if short else pa.int32())
         offsets = np.empty(batch.num_rows + 1, np.int32)
         positions = np.empty(int(scored.offsets[-1] - scored.offsets[0]), np.int32)
         origins = scored.origins if self.allowed is not None else scored.origins[:0]
-        wrong = kernels.reduce(
-            scored.offsets,
-            scored.labels,
-            scored.values,
-            self.threshold,
-            origins,
-            self.allowed or 0,
-            self.axis,
-            self.positions,
-            offsets,
-            positions,
-        )
+        kept = self.threshold, origins, self.allowed or 0, self.axis, self.positions
+        wrong = kernels.reduce(*scored[1:4], *kept, offsets, positions)
         if wrong >= 0:
             row = int(np.searchsorted(scored.offsets, wrong, side="right")) - 1
             raise LabelError(
@@ -95,14 +86,6 @@ class Side:
                 f"{scored.labels[wrong]}, expected 0 to {len(self.axis) - 1}"
             )
         return scored.image, Reduced(offsets, positions[: offsets[-1]])
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The counts, and the number of rows of each table that the other lacks."""
-
-    counts: PairCounts
-    unmatched: tuple[int, int]
 
 
 Unit = tuple[int, int]  # the first row, and the one after the last
@@ -115,8 +98,8 @@ def count_pairs(
     workers: int,
     sizes: CountingSizes = DEFAULT_SIZES,
     progress: Callable[[int, int], None] | None,
-) -> Counted:
-    """Count the pairs of the rows that both tables have.
+) -> tuple[PairCounts, tuple[int, int]]:
+    """Count the pairs of the rows that both tables have; return also how many rows of each the other lacks.
 
     Rows are compared by number first: batch by batch their names must be the same. From the first batch on that
     differs, the rest of a unit is joined by name, on this machine whatever the `engine`. `progress` is called with the
@@ -146,7 +129,7 @@ def count_pairs(
         if progress is not None:
             progress(rows, shared)
     unmatched = here.join(sorted(left)) if left or len(sides[0].rows) != len(sides[1].rows) else (0, 0)
-    return Counted(reduce(add, apart, here.total()), unmatched)
+    return reduce(add, apart, here.total()), unmatched
 
 
 class _Compared(NamedTuple):
@@ -197,7 +180,7 @@ class _Counting:
                 (images, sources), (others, targets) = (
                     side.reduce(batch, row) for side, batch in zip(self._sides, batches, strict=True)
                 )
-                if not same_images(images, others):
+                if not images.equals(others):
                     return _Compared(stop - start, [(row, stop)])
                 counter.add(sources, targets, _SIDE_BY_SIDE)
                 row += batches[0].num_rows

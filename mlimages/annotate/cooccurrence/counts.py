@@ -131,35 +131,31 @@ class Cooccurrence:
         workers = checked_workers(workers)
         if targets is None and isinstance(predictions, PredictionTable):
             targets = predictions.outputs
-        n = len(hierarchy)
         source_axis, target_axis = (_axis(hierarchy, each) for each in (sources, targets))
         columns = ["image", "labels", "confidences", *(["origins"] if origins is not None else [])]
         allowed = sum({1 << int(each) for each in origins}) if origins is not None else None
-        annotated = (rows_of(annotations, columns), "confidences", 0.0, allowed)
         seen = ["image", "labels", "scores"]
         if isinstance(predictions, PredictionTable) and np.float32(predictions.threshold) >= np.float32(
             teacher_threshold
         ):
             seen.remove("scores")  # the table holds only such as are above it: no need to read by how much
-        predicted = (rows_of(predictions, seen), "scores", teacher_threshold, None)
+        source_places, target_places = (_inverse(axis, len(hierarchy)) for axis in (source_axis, target_axis))
+        given = rows_of(annotations, columns), "confidences", 0.0, allowed
+        predicted = rows_of(predictions, seen), "scores", teacher_threshold, None
         if isinstance(annotations, PredictionTable):
-            annotated = (predicted[0], "scores", teacher_threshold, None)
-        sides = tuple(
-            Side(_name(table, default), *side, _inverse(axis, n), len(axis))
-            for table, default, side, axis in (
-                (annotations, "the annotations", annotated, source_axis),
-                (predictions, "the predictions", predicted, target_axis),
-            )
+            given = predicted
+        sides = (
+            Side(_name(annotations, "the annotations"), *given, source_places, len(source_axis)),
+            Side(_name(predictions, "the predictions"), *predicted, target_places, len(target_axis)),
         )
-        counted = count_pairs((sides[0], sides[1]), engine=engine, workers=workers, sizes=sizes, progress=progress)
-        pairs = counted.counts
+        pairs, unmatched = count_pairs(sides, engine=engine, workers=workers, sizes=sizes, progress=progress)
         return cls(
             hierarchy,
             source_axis,
             target_axis,
             *(pairs.counts, pairs.images, pairs.target_images, pairs.rows),
             float(teacher_threshold),
-            counted.unmatched,
+            unmatched,
         )
 
     @classmethod

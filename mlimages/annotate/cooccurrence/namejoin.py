@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
 from mlimages.annotate.cooccurrence.paircounter import PairCounter, Reduced
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 from mlimages.storage.names import NameIndex, hash_names
 
 #: Rows of a file, about; more where there would be too many files.
@@ -33,25 +32,12 @@ class Twice(Exception):  # noqa: N818  (not an error yet: the caller knows the n
         self.row = row
 
 
-class Joined(NamedTuple):
-    """How many rows of each table a join saw, and how many had a partner."""
-
-    rows: tuple[int, int]
-    matched: int
-
-
 class NameJoin:
     """Collects rows of two tables and counts those whose images have the same name.
 
     Names are not kept; they are compared by hashes of 128 bits: two of 10 million names that differ have the same with
-    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`).
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where the files go: 36 bytes a row and 4 a label.
-    rows : int
-        Rows of the larger table, about.
+    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`). The files take 36 bytes a row and 4 a
+    label; `rows` is about the size of the larger table.
     """
 
     def __init__(self, folder: Path, rows: int) -> None:
@@ -82,10 +68,7 @@ class NameJoin:
     def count(self, bucket: int, counter: PairCounter) -> int:
         """Join the rows of one pair of files and remove these; return how many had a partner.
 
-        Raises
-        ------
-        Twice
-            Where a name of the targets, or one of the sources that has a partner, has several rows.
+        Raises :class:`Twice` where a name of the targets, or one of the sources that has a partner, has several rows.
         """
         (heads, sources), (others, targets) = (self._read(table, bucket) for table in (0, 1))
         index = NameIndex(others)
@@ -107,9 +90,7 @@ class NameJoin:
         positions = np.fromfile(labels, np.int32)
         path.unlink()
         labels.unlink()
-        offsets = np.zeros(len(heads) + 1, np.int32)
-        np.cumsum(heads[:, 3].astype(np.int32), out=offsets[1:])
-        return heads, Reduced(offsets, positions)
+        return heads, Reduced(offsets_of(heads[:, 3].astype(np.int32)), positions)
 
 
 def _first_repeated(heads: NDArray[np.uint64]) -> int:

@@ -7,14 +7,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 
 #: A cell of 16 bits that counted so many carries; it counts no more than the images of its source, or of its target.
 CARRIES_AT = 1 << 16
@@ -56,17 +56,7 @@ class Reduced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairCounts:
-    """Counts of pairs, and of either side of them.
-
-    Parameters
-    ----------
-    counts : int64 csr_array [m, k]
-        Rows that have the source and the target.
-    images, target_images : int64 array [m] and [k]
-        Rows that have the source, and the target.
-    rows : int
-        Rows counted.
-    """
+    """Rows that have a source and a target [m, k], the source [m], and the target [k], of `rows` counted."""
 
     counts: scipy.sparse.csr_array
     images: NDArray[np.int64]
@@ -87,6 +77,11 @@ class PairCounter(Protocol):
 
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
         """Count rows; `match` [rows] is the row of `targets` of each, -1 for none; empty: the same rows."""
+
+
+def _readonly_rows(sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> tuple[Any, Any, Any, Any, Any]:
+    offsets, positions, target_offsets, target_positions, partners = map(readonly, (*sources, *targets, match))
+    return offsets, positions, target_offsets, target_positions, partners
 
 
 def counters(sources: int, targets: int, threads: int, sizes: CountingSizes = DEFAULT_SIZES) -> list[PairCounter]:
@@ -113,26 +108,17 @@ class DenseCounter:
 
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
         """Count rows; see :class:`PairCounter`."""
-        self._rows += kernels.count_dense(
-            readonly(sources.offsets),
-            readonly(sources.positions),
-            readonly(targets.offsets),
-            readonly(targets.positions),
-            readonly(match),
-            self._low.shape[1],
-            self._low.reshape(-1),
-            self._high.reshape(-1),
-            self._images,
-            self._target_images,
-        )
+        rows = _readonly_rows(sources, targets, match)
+        cells = self._low.reshape(-1), self._high.reshape(-1)
+        self._rows += kernels.count_dense(*rows, self._low.shape[1], *cells, self._images, self._target_images)
 
     def result(self, pool: Executor) -> PairCounts:
         """The counts; a pool shares the work."""
         sources, targets = self._low.shape
-        found, indptr = np.empty(sources, np.int64), np.zeros(sources + 1, np.int32)
+        found = np.empty(sources, np.int64)
         bands = self._bands()
         list(pool.map(lambda band: kernels.count_nonzero(self._low[band], self._carried(band), found[band]), bands))
-        np.cumsum(found, out=indptr[1:])
+        indptr = offsets_of(found)
         columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64)
 
         def take(band: slice) -> None:
@@ -182,20 +168,10 @@ class RunCounter:
     def add(self, sources: Reduced, targets: Reduced, match: NDArray[np.int32]) -> None:
         """Count rows; see :class:`PairCounter`."""
         row, rows = 0, len(sources.offsets) - 1
-        offsets, positions, target_offsets, target_positions, partners = map(readonly, (*sources, *targets, match))
+        arrays = _readonly_rows(sources, targets, match)
         while row < rows:
-            row, written, counted = kernels.list_pairs(
-                offsets,
-                positions,
-                target_offsets,
-                target_positions,
-                partners,
-                row,
-                self._shape[1],
-                self._pairs,
-                self._images,
-                self._target_images,
-            )
+            out = self._pairs, self._images, self._target_images
+            row, written, counted = kernels.list_pairs(*arrays, row, self._shape[1], *out)
             self._rows += counted
             if written < 0:
                 self._pairs = np.empty(-2 * written, np.uint64)
@@ -216,8 +192,7 @@ class RunCounter:
         keys, counts = self._runs[0] if self._runs else (np.empty(0, np.uint64), np.empty(0, np.int64))
         sources, targets = self._shape
         rows, columns = np.divmod(keys.astype(np.int64), max(1, targets))
-        indptr = np.zeros(sources + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=sources), out=indptr[1:])
+        indptr = offsets_of(np.bincount(rows, minlength=sources), np.int64)
         matrix = scipy.sparse.csr_array((counts, columns, indptr), shape=self._shape)
         return PairCounts(matrix, self._images, self._target_images, self._rows)
 

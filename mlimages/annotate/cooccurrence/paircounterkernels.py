@@ -12,24 +12,20 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_SHORT_INDICES = nb.types.Array(nb.int16, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, OFFSETS, compiled, readonly_array
+
+_SHORT_INDICES = readonly_array(nb.int16)
 _OUT = nb.int32[::1]
 
 #: Pairs that are listed at a time: few enough for the first cache.
 _LISTED = 4096
 
 
-@nb.njit(
-    [
-        nb.int64(_OFFSETS, labels, _FLOATS, nb.float32, _BYTES, nb.int64, _INDICES, nb.int64, _OUT, _OUT)
-        for labels in (_SHORT_INDICES, _INDICES)
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    *[
+        nb.int64(OFFSETS, labels, FLOATS, nb.float32, BYTES, nb.int64, INDICES, nb.int64, _OUT, _OUT)
+        for labels in (_SHORT_INDICES, INDICES)
+    ]
 )
 def reduce(offsets, labels, values, threshold, origins, allowed, axis, positions, out_offsets, out):  # type: ignore[no-untyped-def]
     """Write where the labels of every row stand on an axis, each once.
@@ -65,7 +61,7 @@ def reduce(offsets, labels, values, threshold, origins, allowed, axis, positions
     return np.int64(-1)
 
 
-@nb.njit(nb.void(nb.uint32[::1], nb.uint64, nb.uint16[::1], nb.int32[::1]), cache=True, nogil=True)
+@compiled(nb.void(nb.uint32[::1], nb.uint64, nb.uint16[::1], nb.int32[::1]))
 def _add_listed(listed, end, low, high):  # type: ignore[no-untyped-def]
     """Add 1 to each cell listed up to `end`."""
     for p in range(end):
@@ -76,13 +72,11 @@ def _add_listed(listed, end, low, high):  # type: ignore[no-untyped-def]
             high[cell] += 1
 
 
-@nb.njit(
+@compiled(
     nb.int64(
-        *(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64),
+        *(OFFSETS, INDICES, OFFSETS, INDICES, INDICES, nb.int64),
         *(nb.uint16[::1], nb.int32[::1], nb.int64[::1], nb.int64[::1]),
-    ),
-    cache=True,
-    nogil=True,
+    )
 )
 def count_dense(  # type: ignore[no-untyped-def]
     source_offsets, sources, target_offsets, targets, match, width, low, high, images, target_images
@@ -128,13 +122,11 @@ def count_dense(  # type: ignore[no-untyped-def]
     return counted
 
 
-@nb.njit(
+@compiled(
     nb.types.UniTuple(nb.int64, 3)(
-        *(_OFFSETS, _INDICES, _OFFSETS, _INDICES, _INDICES, nb.int64, nb.int64, nb.uint64[::1]),
+        *(OFFSETS, INDICES, OFFSETS, INDICES, INDICES, nb.int64, nb.int64, nb.uint64[::1]),
         *(nb.int64[::1], nb.int64[::1]),
-    ),
-    cache=True,
-    nogil=True,
+    )
 )
 def list_pairs(source_offsets, sources, target_offsets, targets, match, start, width, pairs, images, target_images):  # type: ignore[no-untyped-def]
     """Write the pairs of the rows from `start` on as ``source * width + target`` until `pairs` is full.
@@ -162,7 +154,7 @@ def list_pairs(source_offsets, sources, target_offsets, targets, match, start, w
     return len(source_offsets) - 1, end, counted
 
 
-@nb.njit(nb.int64(nb.uint64[::1], nb.uint64[::1], nb.int64[::1]), cache=True, nogil=True)
+@compiled(nb.int64(nb.uint64[::1], nb.uint64[::1], nb.int64[::1]))
 def run_lengths(pairs, keys, counts):  # type: ignore[no-untyped-def]
     """Write each of the sorted `pairs` once, and how often it is there; return how many there are."""
     end = 0
@@ -176,11 +168,7 @@ def run_lengths(pairs, keys, counts):  # type: ignore[no-untyped-def]
     return end
 
 
-@nb.njit(
-    nb.int64(nb.uint64[::1], nb.int64[::1], nb.uint64[::1], nb.int64[::1], nb.uint64[::1], nb.int64[::1]),
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.int64(nb.uint64[::1], nb.int64[::1], nb.uint64[::1], nb.int64[::1], nb.uint64[::1], nb.int64[::1]))
 def merge_runs(keys_a, counts_a, keys_b, counts_b, keys, counts):  # type: ignore[no-untyped-def]
     """Merge two sorted runs, adding the counts of equal keys; return the length of the result."""
     a = b = end = 0
@@ -199,7 +187,7 @@ def merge_runs(keys_a, counts_a, keys_b, counts_b, keys, counts):  # type: ignor
     return end
 
 
-@nb.njit(nb.void(*(nb.uint16[::1], nb.int32[::1]) * 2), cache=True, nogil=True)
+@compiled(nb.void(*(nb.uint16[::1], nb.int32[::1]) * 2))
 def add_cells(low, high, other_low, other_high):  # type: ignore[no-untyped-def]
     """Add the cells of another matrix to those of this one; `other_high` is empty where nothing was carried."""
     carried = np.uint32(0)
@@ -214,7 +202,7 @@ def add_cells(low, high, other_low, other_high):  # type: ignore[no-untyped-def]
         high[cell] += other_high[cell]
 
 
-@nb.njit(nb.void(nb.uint16[:, ::1], nb.int32[:, ::1], nb.int64[::1]), cache=True, nogil=True)
+@compiled(nb.void(nb.uint16[:, ::1], nb.int32[:, ::1], nb.int64[::1]))
 def count_nonzero(low, high, found):  # type: ignore[no-untyped-def]
     """Write how many cells of each line are not 0; `high` is empty where nothing was carried."""
     carried = len(high) > 0
@@ -228,7 +216,7 @@ def count_nonzero(low, high, found):  # type: ignore[no-untyped-def]
         found[line] = count
 
 
-@nb.njit(nb.void(nb.uint16[:, ::1], nb.int32[:, ::1], nb.int32[::1], nb.int64[::1], nb.int64), cache=True, nogil=True)
+@compiled(nb.void(nb.uint16[:, ::1], nb.int32[:, ::1], nb.int32[::1], nb.int64[::1], nb.int64))
 def take_nonzero(low, high, columns, data, start):  # type: ignore[no-untyped-def]
     """Write column and value of the cells that are not 0, line by line, from entry `start` on.
 
@@ -252,11 +240,7 @@ def take_nonzero(low, high, columns, data, start):  # type: ignore[no-untyped-de
             end += np.uint64(1)
 
 
-@nb.njit(
-    nb.void(nb.uint64[:, ::1], nb.int64, _OFFSETS, _INDICES, nb.int64[::1], nb.int64[::1], nb.uint64[:, ::1], _OUT),
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.void(nb.uint64[:, ::1], nb.int64, OFFSETS, INDICES, nb.int64[::1], nb.int64[::1], nb.uint64[:, ::1], _OUT))
 def partition(hashes, first_row, offsets, positions, row_starts, entry_starts, out_heads, out_positions):  # type: ignore[no-untyped-def]
     """Sort rows into buckets by their first hash.
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,8 @@ def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _B
         table = source
         if given is not None:
             table.check_hierarchy(given)
-        return given or table.hierarchy, lambda bad: _read_table(table, bad)
+        sifted = partial(table.sifted_batches, unchecked=("labels", "confidences"))  # their ranges are looked at here
+        return given or table.hierarchy, lambda bad: sifted([] if bad is None else bad)
     if given is None:
         raise MlimagesError("an audit of labels that are no annotation table needs a hierarchy: name it (--hierarchy)")
     if isinstance(source, str | os.PathLike | list | tuple):
@@ -184,11 +186,6 @@ def _read(reader: ImageList, bad: list[Any] | None) -> Iterator[pa.RecordBatch]:
             yield batch
             if bad is None:
                 report.bad.clear()
-
-
-def _read_table(table: AnnotationTable, bad: list[Any] | None) -> Iterator[pa.RecordBatch]:
-    """The rows that a table can hold; the ranges of labels and confidences are the checker's."""
-    return table.sifted_batches(bad if bad is not None else [], unchecked=("labels", "confidences"))
 
 
 class _Checker:
@@ -211,16 +208,8 @@ class _Checker:
         examples = np.empty((auditkernels.KINDS, self._most, 4), np.int64)
         used = np.array([len(self._found[problem]) for problem in _OF_LABELS], np.int64)
         before = used.copy()
-        auditkernels.check(
-            given.offsets,
-            given.labels,
-            given.confidences,
-            readonly(self._closure.indptr),
-            readonly(self._closure.indices),
-            counts,
-            examples,
-            used,
-        )
+        closure = readonly(self._closure.indptr), readonly(self._closure.indices)
+        auditkernels.check(*given[1:4], *closure, counts, examples, used)
         self._rows += batch.num_rows
         self._labels += int(given.offsets[-1] - given.offsets[0])
         for kind, problem in enumerate(_OF_LABELS):

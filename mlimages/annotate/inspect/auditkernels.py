@@ -5,10 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 #: What can be wrong with a label, in the order of `mlimages.annotate.inspect.audit.PROBLEMS`.
 UNKNOWN, BAD_CONFIDENCE, DUPLICATED, NOT_CLOSED, ABSENT_ANCESTOR, NOT_MONOTONE = range(6)
@@ -29,15 +26,11 @@ def _note(problem, row, label, other, entry, counts, flags, examples, used):  # 
         used[problem] = at + 1
 
 
-@nb.njit(
-    [
-        nb.void(
-            *(_OFFSETS, _INDICES, _FLOATS, _INDPTR, _INDICES),
-            *(nb.int64[:, ::1], nb.int64[:, :, ::1], nb.int64[::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.void(
+        *(OFFSETS, INDICES, FLOATS, INDPTR, INDICES),
+        *(nb.int64[:, ::1], nb.int64[:, :, ::1], nb.int64[::1]),
+    )
 )
 def check(offsets, labels, confidences, closure, ancestors, counts, examples, used):  # type: ignore[no-untyped-def]
     """Check every row.

@@ -140,7 +140,11 @@ def _explained(label: Label, labels: list[Label], table: AnnotationTable, rules:
         because = "; ".join(_rule_in_words(label, *each) for each in fired) or because
     elif label.origin is Origin.DESCENDANT:
         above = hierarchy.ancestors(label.category.index).tolist()
-        absent = {each.category.index: each.category for each in labels if _verified_absent(each)}
+        absent = {
+            each.category.index: each.category
+            for each in labels
+            if each.confidence == 0 and each.origin is not Origin.DESCENDANT
+        }
         sources = [absent[index] for index in above if index in absent]
         because = f"below {_named(sources)}, verified absent" if sources else "below a verified absence"
     return ExplainedLabel(label.category, label.confidence, label.origin, tuple(sources), because)
@@ -195,10 +199,6 @@ def _edges_up(hierarchy: Hierarchy, category: int) -> dict[int, int]:
         layer = [parent for parent in dict.fromkeys(above) if parent not in edges]
         edges.update(dict.fromkeys(layer, max(edges.values(), default=0) + 1))
     return edges
-
-
-def _verified_absent(label: Label) -> bool:
-    return label.confidence == 0 and label.origin is not Origin.DESCENDANT
 
 
 def _named(categories: Iterable[Category]) -> str:

@@ -24,17 +24,14 @@ _GREY, _DARK_GREY, _INK = "#d9d9d9", "#999999", "#333333"
 #: Bars of the histogram, at most; the last takes all images with as many labels or more.
 _MOST_BARS = 60
 _DPI = 150
+#: Where the line below the title stands: place, coordinates, offset.
+_SUBTITLE = (0, 1), "axes fraction", (0, 8)
 
 
 def plot_images_per_category(images: NDArray[np.int64], *, trainable_over: int) -> Any:
-    """A matplotlib figure: categories by their number of images, most first, on a logarithmic scale.
+    """A matplotlib figure: categories by their number of `images` [n], most first, on a logarithmic scale.
 
-    Parameters
-    ----------
-    images : int64 array [n]
-        Images of each category.
-    trainable_over : int
-        Images above which a category is trainable: a line, if above 0.
+    A line shows where categories are trainable, if that is above 0.
     """
     counts = _sorted_counts(images)
     figure, axes = _axes("Images per category")
@@ -50,16 +47,9 @@ def plot_images_per_category(images: NDArray[np.int64], *, trainable_over: int) 
     axes.set_ylabel("images")
     if trainable_over > 0:
         axes.axhline(trainable_over, color=_ORANGE, linewidth=1, linestyle="--")
-        axes.annotate(
-            _trainable(counts, trainable_over),
-            (1, trainable_over),
-            xycoords=("axes fraction", "data"),
-            xytext=(-6, 5),
-            textcoords="offset points",
-            ha="right",
-            color=_ORANGE,
-        )
-    _subtitle(axes, _mean_images(counts))
+        text = _trainable(counts, trainable_over)
+        _note(axes, text, (1, trainable_over), ("axes fraction", "data"), (-6, 5), color=_ORANGE, ha="right")
+    _note(axes, _mean_images(counts), *_SUBTITLE)
     return figure
 
 
@@ -70,21 +60,14 @@ def plot_labels_per_image(histogram: NDArray[np.int64]) -> Any:
     figure, axes = _axes("Labels per image")
     axes.bar(np.arange(len(bars)), bars, width=0.85, color=_BLUE)
     axes.axvline(mean, color=_ORANGE, linewidth=1, linestyle="--")
-    axes.annotate(
-        f"mean {mean:,.2f}",
-        (mean, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(6, -12),
-        textcoords="offset points",
-        color=_ORANGE,
-    )
+    _note(axes, f"mean {mean:,.2f}", (mean, 1), ("data", "axes fraction"), (6, -12), color=_ORANGE)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlim(-0.6, len(bars) - 0.4)
     axes.set_xlabel(f"present labels{last}")
     axes.set_ylabel("images")
-    _subtitle(axes, _images_and_labels(histogram))
+    _note(axes, _images_and_labels(histogram), *_SUBTITLE)
     return figure
 
 
@@ -140,14 +123,8 @@ def plotly_labels_per_image(histogram: NDArray[np.int64]) -> Any:
 def plot_judgement(curve: pd.DataFrame, published: pd.Series, *, images: int) -> Any:
     """A matplotlib figure: precision, recall and f1 by threshold on the left, precision over recall on the right.
 
-    Parameters
-    ----------
-    curve : pandas.DataFrame
-        A row for each threshold: ``threshold``, ``precision``, ``recall``, ``f1``.
-    published : pandas.Series
-        The row of the published threshold, 0.5, with ``right`` too.
-    images : int
-        Images that were judged.
+    `curve` has a row for each threshold: ``threshold``, ``precision``, ``recall``, ``f1``; `published` is that of 0.5,
+    with ``right`` too; `images` were judged.
     """
     figure = _figure((10.0, 4.2))
     left, right = figure.subplots(1, 2)
@@ -175,10 +152,7 @@ def plot_judgement(curve: pd.DataFrame, published: pd.Series, *, images: int) ->
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure: one of matplotlib in the format that the name ends in, one of plotly as a page; return the file.
 
-    Raises
-    ------
-    MlimagesError
-        For a format that matplotlib does not write.
+    Raises a MlimagesError for a format that matplotlib does not write.
     """
     if hasattr(figure, "to_html"):
         content = figure.to_html(include_plotlyjs=True).encode()
@@ -248,8 +222,9 @@ def _axes(title: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _subtitle(axes: Any, text: str) -> None:
-    axes.annotate(text, (0, 1), xycoords="axes fraction", xytext=(0, 8), textcoords="offset points", color=_INK)
+def _note(axes: Any, text: str, at: Any, coordinates: Any, offset: Any, *, color: str = _INK, ha: str = "left") -> None:
+    """Write a text at a place in these coordinates, moved by so many points."""
+    axes.annotate(text, at, xycoords=coordinates, xytext=offset, textcoords="offset points", color=color, ha=ha)
 
 
 def _layout(title: str, subtitle: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mlimages.annotate.propagation.rules import Rules
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import CSR
-from mlimages.storage.arrow import readonly, same_images
+from mlimages.storage.arrow import readonly
 from mlimages.storage.rows import StoredRows
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class RuleJudgement:
         f1 = np.divide(2 * right, judged + self.could, out=np.full(len(bounds), np.nan), where=judged + self.could > 0)
         columns |= {"added": judged + columns["unknown"], "precision": precision, "recall": recall, "f1": f1}
         order = ["threshold", "added", "right", "wrong", "unknown", "precision", "recall", "f1"]
-        return pd.DataFrame({name: columns[name] for name in order})
+        return pd.DataFrame(columns)[order]
 
     def best(self) -> float:
         """The threshold with the greatest f1, among those just below the strengths of rules; NaN without rules."""
@@ -199,7 +199,7 @@ def _side_by_side(base: AnnotationTable, truth: AnnotationTable) -> Iterator[tup
     for batch in StoredRows(base, columns).read(0, len(base)):
         rows = StoredRows(truth, columns).read(row, row + batch.num_rows)
         other = pa.Table.from_batches(rows).combine_chunks().to_batches()[0]
-        if not same_images(batch.column("image"), other.column("image")):
+        if not batch.column("image").equals(other.column("image")):
             at = next(
                 i
                 for i, pair in enumerate(zip(batch.column("image"), other.column("image"), strict=True))
@@ -220,20 +220,6 @@ def _judge(
     from mlimages.annotate.inspect import judgementkernels as kernels
 
     given, true = (GivenLabels.of(batch) for batch in rows)
-    for side in (given, true):
-        labels = side.labels[side.offsets[0] : side.offsets[-1]]
-        if len(labels) and not (labels.min() >= 0 and labels.max() < len(ranked.reached)):
-            raise TableError("found labels that are no category: mlimages verify tells whether a table was changed")
-    return int(
-        kernels.judge(
-            *(given.offsets, given.labels, given.confidences),
-            *(true.offsets, true.labels, true.confidences),
-            apart,
-            readonly(ranked.rules.indptr),
-            ranked.brought.indptr,
-            ranked.brought.indices,
-            readonly(ranked.ranks),
-            ranked.reached,
-            verdicts,
-        )
-    )
+    rules, brought = readonly(ranked.rules.indptr), (ranked.brought.indptr, ranked.brought.indices)
+    ranks = readonly(ranked.ranks)
+    return int(kernels.judge(given[1:4], true[1:4], apart, rules, brought, ranks, ranked.reached, verdicts))

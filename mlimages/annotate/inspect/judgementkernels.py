@@ -5,44 +5,28 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_ROWS = (_OFFSETS, _INDICES, _FLOATS)
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, OFFSETS, compiled
+
+_ROWS = nb.types.Tuple((OFFSETS, INDICES, FLOATS))
+_CSR = nb.types.Tuple((INDPTR, INDICES))
 
 RIGHT, WRONG, UNKNOWN = 0, 1, 2
 
 
-@nb.njit(
-    nb.int64(*_ROWS, *_ROWS, nb.boolean, _INDPTR, _INDPTR, _INDICES, _INDICES, nb.boolean[::1], nb.int64[:, ::1]),
-    cache=True,
-    nogil=True,
-)
-def judge(  # type: ignore[no-untyped-def]
-    offsets,
-    labels,
-    confidences,
-    true_offsets,
-    true_labels,
-    true_confidences,
-    apart,
-    rules,
-    brought,
-    brought_indices,
-    ranks,
-    reached,
-    verdicts,
-):
+@compiled(nb.int64(_ROWS, _ROWS, nb.boolean, INDPTR, _CSR, INDICES, nb.boolean[::1], nb.int64[:, ::1]))
+def judge(rows, true_rows, apart, rules, brought_rows, ranks, reached, verdicts):  # type: ignore[no-untyped-def]
     """Judge what rules add to every row by the row of the same number that holds the truth.
 
-    The rules of category i are ``rules[i]`` to ``rules[i + 1]``; rule r brings ``brought_indices`` from ``brought[r]``
-    on and has the strength ``ranks[r]``. A label counts once in a row, at its greatest strength: `verdicts`
-    [3, strengths] is told whether the truth has it, denies it, or does not say. Where both tables are `apart`, a label
-    that the row has is not added; where they are one, rules are judged by what else is there. Returns how many present
-    labels of the truth could be added at all: those of `reached` [n] categories, without those that a row has where the
-    tables are apart.
+    `rows` and `true_rows` hold offsets, labels and confidences. The rules of category i are ``rules[i]`` to
+    ``rules[i + 1]``; rule r brings row r of the CSR `brought_rows` (row pointers and indices) and has the strength
+    ``ranks[r]``. A label counts once in a row, at its greatest strength: `verdicts` [3, strengths] is told whether the
+    truth has it, denies it, or does not say. Where both tables are `apart`, a label that the row has is not added;
+    where they are one, rules are judged by what else is there. Returns how many present labels of the truth could be
+    added at all: those of `reached` [n] categories, without those that a row has where the tables are apart.
     """
+    offsets, labels, confidences = rows
+    true_offsets, true_labels, true_confidences = true_rows
+    brought, brought_indices = brought_rows
     categories = len(rules) - 1
     has = np.full(categories, -1, np.int32)
     truth_of = np.full(categories, -1, np.int32)

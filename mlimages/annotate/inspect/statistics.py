@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlimages.annotate.inspect import figures
@@ -22,7 +21,8 @@ from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import checked_workers
 from mlimages.job.task import Calls
 from mlimages.kernels import load_kernels
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import list_offsets, readonly
+from mlimages.storage.column import numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,7 @@ Backend = Literal["matplotlib", "plotly"]
 TRAINABLE_OVER = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Counts:
+class _Counts(NamedTuple):
     """Counts over some rows of a table of n categories, all int64."""
 
     by_origin: NDArray[np.int64]  # [origins, n]: labels, present or verified absent
@@ -45,13 +44,6 @@ class _Counts:
     @classmethod
     def zero(cls, n: int) -> _Counts:
         return cls(*(np.zeros(shape, np.int64) for shape in ((len(Origin), n), n, n, n + 1)))
-
-    def __add__(self, other: _Counts) -> _Counts:
-        return _Counts(*(a + b for a, b in zip(self._arrays, other._arrays, strict=True)))
-
-    @property
-    def _arrays(self) -> tuple[NDArray[np.int64], ...]:
-        return self.by_origin, self.absent, self.subtree, self.histogram
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +233,7 @@ def statistics(
     total = _Counts.zero(len(hierarchy))
     count = Calls(partial(_count_part, table, hierarchy.parents()))
     for counts in run(count, range(len(table.manifest.parts)), workers):
-        total += counts
+        total = _Counts(*map(np.add, total, counts))
     most = int(np.flatnonzero(total.histogram)[-1]) if total.histogram.any() else 0
     return TableStatistics(
         hierarchy, trainable_over, total.by_origin, total.absent, total.subtree, total.histogram[: most + 1]
@@ -254,27 +246,11 @@ def _count_part(table: AnnotationTable, parents: CSR, part: int) -> _Counts:
     n = len(parents)
     counts = _Counts.zero(n)
     for batch in table.part_batches(part, columns=["labels", "confidences", "origins"]):
-        offsets, labels, confidences, origins = _columns(batch)
-        kernels.count(
-            readonly(offsets),
-            readonly(labels),
-            readonly(confidences),
-            readonly(origins),
-            readonly(parents.indptr),
-            readonly(parents.indices),
-            counts.by_origin,
-            counts.absent,
-            counts.subtree,
-            counts.histogram,
-        )
+        offsets = list_offsets(batch.column("labels"))
+        labels, confidences, origins = (readonly(numbers_of(column.flatten())) for column in batch.columns)
+        above = readonly(parents.indptr), readonly(parents.indices)
+        kernels.count(readonly(offsets - offsets[0]), labels, confidences, origins, *above, *counts)
     return counts
-
-
-def _columns(batch: pa.RecordBatch) -> tuple[NDArray[Any], ...]:
-    """Offsets, labels, confidences and origins of a batch, without a copy of the entries."""
-    offsets = batch.column("labels").offsets.to_numpy()
-    columns = (batch.column(name).flatten().to_numpy() for name in ("labels", "confidences", "origins"))
-    return np.ascontiguousarray(offsets - offsets[0]), *columns
 
 
 def _checked(backend: str) -> str:

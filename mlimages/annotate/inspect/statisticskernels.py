@@ -5,27 +5,17 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, compiled, readonly_array
 
 
-def _readonly(kind: nb.types.Type) -> nb.types.Type:
-    return nb.types.Array(kind, 1, "C", readonly=True)
-
-
-@nb.njit(
-    [
+@compiled(
+    *[
         nb.void(
-            *(_OFFSETS, _readonly(kind), _FLOATS, _BYTES, _INDPTR, _INDICES),
+            *(OFFSETS, readonly_array(kind), FLOATS, BYTES, INDPTR, INDICES),
             *(nb.int64[:, ::1], nb.int64[::1], nb.int64[::1], nb.int64[::1]),
         )
         for kind in (nb.int16, nb.int32)
-    ],
-    cache=True,
-    nogil=True,
+    ]
 )
 def count(  # type: ignore[no-untyped-def]
     offsets, labels, confidences, origins, parents, parent_indices, by_origin, absent, subtree, histogram

@@ -16,58 +16,6 @@ from mlimages.storage.column import numbers_of
 _ORIGINS = {"origins": GREATEST["origins"]}
 
 
-class ScoredLabels(NamedTuple):
-    """Labels with a value each; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to the batch."""
-
-    image: pa.StringArray
-    offsets: NDArray[np.int32]
-    labels: NDArray[np.int16] | NDArray[np.int32]
-    values: NDArray[np.float32]  # empty: all 1
-    origins: NDArray[np.uint8]  # empty: unknown
-
-    @classmethod
-    def of(cls, batch: pa.RecordBatch, values: str) -> ScoredLabels:
-        """Look into a batch whose column `values` belongs to its labels, without a copy where its types allow.
-
-        Raises
-        ------
-        LabelError
-            For a missing column, one of another type, a null, lists of different lengths, or an unknown origin.
-        """
-        plain = "labels" in batch.schema.names and batch.column("labels").type == pa.list_(pa.int16())
-        names = ("image", "labels", values, "origins")
-        batch = check_memory(batch, names, labels=pa.int16() if plain else pa.int32(), greatest=_ORIGINS)
-        offsets, labels = entries_of(batch, "labels")
-        given = aligned_entries(batch, values, offsets)
-        origins = aligned_entries(batch, "origins", offsets)
-        return cls(
-            batch.column("image"),
-            offsets,
-            labels,
-            given if given is not None else readonly(np.empty(0, np.float32)),
-            origins if origins is not None else readonly(np.empty(0, np.uint8)),
-        )
-
-
-def entries_of(batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Where each row of a list column begins, int32 [rows + 1], and the entries, without a copy."""
-    column = batch.column(name)
-    offsets = list_offsets(column)
-    return offsets, readonly(numbers_of(column.values))
-
-
-def aligned_entries(batch: pa.RecordBatch, name: str, offsets: NDArray[np.int32]) -> NDArray[Any] | None:
-    """A column's entries such that entry i belongs to label i; None where the batch has no such column."""
-    if name not in batch.schema.names:
-        return None
-    own, values = entries_of(batch, name)
-    if own[0] != offsets[0]:  # sliced differently: line the entries up
-        aligned = np.zeros(offsets[-1], values.dtype)
-        aligned[offsets[0] :] = values[own[0] : own[-1]]
-        values = aligned
-    return readonly(values)
-
-
 class LabelArrays(NamedTuple):
     """The label columns of a table as arrays; row i is ``[offsets[i], offsets[i + 1])`` of the others."""
 
@@ -86,36 +34,63 @@ class LabelArrays(NamedTuple):
             np.empty(entries, np.uint8),
         )
 
+    def used(self) -> LabelArrays:
+        """The entries that belong to rows, without the room behind them."""
+        end = int(self.offsets[-1])
+        return LabelArrays(self.offsets, self.labels[:end], self.confidences[:end], self.origins[:end])
+
 
 class GivenLabels(NamedTuple):
     """The columns of a batch of given labels; only entries from ``offsets[0]`` to ``offsets[-1]`` belong to it."""
 
     image: pa.StringArray
     offsets: NDArray[np.int32]
-    labels: NDArray[np.int32]
+    labels: NDArray[np.int16] | NDArray[np.int32]
     confidences: NDArray[np.float32]
-    origins: NDArray[np.uint8]  # empty: all given
+    origins: NDArray[np.uint8]  # empty: unknown
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> GivenLabels:
-        """Look into a batch, without a copy where its types are those of a table.
+        """Look into a batch as :meth:`scored`; labels come as int32, and confidences are 1 where the batch has none."""
+        given = cls.scored(batch, "confidences", labels=pa.int32())
+        if "confidences" in batch.schema.names:
+            return given
+        return given._replace(confidences=readonly(np.ones(len(given.labels), np.float32)))
 
-        Ranges of labels and confidences are not checked: who reads lists sets bad rows aside.
+    @classmethod
+    def scored(cls, batch: pa.RecordBatch, values: str, *, labels: pa.DataType) -> GivenLabels:
+        """Look into a batch whose column `values` holds the confidences, which are empty where it has none.
 
-        Raises
-        ------
-        LabelError
-            For a missing column, one of another type, a null, lists of different lengths, or an unknown origin.
+        Nothing is copied where the types are those of a table. Ranges of labels and confidences are not checked: who
+        reads lists sets bad rows aside. A LabelError for a missing column, one of another type, a null, lists of
+        different lengths, or an unknown origin.
         """
-        names = ("image", "labels", "confidences", "origins")
-        batch = check_memory(batch, names, labels=pa.int32(), greatest=_ORIGINS)
-        offsets, labels = entries_of(batch, "labels")
-        confidences = aligned_entries(batch, "confidences", offsets)
-        origins = aligned_entries(batch, "origins", offsets)
+        batch = check_memory(batch, ("image", "labels", values, "origins"), labels=labels, greatest=_ORIGINS)
+        lists = batch.column("labels")
+        offsets = list_offsets(lists)
         return cls(
             batch.column("image"),
             offsets,
-            labels,
-            confidences if confidences is not None else readonly(np.ones(len(labels), np.float32)),
-            origins if origins is not None else readonly(np.empty(0, np.uint8)),
+            readonly(numbers_of(lists.values)),
+            _aligned(batch, values, offsets, np.float32),
+            _aligned(batch, "origins", offsets, np.uint8),
         )
+
+    def own(self) -> GivenLabels:
+        """The entries that belong to the batch, and no others: the first begins at 0."""
+        start, stop = self.offsets[0], self.offsets[-1]
+        labels, confidences, origins = self.labels[start:stop], self.confidences[start:stop], self.origins[start:stop]
+        return GivenLabels(self.image, self.offsets - start, labels, confidences, origins)
+
+
+def _aligned(batch: pa.RecordBatch, name: str, offsets: NDArray[np.int32], kind: type[Any]) -> NDArray[Any]:
+    """A column's entries such that entry i belongs to label i; empty where the batch has no such column."""
+    if name not in batch.schema.names:
+        return readonly(np.empty(0, kind))
+    column = batch.column(name)
+    own, values = list_offsets(column), numbers_of(column.values)
+    if own[0] != offsets[0]:  # sliced differently: line the entries up
+        aligned = np.zeros(offsets[-1], kind)
+        aligned[offsets[0] :] = values[own[0] : own[-1]]
+        values = aligned
+    return readonly(values)

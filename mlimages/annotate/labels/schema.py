@@ -41,30 +41,27 @@ def table_schema(categories: int) -> pa.Schema:
     origins      list<uint8>            as long; an :class:`Origin`
     ===========  =====================  ============================================================
     """
-    return pa.schema(
-        [
-            pa.field("image", pa.string()),
-            pa.field("labels", pa.list_(label_type(categories))),
-            pa.field("confidences", pa.list_(pa.float32())),
-            pa.field("origins", pa.list_(pa.uint8())),
-        ]
-    )
+    labels, confidences, origins = map(pa.list_, (label_type(categories), pa.float32(), pa.uint8()))
+    return pa.schema({"image": pa.string(), "labels": labels, "confidences": confidences, "origins": origins})
 
 
 #: Given labels: like a table, with int32 indices and without origins.
-GIVEN_SCHEMA = pa.schema(
-    [
-        pa.field("image", pa.string()),
-        pa.field("labels", pa.list_(pa.int32())),
-        pa.field("confidences", pa.list_(pa.float32())),
-    ]
-)
+GIVEN_SCHEMA = pa.schema({"image": pa.string(), "labels": pa.list_(pa.int32()), "confidences": pa.list_(pa.float32())})
 
 
 def table_metadata(
     hierarchy: Hierarchy, propagation: dict[str, Any], rules: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The metadata of a table, in its manifest and in the schema of every part; `rules` only where there are any."""
+    return {
+        **made_with(hierarchy),
+        "propagation": propagation,
+        **({"rules": rules} if rules is not None else {}),
+    }
+
+
+def made_with(hierarchy: Hierarchy) -> dict[str, Any]:
+    """What the metadata of every table of labels begins with."""
     from mlimages import __version__
 
     return {
@@ -72,6 +69,4 @@ def table_metadata(
         "mlimages_version": __version__,
         "hierarchy_fingerprint": hierarchy.fingerprint,
         "categories": len(hierarchy),
-        "propagation": propagation,
-        **({"rules": rules} if rules is not None else {}),
     }

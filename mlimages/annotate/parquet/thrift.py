@@ -14,24 +14,22 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _BINARY, _LIST, _STRUCT = 1, 2, 3, 4, 5,
 
 
 @dataclass(frozen=True, slots=True)
-class I8:
-    """An 8-bit integer; a plain ``int`` is written with 32 bits."""
+class _Sized:
+    """An integer of a size; a plain ``int`` is written with 32 bits."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class I16:
+class I8(_Sized):
+    """An 8-bit integer."""
+
+
+class I16(_Sized):
     """A 16-bit integer."""
 
-    value: int
 
-
-@dataclass(frozen=True, slots=True)
-class I64:
+class I64(_Sized):
     """A 64-bit integer."""
-
-    value: int
 
 
 #: A struct by field number, ascending; lists hold one kind of value and are not empty.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -38,17 +39,7 @@ ByteArray = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class WrittenPart:
-    """A finished file.
-
-    Parameters
-    ----------
-    rows : int
-        Images in it.
-    bytes : int
-        Its size.
-    xxh3_128 : str
-        Hash of its content, in hexadecimal.
-    """
+    """A finished file: its images, its size, and the hash of its content in hexadecimal."""
 
     rows: int
     bytes: int
@@ -154,7 +145,8 @@ class TableWriter:
         if self._categories >= INT32_FROM:
             return _Column(path, _INT32, _PLAIN, levels.slots, levels.page(values.view(np.uint8)))
         dictionary = np.arange(self._categories, dtype="<i4").tobytes()
-        page = levels.page(values.view(np.uint8), *_packed_head(len(values), 16), pad=_padding(len(values), 2))
+        last = -len(values) % 8 * 2  # bytes that fill the last group of eight codes
+        page = levels.page(values.view(np.uint8), _packed_head(len(values), 16), pad=last)
         return _Column(path, _INT32, _RLE_DICTIONARY, levels.slots, page, dictionary, self._categories)
 
     def _chunk(self, column: _Column) -> tuple[Struct, int]:
@@ -209,12 +201,10 @@ class _Levels:
             _sized(packed, definition) if empty else _sized(constant, np.empty(0, np.uint8)),
         ]
 
-    def page(self, values: ByteArray, *before: bytes, pad: int = 0) -> ByteArray:
+    def page(self, values: ByteArray, before: bytes = b"", *, pad: int = 0) -> ByteArray:
         """Levels, then `before`, then the encoded values, then so many zero bytes."""
-        pieces = [np.frombuffer(piece, np.uint8) for piece in before]
-        return np.concatenate(
-            [*(part for each in self._pieces for part in each), *pieces, values, np.zeros(pad, np.uint8)]
-        )
+        head = np.frombuffer(before, np.uint8)
+        return np.concatenate([*chain.from_iterable(self._pieces), head, values, np.zeros(pad, np.uint8)])
 
 
 def _sized(head: bytes, data: ByteArray) -> tuple[ByteArray, ByteArray]:
@@ -222,14 +212,9 @@ def _sized(head: bytes, data: ByteArray) -> tuple[ByteArray, ByteArray]:
     return np.frombuffer((len(head) + len(data)).to_bytes(4, "little") + head, np.uint8), data
 
 
-def _packed_head(values: int, width: int) -> tuple[bytes]:
+def _packed_head(values: int, width: int) -> bytes:
     """What stands before dictionary codes: their width, and the header of one bit-packed run of them all."""
-    return (bytes([width]) + varint(-(-values // 8) << 1 | 1),)
-
-
-def _padding(values: int, width: int) -> int:
-    """Bytes that fill the last group of eight codes of so many bytes each."""
-    return -values % 8 * width
+    return bytes([width]) + varint(-(-values // 8) << 1 | 1)
 
 
 def _image_column(images: pa.StringArray) -> _Column:
@@ -271,7 +256,7 @@ def _coded(
         width = next(bits for bits in (1, 2, 4, 8) if count <= 1 << bits)
         packed = np.zeros(-(-len(codes) // 8) * width, np.uint8)
         pagekernels.pack_codes(codes, width, packed)
-        page = levels.page(packed, *_packed_head(len(codes), width))
+        page = levels.page(packed, _packed_head(len(codes), width))
     return _Column(path, physical, _RLE_DICTIONARY, levels.slots, page, dictionary.tobytes(), count)
 
 

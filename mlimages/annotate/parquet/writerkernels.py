@@ -8,15 +8,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+from mlimages.storage.signatures import BYTES, FLOATS, OFFSETS, compiled
 
 #: Slots of the hash table of `confidence_codes`, and how many distinct values one byte can code.
 _SLOTS, CODES = 1024, 256
 
 
-@nb.njit([nb.int64(_OFFSETS)], cache=True, nogil=True)
+@compiled(nb.int64(OFFSETS))
 def count_empty(offsets):  # type: ignore[no-untyped-def]
     """Rows without an entry."""
     empty = 0
@@ -25,7 +23,7 @@ def count_empty(offsets):  # type: ignore[no-untyped-def]
     return empty
 
 
-@nb.njit([nb.void(_OFFSETS, nb.uint8[::1], nb.uint8[::1])], cache=True, nogil=True)
+@compiled(nb.void(OFFSETS, nb.uint8[::1], nb.uint8[::1]))
 def write_levels(offsets, repetition, definition):  # type: ignore[no-untyped-def]
     """Pack the levels of a list column, lowest bit first; an empty row takes one slot.
 
@@ -44,7 +42,7 @@ def write_levels(offsets, repetition, definition):  # type: ignore[no-untyped-de
         slot += max(count, 1)
 
 
-@nb.njit([nb.int64(_FLOATS, nb.uint8[::1], nb.float32[::1])], cache=True, nogil=True)
+@compiled(nb.int64(FLOATS, nb.uint8[::1], nb.float32[::1]))
 def confidence_codes(values, codes, distinct):  # type: ignore[no-untyped-def]
     """Number the distinct values in order of appearance; -1 where there are more than a byte can code.
 
@@ -73,7 +71,7 @@ def confidence_codes(values, codes, distinct):  # type: ignore[no-untyped-def]
     return seen
 
 
-@nb.njit([nb.void(_BYTES, nb.int64, nb.uint8[::1])], cache=True, nogil=True)
+@compiled(nb.void(BYTES, nb.int64, nb.uint8[::1]))
 def pack_codes(codes, width, out):  # type: ignore[no-untyped-def]
     """Pack codes with `width` bits each (1, 2, 4 or 8), lowest first; `out` must be zero and long enough."""
     per_byte = 8 // width
@@ -87,7 +85,7 @@ def pack_codes(codes, width, out):  # type: ignore[no-untyped-def]
         out[whole] |= codes[whole * per_byte + k] << (k * width)
 
 
-@nb.njit([nb.int64(nb.uint8[::1], nb.int64, nb.uint64)], cache=True, nogil=True)
+@compiled(nb.int64(nb.uint8[::1], nb.int64, nb.uint64))
 def _varint(out, at, value):  # type: ignore[no-untyped-def]
     while value >= np.uint64(128):
         out[at] = np.uint8(value & np.uint64(127)) | np.uint8(128)
@@ -97,7 +95,7 @@ def _varint(out, at, value):  # type: ignore[no-untyped-def]
     return at + 1
 
 
-@nb.njit([nb.int64(_OFFSETS, nb.uint8[::1])], cache=True, nogil=True)
+@compiled(nb.int64(OFFSETS, nb.uint8[::1]))
 def write_lengths(offsets, out):  # type: ignore[no-untyped-def]
     """Write the row lengths as DELTA_BINARY_PACKED (blocks of 128, four miniblocks each); return the bytes written.
 

@@ -25,14 +25,8 @@ from mlimages.storage.arrow import readonly
 class RuleApplier:
     """Rules over one hierarchy, ready to apply to any number of batches, from any number of threads.
 
-    Parameters
-    ----------
-    rules : Rules
-        The rules.
-    certain, uncertain : CSR [n]
-        What a label of confidence 1 and a less confident one bring, nearest first.
-    keep_largest : bool
-        Whether a label that several rules add gets the largest of their confidences, or that of the first.
+    `certain` and `uncertain` [n] are what a label of confidence 1 and a less confident one bring, nearest first;
+    `keep_largest` says whether a label that several rules add gets the largest of their confidences, or the first.
     """
 
     def __init__(self, rules: Rules, certain: CSR, uncertain: CSR, *, keep_largest: bool) -> None:

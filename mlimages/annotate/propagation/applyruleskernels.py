@@ -6,21 +6,18 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.labels.columns import LabelArrays
-
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, compiled
 
 COOCCURRENCE = np.uint8(2)
 
 
 def _signature(label: nb.types.Type) -> object:
     rows = nb.types.NamedTuple([nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1]], LabelArrays)
-    csr = nb.types.Tuple((_INDPTR, _INDICES))
-    return nb.types.UniTuple(nb.int64, 2)(rows, _INDPTR, csr, _FLOATS, nb.boolean, nb.boolean, rows)
+    csr = nb.types.Tuple((INDPTR, INDICES))
+    return nb.types.UniTuple(nb.int64, 2)(rows, INDPTR, csr, FLOATS, nb.boolean, nb.boolean, rows)
 
 
-@nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
+@compiled(_signature(nb.int16), _signature(nb.int32))
 def apply_rules(rows, rules, brought_rows, rule_confidences, keep_largest, write, out):  # type: ignore[no-untyped-def]
     """Add to every row what the rules of its present labels bring.
 

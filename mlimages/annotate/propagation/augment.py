@@ -16,7 +16,7 @@ from mlimages.annotate.propagation.rules import Rules
 from mlimages.errors import LabelError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.csr import CSR
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 
 Reach = Literal["all", "parent", "none"]
 _Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
@@ -75,24 +75,12 @@ class Propagation:
 
 
 class Augmented(NamedTuple):
-    """A propagated batch and its counts.
-
-    Parameters
-    ----------
-    batch : pyarrow.RecordBatch
-        The rows.
-    conflicts : int
-        Verified absences that a present label beat.
-    rule_labels : int
-        Labels that rules added.
-    rules_stopped : int
-        Number of times that a rule added nothing because of a verified absence of what it would bring.
-    """
+    """A propagated batch and its counts."""
 
     batch: pa.RecordBatch
-    conflicts: int
-    rule_labels: int = 0
-    rules_stopped: int = 0
+    conflicts: int  # verified absences that a present label beat
+    rule_labels: int = 0  # that rules added
+    rules_stopped: int = 0  # times that a rule added nothing because of a verified absence of what it would bring
 
     @property
     def counts(self) -> dict[str, int]:
@@ -138,12 +126,10 @@ class Augmenter:
     @property
     def brought(self) -> tuple[_Rows, _Rows, _Rows]:
         """What certain, uncertain and absent labels bring, as the kernels take it: row pointers and indices of each."""
-        certain, uncertain, absent = self.certain, self.uncertain, self.absent
-        return (
-            (certain.indptr, certain.indices),
-            (uncertain.indptr, uncertain.indices),
-            (absent.indptr, absent.indices),
+        certain, uncertain, absent = (
+            (each.indptr, each.indices) for each in (self.certain, self.uncertain, self.absent)
         )
+        return certain, uncertain, absent
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with what its labels bring; see :func:`augment`."""
@@ -163,22 +149,17 @@ class Augmenter:
         kind = self.schema.field("labels").type.value_type.to_pandas_dtype()
         out = LabelArrays.empty(batch.num_rows, bound, np.dtype(kind))
         conflicts = kernels.expand(given[1:], *self.brought, self.keep_largest, out)
-        end = int(out.offsets[-1])
-        out = LabelArrays(out.offsets, out.labels[:end], out.confidences[:end], out.origins[:end])
-        stopped = 0
+        out = out.used()
+        end, stopped = len(out.labels), 0
         if self._rules is not None:
             out, stopped = self._rules.apply(out)
-        lists = [list_column(self.schema.field(i).type, out.offsets, out[i]) for i in (1, 2, 3)]
-        batch = pa.RecordBatch.from_arrays([given.image, *lists], schema=self.schema)
+        batch = list_batch(self.schema, given.image, *out)
         return Augmented(batch, int(conflicts), len(out.labels) - end, stopped)
 
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
         """Check every label of a batch; return the most labels that it can grow to.
 
-        Raises
-        ------
-        LabelError
-            For a label outside the hierarchy or a confidence outside [0, 1].
+        Raises a LabelError for a label outside the hierarchy or a confidence outside [0, 1].
         """
         from mlimages.annotate.propagation import augmentkernels as kernels
 

@@ -9,22 +9,13 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.labels.columns import LabelArrays
-
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 GIVEN, ANCESTOR, DESCENDANT = np.uint8(0), np.uint8(1), np.uint8(3)
 BAD_LABEL, BAD_CONFIDENCE = 1, 2
 
 
-@nb.njit(
-    [nb.types.UniTuple(nb.int64, 3)(_OFFSETS, _INDICES, _FLOATS, _INDPTR, _INDPTR, _INDPTR)],
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.types.UniTuple(nb.int64, 3)(OFFSETS, INDICES, FLOATS, INDPTR, INDPTR, INDPTR))
 def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: ignore[no-untyped-def]
     """Check every label and bound the output.
 
@@ -50,13 +41,13 @@ def measure(offsets, labels, confidences, certain, uncertain, absent):  # type: 
 
 
 def _signature(label: nb.types.Type) -> object:
-    given = nb.types.Tuple((_OFFSETS, _INDICES, _FLOATS, _BYTES))
-    csr = nb.types.Tuple((_INDPTR, _INDICES))
+    given = nb.types.Tuple((OFFSETS, INDICES, FLOATS, BYTES))
+    csr = nb.types.Tuple((INDPTR, INDICES))
     out = nb.types.NamedTuple([nb.int32[::1], label[::1], nb.float32[::1], nb.uint8[::1]], LabelArrays)
     return nb.int64(given, csr, csr, csr, nb.boolean, out)
 
 
-@nb.njit([_signature(nb.int16), _signature(nb.int32)], cache=True, nogil=True)
+@compiled(_signature(nb.int16), _signature(nb.int32))
 def expand(given, certain_rows, uncertain_rows, absent_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Write every row with what its labels bring; return how many verified absences a present label beat.
 

@@ -13,7 +13,7 @@ from mlimages.annotate.labels.schema import GIVEN_SCHEMA
 from mlimages.annotate.propagation.augment import Augmenter, Propagation
 from mlimages.errors import LabelError
 from mlimages.hierarchy import Hierarchy
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 from mlimages.storage.table import ImageTable
 
 
@@ -94,13 +94,11 @@ def _recover(batch: pa.RecordBatch, augmenter: Augmenter) -> pa.RecordBatch:
     most = 2 * int(given.offsets[-1] - given.offsets[0])  # a label may be given again to raise its confidence
     offsets = np.empty(batch.num_rows + 1, np.int32)
     labels, confidences = np.empty(most, np.int32), np.empty(most, np.float32)
-    out = offsets, labels, confidences
-    wrong = kernels.recover(given[1:4], *augmenter.brought, augmenter.keep_largest, out)
+    wrong = kernels.recover(given[1:4], *augmenter.brought, augmenter.keep_largest, (offsets, labels, confidences))
     if wrong >= 0:
         raise LabelError(
             f"row {wrong} ({batch.column('image')[wrong].as_py()!r}): a label stands twice; expected each once, as "
             "propagation leaves them"
         )
     end = int(offsets[-1])
-    lists = [list_column(GIVEN_SCHEMA.field(i).type, offsets, out[i][:end]) for i in (1, 2)]
-    return pa.RecordBatch.from_arrays([given.image, *lists], schema=GIVEN_SCHEMA)
+    return list_batch(GIVEN_SCHEMA, given.image, offsets, labels[:end], confidences[:end])

@@ -5,21 +5,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
+from mlimages.storage.signatures import FLOATS, INDICES, INDPTR, OFFSETS, compiled
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *(nb.int64, nb.int64, nb.int64, nb.float32, _FLOATS, nb.int64, nb.int64, _INDICES),
-            *(nb.int32[::1], nb.boolean),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.int64(
+        *(nb.int64, nb.int64, nb.int64, nb.float32, FLOATS, nb.int64, nb.int64, INDICES),
+        *(nb.int32[::1], nb.boolean),
+    )
 )
 def follows(begin, at, end, confidence, confidences, first, last, above, place, keep_largest):  # type: ignore[no-untyped-def]
     """How many entries from `at` on a label brings if it brings ``above[first:last]``; -1 where others stand there.
@@ -40,12 +33,12 @@ def follows(begin, at, end, confidence, confidences, first, last, above, place, 
     return brought
 
 
-_GIVEN = nb.types.Tuple((_OFFSETS, _INDICES, _FLOATS))
-_CSR = nb.types.Tuple((_INDPTR, _INDICES))
+_GIVEN = nb.types.Tuple((OFFSETS, INDICES, FLOATS))
+_CSR = nb.types.Tuple((INDPTR, INDICES))
 _OUT = nb.types.Tuple((nb.int32[::1], nb.int32[::1], nb.float32[::1]))
 
 
-@nb.njit([nb.int64(_GIVEN, _CSR, _CSR, _CSR, nb.boolean, _OUT)], cache=True, nogil=True)
+@compiled(nb.int64(_GIVEN, _CSR, _CSR, _CSR, nb.boolean, _OUT))
 def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Write the given labels of every row; return the row in which a label stands twice, or -1.
 
@@ -86,17 +79,11 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
                 at += 1
                 continue
             source = label
-            whole = confidence == 1
-            if whole:
-                brought = follows(
-                    start, at + 1, stop, confidence, confidences, certain[label], certain[label + 1],
-                    certain_indices, place, keep_largest,
-                )  # fmt: skip
-            else:
-                brought = follows(
-                    start, at + 1, stop, confidence, confidences, uncertain[label], uncertain[label + 1],
-                    uncertain_indices, place, keep_largest,
-                )  # fmt: skip
+            bounds, above = uncertain, uncertain_indices
+            if confidence == 1:
+                bounds, above = certain, certain_indices
+            first, last = bounds[label], bounds[label + 1]
+            brought = follows(start, at + 1, stop, confidence, confidences, first, last, above, place, keep_largest)
             if brought >= 0:
                 brought += 1
             else:
@@ -104,16 +91,10 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
                 while i >= start and brought <= 0:
                     if confidences[i] > 0:
                         other = labels[i]
-                        if whole:
-                            brought = follows(
-                                start, at, stop, confidence, confidences, certain[other], certain[other + 1],
-                                certain_indices, place, keep_largest,
-                            )  # fmt: skip
-                        else:
-                            brought = follows(
-                                start, at, stop, confidence, confidences, uncertain[other],
-                                uncertain[other + 1], uncertain_indices, place, keep_largest,
-                            )  # fmt: skip
+                        first, last = bounds[other], bounds[other + 1]
+                        brought = follows(
+                            start, at, stop, confidence, confidences, first, last, above, place, keep_largest
+                        )
                         if brought > 0:
                             source = other
                     i -= 1
@@ -123,11 +104,7 @@ def recover(rows, certain_rows, uncertain_rows, absent_rows, keep_largest, out):
             end += 1
             if keep_largest:
                 reached[source] = max(reached[source], confidence)
-                first, last = uncertain[source], uncertain[source + 1]
-                above = uncertain_indices
-                if whole:
-                    first, last, above = certain[source], certain[source + 1], certain_indices
-                for k in range(first, last):
+                for k in range(bounds[source], bounds[source + 1]):
                     reached[above[k]] = max(reached[above[k]], confidence)
             at += brought
         if keep_largest:

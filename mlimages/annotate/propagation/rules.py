@@ -24,7 +24,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from mlimages.errors import FormatError, MlimagesError, listed
 from mlimages.hierarchy import Hierarchy
+from mlimages.storage.arrow import offsets_of
 from mlimages.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ class Rules:
     @cached_property
     def indptr(self) -> NDArray[np.int64]:
         """Where the rules of each category begin, int64 [n + 1]."""
-        indptr = np.zeros(len(self.hierarchy) + 1, np.int64)
-        np.cumsum(np.bincount(self.sources, minlength=len(self.hierarchy)), out=indptr[1:])
-        return indptr
+        return offsets_of(np.bincount(self.sources, minlength=len(self.hierarchy)), np.int64)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -207,14 +206,11 @@ def _read(data: bytes, hierarchy: Hierarchy, path: Path) -> pd.DataFrame:
         try:
             row = _checked_row(cells, hierarchy)
         except MlimagesError as error:
-            raise FormatError(str(error), path=path, line=line) from None
+            raise _wrong(path, str(error), line) from None
         pair = row["source_index"], row["target_index"]
         if pair in seen:
-            raise FormatError(
-                f"found {row['source']} -> {row['target']} again (first in line {seen[pair]}), expected each once",
-                path=path,
-                line=line,
-            )
+            again = f"found {row['source']} -> {row['target']} again (first in line {seen[pair]}), expected each once"
+            raise _wrong(path, again, line)
         seen[pair] = line
         rows.append(row)
     sources, targets = (np.array([row[name] for row in rows], np.int32) for name in ("source_index", "target_index"))
@@ -223,35 +219,33 @@ def _read(data: bytes, hierarchy: Hierarchy, path: Path) -> pd.DataFrame:
     )
 
 
+def _wrong(path: Path, reason: str, line: int) -> FormatError:
+    return FormatError(reason, path=path, line=line)
+
+
 def _lines(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows that are not blank, each with its line and by the names of the header."""
+    wrong = partial(_wrong, path)
     try:
         text = data.decode("utf-8-sig")  # a spreadsheet may have put a byte order mark first
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise FormatError("not UTF-8: save the file as UTF-8", path=path, line=line) from None
+        raise wrong("not UTF-8: save the file as UTF-8", data[: error.start].count(b"\n") + 1) from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         for name in ("source", "target"):
             if header.count(name) != 1:
-                raise FormatError(
-                    f"found the columns {listed(header) or '(none)'}, expected source and target among them, once",
-                    path=path,
-                    line=1,
-                )
+                found = listed(header) or "(none)"
+                raise wrong(f"found the columns {found}, expected source and target among them, once", 1)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
-                raise FormatError(
-                    f"found {len(cells)} cells, expected {len(header)}; a cell with a comma needs quotes",
-                    path=path,
-                    line=reader.line_num,
-                )
+                expected = f"expected {len(header)}; a cell with a comma needs quotes"
+                raise wrong(f"found {len(cells)} cells, {expected}", reader.line_num)
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise FormatError(f"not CSV ({error})", path=path, line=reader.line_num) from None
+        raise wrong(f"not CSV ({error})", reader.line_num) from None
 
 
 def _checked_row(cells: dict[str, str], hierarchy: Hierarchy) -> dict[str, Any]:

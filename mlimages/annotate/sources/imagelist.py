@@ -19,11 +19,11 @@ from mlimages.annotate.sources.lines import (
     LONGEST_NAME,
     Lines,
     batches_of_lines,
-    is_compressed,
     read_texts,
+    split_into_units,
 )
 from mlimages.annotate.sources.mapping import KeyTable
-from mlimages.annotate.sources.source import Report, RowBuffers, Unit, UnitSource, expand_paths, split_into_units
+from mlimages.annotate.sources.source import Report, RowBuffers, Unit, UnitSource, expand_paths
 from mlimages.errors import FormatError
 from mlimages.hierarchy import Hierarchy
 from mlimages.storage.batches import BATCH_ROWS
@@ -73,8 +73,7 @@ class ImageList(UnitSource):
 
     def units(self) -> list[Unit]:
         """Pieces of equal size; a compressed file is one."""
-        can_split = [not is_compressed(path) for path in self.inputs]
-        return split_into_units(self.inputs, splittable=can_split, unit_bytes=self._unit_bytes)
+        return split_into_units(self.inputs, unit_bytes=self._unit_bytes)
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
         """The rows of a unit."""

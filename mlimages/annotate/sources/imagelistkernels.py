@@ -23,11 +23,9 @@ from mlimages.annotate.sources.lineskernels import (
 )
 from mlimages.annotate.sources.source import RowBuffers
 from mlimages.storage.nameskernels import find_key
+from mlimages.storage.signatures import BYTES, INDICES, INDPTR, compiled
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_KEYS = nb.types.Tuple((_BYTES, _INDPTR, _INDICES))
+_KEYS = nb.types.Tuple((BYTES, INDPTR, INDICES))
 _ROWS = nb.types.NamedTuple([nb.uint8[::1], nb.int32[::1], nb.int32[::1], nb.int32[::1]], RowBuffers)
 
 # what can be wrong with a line
@@ -36,7 +34,7 @@ EMPTY_LINE, NO_TAB, EMPTY_NAME, BAD_NAME, LONG_NAME, BAD_UTF8, UNKNOWN_LABEL, OU
 )
 
 
-@nb.njit([nb.types.Tuple((nb.int64, nb.uint8))(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.types.Tuple((nb.int64, nb.uint8))(BYTES, nb.int64, nb.int64))
 def end_of_name(data, start, stop):  # type: ignore[no-untyped-def]
     """Where the first control character stands, but for a carriage return before a line end; all bytes or-ed.
 
@@ -64,15 +62,11 @@ def end_of_name(data, start, stop):  # type: ignore[no-untyped-def]
     return np.int64(at), high
 
 
-@nb.njit(
-    [
-        nb.types.UniTuple(nb.int64, 4)(
-            *(_BYTES, nb.int64, nb.int64, nb.int64, _KEYS),
-            *(_ROWS, nb.float32[::1], nb.int64[:, ::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.types.UniTuple(nb.int64, 4)(
+        *(BYTES, nb.int64, nb.int64, nb.int64, _KEYS),
+        *(_ROWS, nb.float32[::1], nb.int64[:, ::1]),
+    )
 )
 def parse(data, start, stop, categories, keys, out, confidences, bad):  # type: ignore[no-untyped-def]
     """Parse the lines of ``data[start:stop]``; labels are indices below `categories`, or `keys`.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,30 +23,20 @@ COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 LONGEST_NAME = 65_535
 #: A batch also ends with the line that brings its text to this size, so that its memory is bounded.
 BATCH_BYTES = 64 << 20
+#: Bytes of text of a work unit; each becomes one part of the table.
+UNIT_BYTES = 16 << 20
 #: Bytes at the beginning of a file that are read to see what it is.
 _HEAD_BYTES = 64 << 10
 
 
 class Text(NamedTuple):
-    """Lines ``data[start:stop]`` of a file.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    data : uint8 array
-        The file, or what is decompressed of it.
-    start, stop : int
-        First byte of the first line, and the byte after the last.
-    line : int or None
-        Number of the first line, counted from 1; None where it is not known, see :meth:`line_number`.
-    """
+    """Lines ``data[start:stop]`` of a file, or of what is decompressed of it."""
 
     path: str
     data: NDArray[np.uint8]
     start: int
     stop: int
-    line: int | None
+    line: int | None  # number of the first line, from 1; None where it is not known, see :meth:`line_number`
 
     def line_number(self, at: int) -> int:
         """Number of the line that begins at byte `at`, or holds it; counts, so only for messages."""
@@ -56,25 +48,16 @@ class Text(NamedTuple):
 class Lines(NamedTuple):
     """A batch of whole lines, ``text.data[start:stop]``, with room to note the bad ones.
 
-    Parameters
-    ----------
-    text : Text
-        What they are part of.
-    start, stop : int
-        First byte of the first line, and the byte after the last.
-    total, tabs : int
-        Lines, and tab characters in them.
-    bad : int64 array [m, 6]
-        For the kernels: see :func:`mlimages.annotate.sources.lineskernels.note`. A single row where the first bad line
-        ends the job, else one for each line.
+    `bad` is for the kernels, see :func:`mlimages.annotate.sources.lineskernels.note`: a single row where the first bad
+    line ends the job, else one for each line.
     """
 
     text: Text
     start: int
     stop: int
-    total: int
-    tabs: int
-    bad: NDArray[np.int64]
+    total: int  # lines
+    tabs: int  # in all of them
+    bad: NDArray[np.int64]  # [m, 6]
 
     @property
     def size(self) -> int:
@@ -82,21 +65,9 @@ class Lines(NamedTuple):
         return self.stop - self.start
 
     def report_bad(self, wrong: int, report: Report, reasons: Callable[[str], Mapping[int, str]]) -> None:
-        """Report the bad lines that a kernel noted.
+        """Report the `wrong` bad lines that a kernel noted; a FormatError where bad rows end the job.
 
-        Parameters
-        ----------
-        wrong : int
-            How many.
-        report : Report
-            Where to.
-        reasons : callable
-            Takes what was found, as messages show it; returns the message for each kind of problem.
-
-        Raises
-        ------
-        FormatError
-            Where bad rows end the job.
+        `reasons` takes what was found, as messages show it, and returns the message for each kind of problem.
         """
         data, first = self.text.data, self.text.line_number(self.start) if wrong else 0
         for line, begin, end, problem, token, token_end in self.bad[:wrong].tolist():
@@ -105,16 +76,9 @@ class Lines(NamedTuple):
 
 
 def batches_of_lines(text: Text, report: Report, *, rows: int = BATCH_ROWS, size: int = BATCH_BYTES) -> Iterator[Lines]:
-    """Cut a text into batches of whole lines.
+    """Cut a text into batches of whole lines; the report says whether the first bad line ends the job.
 
-    Parameters
-    ----------
-    text : Text
-        What to cut.
-    report : Report
-        Says whether the first bad line ends the job.
-    rows, size : int
-        A batch ends after so many lines, or with the line that brings it to so many bytes.
+    A batch ends after so many `rows`, or with the line that brings it to `size` bytes.
     """
     from mlimages.annotate.sources import lineskernels as kernels
 
@@ -131,17 +95,21 @@ def is_compressed(path: str | Path) -> bool:
     return Path(path).suffix in COMPRESSION
 
 
+def split_into_units(paths: list[Path], *, unit_bytes: int | None = None, whole: Container[Path] = ()) -> list[Unit]:
+    """Units of about `unit_bytes` (`UNIT_BYTES`), of equal size within a file; compressed and `whole` files are one."""
+    units: list[Unit] = []
+    for path in paths:
+        size = path.stat().st_size
+        pieces = 1 if is_compressed(path) or path in whole else max(1, -(-size // (unit_bytes or UNIT_BYTES)))
+        for start, stop in pairwise(size * k // pieces for k in range(pieces + 1)):
+            units.append(Unit(len(units), os.fspath(path), start, stop))
+    return units
+
+
 def read_texts(unit: Unit, report: Report, *, header: bool = False) -> Iterator[Text]:
     """The lines of a unit: a plain file's at once, since it is mapped; a compressed file's a batch at a time.
 
-    Parameters
-    ----------
-    unit : Unit
-        A piece of a file.
-    report : Report
-        Told where a compressed file is damaged.
-    header : bool
-        Leave out the first line of the file.
+    The report is told where a compressed file is damaged; with `header` the first line of the file is left out.
     """
     if is_compressed(unit.path):
         for text in _decompressed(unit.path, COMPRESSION[Path(unit.path).suffix], report):

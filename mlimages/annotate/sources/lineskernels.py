@@ -8,14 +8,14 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
+from mlimages.storage.signatures import BYTES, compiled
 
 TAB, LINE_FEED, RETURN, COLON = 9, 10, 13, 58
 _BLOCK = 4096
 _POWERS = np.array([10.0**k for k in range(23)])
 
 
-@nb.njit([nb.types.UniTuple(nb.int64, 3)(_BYTES, nb.int64, nb.int64, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.types.UniTuple(nb.int64, 3)(BYTES, nb.int64, nb.int64, nb.int64, nb.int64))
 def scan(data, start, stop, most_lines, most_bytes):  # type: ignore[no-untyped-def]
     """Find where a batch of whole lines ends; return that, its lines and its tabs.
 
@@ -46,7 +46,7 @@ def scan(data, start, stop, most_lines, most_bytes):  # type: ignore[no-untyped-
     return stop, lines, tabs
 
 
-@nb.njit([nb.float64(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.float64(BYTES, nb.int64, nb.int64))
 def parse_number(data, start, stop):  # type: ignore[no-untyped-def]
     """A decimal number without a sign, such as ``1``, ``0.8`` or ``1e-1``; -1 where it is none.
 
@@ -101,7 +101,7 @@ def parse_number(data, start, stop):  # type: ignore[no-untyped-def]
     return value / _POWERS[max(0, min(-scale, 22))]
 
 
-@nb.njit([nb.boolean(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.boolean(BYTES, nb.int64, nb.int64))
 def is_utf8(data, start, stop):  # type: ignore[no-untyped-def]
     """Whether ``[start, stop)`` is well-formed UTF-8 (Unicode 15, table 3-7)."""
     at = start
@@ -132,7 +132,7 @@ def is_utf8(data, start, stop):  # type: ignore[no-untyped-def]
     return True
 
 
-@nb.njit([nb.void(_BYTES, nb.int64, nb.uint8[::1], nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.void(BYTES, nb.int64, nb.uint8[::1], nb.int64, nb.int64))
 def copy(source, start, target, to, count):  # type: ignore[no-untyped-def]
     """Copy bytes; indices are unsigned, so that the compiler makes vector code."""
     first, place = np.uint64(start), np.uint64(to)
@@ -140,21 +140,13 @@ def copy(source, start, target, to, count):  # type: ignore[no-untyped-def]
         target[place + k] = source[first + k]
 
 
-@nb.njit(
-    [nb.boolean(nb.int64[:, ::1], nb.int64, nb.int64, nb.int64, nb.int64, nb.int64, nb.int64, nb.int64)],
-    cache=True,
-    nogil=True,
-)
+@compiled(nb.boolean(nb.int64[:, ::1], nb.int64, nb.int64, nb.int64, nb.int64, nb.int64, nb.int64, nb.int64))
 def note(bad, row, line, first, last, problem, token, token_end):  # type: ignore[no-untyped-def]
     """Note a bad line in a row of `bad`, int64 [rows, 6]; return whether that was the last row, and parsing ends.
 
     `line` counts from 0 within the batch; ``[first, last)`` are its bytes, and ``[token, token_end)`` those in which
     the problem is.
     """
-    bad[row, 0] = line
-    bad[row, 1] = first
-    bad[row, 2] = last
-    bad[row, 3] = problem
-    bad[row, 4] = token
-    bad[row, 5] = token_end
+    for k, value in enumerate((line, first, last, problem, token, token_end)):
+        bad[row, k] = value
     return row + 1 == len(bad)

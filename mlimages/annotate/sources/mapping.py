@@ -14,25 +14,15 @@ from numpy.typing import NDArray
 from mlimages.errors import FormatError, UnknownCategoryError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.text import read_utf8
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 
 
 class KeyTable(NamedTuple):
-    """An open-addressing hash table for :func:`mlimages.storage.nameskernels.find_key`.
+    """An open-addressing hash table for :func:`mlimages.storage.nameskernels.find_key`."""
 
-    Parameters
-    ----------
-    keys : uint8 array
-        The strings, one after another.
-    offsets : int64 array [n + 1]
-        Where each begins.
-    slots : int32 array
-        The number of a string, or -1; the length is a power of two, at least 2 n.
-    """
-
-    keys: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
-    slots: NDArray[np.int32]
+    keys: NDArray[np.uint8]  # the strings, one after another
+    offsets: NDArray[np.int64]  # [n + 1]: where each begins
+    slots: NDArray[np.int32]  # number of a string, or -1; the length is a power of two, at least 2 n
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> KeyTable:
@@ -40,8 +30,7 @@ class KeyTable(NamedTuple):
         from mlimages.storage import nameskernels as kernels
 
         encoded = [key.encode() for key in keys]
-        offsets = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(key) for key in encoded], out=offsets[1:])
+        offsets = offsets_of([len(key) for key in encoded], np.int64)
         text = np.frombuffer(b"".join(encoded), np.uint8)
         slots = np.full(1 << (2 * len(encoded)).bit_length(), -1, np.int32)
         kernels.fill_slots(text, offsets, slots)
@@ -77,28 +66,25 @@ def read_mapping(path: str | os.PathLike[str], hierarchy: Hierarchy) -> dict[str
     """
     found: dict[str, int] = {}
     rows = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
+
+    def wrong(reason: str) -> FormatError:
+        return FormatError(reason, path=path, line=rows.line_num)
+
     try:
         for row in rows:
             if not row or (rows.line_num == 1 and row == ["label", "key"]):
                 continue
             if len(row) != 2 or not row[0] or not row[1]:
-                raise FormatError(
-                    f"found {','.join(row)[:80]!r}, expected a label and a key (/m/0bt9lr,n02084071)",
-                    path=path,
-                    line=rows.line_num,
-                )
+                raise wrong(f"found {','.join(row)[:80]!r}, expected a label and a key (/m/0bt9lr,n02084071)")
             try:
                 index = hierarchy.index(row[1])
             except UnknownCategoryError as error:
-                raise FormatError(f"the label {row[0]!r}: {error}", path=path, line=rows.line_num) from None
+                raise wrong(f"the label {row[0]!r}: {error}") from None
             if found.setdefault(row[0], index) != index:
-                raise FormatError(
-                    f"the label {row[0]!r} has a second key {row[1]!r}, first {hierarchy.keys[found[row[0]]]!r}",
-                    path=path,
-                    line=rows.line_num,
-                )
+                first = hierarchy.keys[found[row[0]]]
+                raise wrong(f"the label {row[0]!r} has a second key {row[1]!r}, first {first!r}")
     except csv.Error as error:
-        raise FormatError(f"no CSV ({error})", path=path, line=rows.line_num) from None
+        raise wrong(f"no CSV ({error})") from None
     if not found:
         raise FormatError("found no row, expected labels and keys (/m/0bt9lr,n02084071)", path=path)
     return found

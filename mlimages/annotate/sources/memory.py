@@ -101,14 +101,12 @@ def memory_batches(labels: Any) -> Iterator[pa.RecordBatch]:
 
 def _without_bad_rows(batch: pa.RecordBatch, first: int, categories: int, report: Report) -> pa.RecordBatch:
     """The batch without the rows whose labels or confidences are out of range; those go to the report."""
-    given = GivenLabels.of(batch)
-    start, stop = given.offsets[0], given.offsets[-1]
-    labels, confidences = given.labels[start:stop], given.confidences[start:stop]
+    _, offsets, labels, confidences, _ = GivenLabels.of(batch).own()
     wrong_label = (labels < 0) | (labels >= categories)
     wrong = wrong_label | ~((confidences >= 0) & (confidences <= 1))
     if not wrong.any():
         return batch
-    row_of = np.repeat(np.arange(batch.num_rows), np.diff(given.offsets))
+    row_of = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
     bad_rows, entries = np.unique(row_of[wrong], return_index=True)
     for row, entry in zip(bad_rows.tolist(), np.flatnonzero(wrong)[entries].tolist(), strict=True):
         reason = (

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple, Protocol
@@ -20,12 +19,9 @@ from mlimages.annotate.labels.schema import GIVEN_SCHEMA
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.job.local import cores
 from mlimages.job.task import Task
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 
 OnError = Literal["raise", "quarantine"]
-
-#: Bytes of text of a work unit; each becomes one part of the table.
-UNIT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,22 +192,6 @@ class UnitSource(Source):
         return [UnitTask(unit, self) for unit in self.units()]
 
 
-def split_into_units(
-    paths: list[Path], *, splittable: bool | list[bool] = True, unit_bytes: int | None = None
-) -> list[Unit]:
-    """Units of about `unit_bytes` (`UNIT_BYTES`), of equal size within a file; one that cannot be split is one unit."""
-    unit_bytes = unit_bytes or UNIT_BYTES
-    can_split = [splittable] * len(paths) if isinstance(splittable, bool) else splittable
-    units: list[Unit] = []
-    for path, can in zip(paths, can_split, strict=True):
-        size = path.stat().st_size
-        pieces = max(1, -(-size // unit_bytes)) if can else 1
-        bounds = [size * k // pieces for k in range(pieces + 1)]
-        for start, stop in pairwise(bounds):
-            units.append(Unit(len(units), os.fspath(path), start, stop))
-    return units
-
-
 def given_batch(
     names: NDArray[np.uint8],
     name_offsets: NDArray[np.int32],
@@ -234,14 +214,8 @@ def given_batch(
     """
     if confidences is None:
         confidences = np.ones(len(labels), np.float32)
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(name_offsets), pa.py_buffer(names)),
-            list_column(GIVEN_SCHEMA.field("labels").type, offsets, labels),
-            list_column(GIVEN_SCHEMA.field("confidences").type, offsets, confidences),
-        ],
-        schema=GIVEN_SCHEMA,
-    )
+    images = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(name_offsets), pa.py_buffer(names))
+    return list_batch(GIVEN_SCHEMA, images, offsets, labels, confidences)
 
 
 class RowBuffers(NamedTuple):

@@ -16,7 +16,7 @@ from mlimages.annotate.labels.schema import Origin, table_schema
 from mlimages.annotate.propagation.augment import Propagation
 from mlimages.annotate.propagation.rules import Rules
 from mlimages.errors import FormatError, MlimagesError, TableError
-from mlimages.storage.manifest import MANIFEST, check_keys, check_type
+from mlimages.storage.manifest import MANIFEST, check_keys, stated_rules
 from mlimages.storage.table import ImageTable
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ class AnnotationTable(ImageTable):
             Propagation(**self.manifest.metadata["propagation"])
         except (TypeError, MlimagesError) as error:
             raise FormatError(f"not the manifest of a table: found another propagation ({error})", path=path) from None
-        rules = self.manifest.metadata.get("rules")
-        if rules is not None:
-            check_type(rules, dict, "rules", path)
-            check_keys(rules, {"file": str, "xxh3_128": str, "confidence": str}, path)
+        stated_rules(self.manifest, path)
 
     @property
     def schema(self) -> pa.Schema:

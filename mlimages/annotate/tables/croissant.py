@@ -164,20 +164,17 @@ def _relative(path: Path, base: Path) -> str:
 def _record_set(
     name: str, fields: tuple[tuple[str, str, bool, str], ...], source: dict[str, Any], *, key: str | None
 ) -> dict[str, Any]:
-    described = []
-    for column, kind, several, description in fields:
-        field: dict[str, Any] = {
+    described = [
+        {
             "@type": "cr:Field",
             "@id": f"{name}/{column}",
             "name": column,
             "description": description,
             "dataType": kind,
             "source": {**source, "extract": {"column": column}},
+            **({"repeated": True} if several else {}),
         }
-        if several:
-            field["repeated"] = True
-        described.append(field)
-    record_set: dict[str, Any] = {"@type": "cr:RecordSet", "@id": name, "name": name, "field": described}
-    if key is not None:
-        record_set["key"] = {"@id": f"{name}/{key}"}
-    return record_set
+        for column, kind, several, description in fields
+    ]
+    keyed = {} if key is None else {"key": {"@id": f"{name}/{key}"}}
+    return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": described, **keyed}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,21 +20,28 @@ from mlimages.annotate.tables.annotations import AnnotationTable
 from mlimages.job.engines import EngineName
 from mlimages.job.job import Progress
 from mlimages.job.task import Task
+from mlimages.storage.arrow import offsets_of
 from mlimages.storage.batches import PART_ROWS, rebatched
 from mlimages.storage.manifest import MANIFEST
+
+
+class Run(NamedTuple):
+    """How a table is written; as the arguments of :func:`mlimages.annotate.pipeline.annotate`."""
+
+    engine: EngineName
+    workers: int | None
+    resume: bool
+    progress: Callable[[Progress], None] | None
 
 
 def derive(
     tables: Sequence[AnnotationTable],
     out: str | os.PathLike[str],
     tasks: Iterable[Task],
+    run: Run,
     *,
     operation: str,
     options: Mapping[str, Any],
-    engine: EngineName = "local",
-    workers: int | None,
-    resume: bool,
-    progress: Callable[[Progress], None] | None,
 ) -> AnnotationTable:
     """Write a table that an operation makes of others.
 
@@ -47,12 +54,12 @@ def derive(
         Folder of the new table, new or empty.
     tasks : iterable of Task
         What makes the parts.
+    run : Run
+        How they are made.
     operation : str
         Its name, for the manifest.
     options : mapping
         Its options, for the manifest; a resumed job must have the same.
-    engine, workers, resume, progress
-        As those of :func:`mlimages.annotate.pipeline.annotate`.
     """
     first = tables[0]
     propagation = Propagation(**first.manifest.metadata["propagation"])
@@ -64,7 +71,7 @@ def derive(
         inputs=[table.folder / MANIFEST for table in tables],
         add=False,
     )
-    job.run(tasks, engine=engine, workers=workers, resume=resume, progress=progress)
+    job.run(tasks, **run._asdict())
     return AnnotationTable.open(job.folder)
 
 
@@ -74,31 +81,14 @@ def _common_rules(tables: Sequence[AnnotationTable]) -> Rules | None:
     return tables[0].rules if stated.count(stated[0]) == len(stated) else None
 
 
-def part_starts(table: AnnotationTable) -> NDArray[np.int64]:
-    """Number of the first row of every part, and of the row after the last: int64 [parts + 1]."""
-    return np.cumsum([0, *(part.rows for part in table.manifest.parts)])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsTask:
-    """The chosen rows of some consecutive parts.
-
-    Parameters
-    ----------
-    index : int
-        Number of the new part.
-    table : AnnotationTable
-        Where they come from.
-    parts : range
-        Its parts.
-    keep : bool array [rows of the parts]
-        Which of their rows.
-    """
+    """The rows of some consecutive parts that are to be kept."""
 
     index: int
     table: AnnotationTable
-    parts: range
-    keep: NDArray[np.bool_]
+    parts: range  # of the table
+    keep: NDArray[np.bool_]  # [rows of the parts]
 
     @property
     def size(self) -> int:
@@ -127,7 +117,7 @@ class RowsTask:
 
 def rows_tasks(table: AnnotationTable, keep: NDArray[np.bool_]) -> list[RowsTask]:
     """Tasks for the chosen rows, bool [rows]: consecutive parts together as long as they make no large part."""
-    starts = part_starts(table)
+    starts = offsets_of([part.rows for part in table.manifest.parts], np.int64)
     groups: list[range] = []
     first = rows = 0
     for part in range(len(starts) - 1):

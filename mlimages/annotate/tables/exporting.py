@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, get_args
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
 from mlimages.errors import LabelError, MlimagesError
-from mlimages.job.engines import EngineName
+from mlimages.job.engines import EngineName, engine_named
 from mlimages.job.local import checked_workers, in_order
 from mlimages.job.task import Calls
 from mlimages.kernels import load_kernels
@@ -113,8 +113,7 @@ def export(
     workers = checked_workers(workers)
     if piece_rows < 1:
         raise MlimagesError(f"piece_rows={piece_rows}: expected at least 1")
-    if engine not in get_args(EngineName):
-        raise MlimagesError(f"unknown engine {engine!r}: expected local or ray")
+    engine_named(engine)  # for an unknown one, before anything is written
     if format == "croissant":
         from mlimages.annotate.tables.croissant import write_croissant
 
@@ -161,17 +160,6 @@ def _texts_of(rows: StoredRows, formatter: _Formatter, piece: tuple[int, int]) -
 _Text = tuple["pa.Buffer | NDArray[np.uint8]", int, int]
 
 
-class _Formatter(Protocol):
-    """Batches as text; picklable."""
-
-    header: bytes
-    columns: tuple[str, ...]
-    rows: int
-
-    def format(self, batch: pa.RecordBatch, /) -> _Text:
-        """The text of a batch."""
-
-
 class _ListFormatter:
     """Formats batches as lines of an image list."""
 
@@ -190,30 +178,16 @@ class _ListFormatter:
 
         given = GivenLabels.of(batch)
         confidences = pa.array(given.confidences).dictionary_encode()
-        code_text, code_offsets = text_of(confidences.dictionary.cast(pa.string()))  # the shortest that reads the same
-        names, name_offsets = text_of(given.image)
-        label_text, label_offsets = self._labels
+        code_texts = text_of(confidences.dictionary.cast(pa.string()))  # the shortest that reads the same
         codes = readonly(confidences.indices.to_numpy())
-        size, bad = textkernels.measure(
-            names, name_offsets, given.offsets, given.labels, label_offsets, codes, code_offsets
-        )
+        rows = *text_of(given.image), given.offsets, given.labels
+        size, bad = textkernels.measure(rows, self._labels, codes, code_texts)
         if bad >= 0:
             name = given.image[bad].as_py()
             found = "a control character in the name" if name else "an empty name"
             raise LabelError(f"image {name!r}: found {found}, which no list can hold")
         out = np.empty(size, np.uint8)
-        empty = textkernels.write(
-            names,
-            name_offsets,
-            given.offsets,
-            given.labels,
-            label_text,
-            label_offsets,
-            codes,
-            code_text,
-            code_offsets,
-            out,
-        )
+        empty = textkernels.write(rows, self._labels, codes, code_texts, out)
         return out, batch.num_rows, empty
 
 
@@ -245,6 +219,9 @@ class _CsvFormatter:
         sink = pa.BufferOutputStream()
         pacsv.write_csv(rows, sink, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
         return sink.getvalue(), batch.num_rows, pc.sum(pc.equal(pc.list_value_length(lists), 0)).as_py() or 0
+
+
+_Formatter = _ListFormatter | _CsvFormatter
 
 
 @contextmanager

@@ -6,18 +6,17 @@ import numba as nb
 import numpy as np
 
 from mlimages.annotate.sources.lineskernels import COLON, LINE_FEED, TAB
+from mlimages.storage.signatures import BYTES, INDICES, OFFSETS, compiled
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
+_TEXTS = nb.types.Tuple((BYTES, OFFSETS))
+_ROWS = nb.types.Tuple((BYTES, OFFSETS, OFFSETS, INDICES))
 
 
-@nb.njit(
-    [nb.types.UniTuple(nb.int64, 2)(_BYTES, _INDICES, _INDICES, _INDICES, _INDICES, _INDICES, _INDICES)],
-    cache=True,
-    nogil=True,
-)
-def measure(names, name_offsets, offsets, labels, label_offsets, codes, code_offsets):  # type: ignore[no-untyped-def]
+@compiled(nb.types.UniTuple(nb.int64, 2)(_ROWS, _TEXTS, INDICES, _TEXTS))
+def measure(rows, label_texts, codes, code_texts):  # type: ignore[no-untyped-def]
     """Bytes that `write` will write, and the first row whose name no list can hold, or -1."""
+    names, name_offsets, offsets, labels = rows
+    label_offsets, code_offsets = label_texts[1], code_texts[1]
     size = np.int64(0)
     for row in range(len(offsets) - 1):
         start, stop = name_offsets[row], name_offsets[row + 1]
@@ -35,33 +34,17 @@ def measure(names, name_offsets, offsets, labels, label_offsets, codes, code_off
     return size, -1
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *(_BYTES, _INDICES, _INDICES, _INDICES, _BYTES, _INDICES, _INDICES, _BYTES, _INDICES),
-            nb.uint8[::1],
-        )
-    ],
-    cache=True,
-    nogil=True,
-)
-def write(  # type: ignore[no-untyped-def]
-    names,
-    name_offsets,
-    offsets,
-    labels,
-    label_text,
-    label_offsets,
-    codes,
-    code_text,
-    code_offsets,
-    out,
-):
+@compiled(nb.int64(_ROWS, _TEXTS, INDICES, _TEXTS, nb.uint8[::1]))
+def write(rows, label_texts, codes, code_texts, out):  # type: ignore[no-untyped-def]
     """Write every row that has labels as a line; return how many have none.
 
-    Label l is written as ``label_text[label_offsets[l]:label_offsets[l + 1]]``, the confidence of entry i as the text
-    of ``codes[i]`` in the same way. `out` is as long as `measure` says.
+    `rows` holds the names and where they begin, then offsets and labels. Label l is written as the l-th of the
+    `label_texts`, the confidence of entry i as number ``codes[i]`` of the `code_texts`. `out` is as long as `measure`
+    says.
     """
+    names, name_offsets, offsets, labels = rows
+    label_text, label_offsets = label_texts
+    code_text, code_offsets = code_texts
     at = np.uint64(0)
     empty = 0
     one = np.uint64(1)

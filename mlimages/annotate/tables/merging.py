@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.annotate.tables.derive import derive
+from mlimages.annotate.tables.derive import Run, derive
 from mlimages.annotate.tables.union import unite
 from mlimages.errors import MlimagesError, TableError
 from mlimages.job.engines import EngineName
@@ -83,17 +83,8 @@ def merge(
     _check(opened)
     load_kernels("mlimages.annotate.tables.unionkernels", "mlimages.storage.nameskernels")
     with tempfile.TemporaryDirectory(prefix="mlimages-merge-", dir=_shared(out) if engine == "ray" else None) as folder:
-        return derive(
-            opened,
-            out,
-            merging_tasks(opened, Path(folder)),
-            operation="merge",
-            options={},
-            engine=engine,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-        )
+        run = Run(engine, workers, resume, progress)
+        return derive(opened, out, merging_tasks(opened, Path(folder)), run, operation="merge", options={})
 
 
 def _shared(out: str | os.PathLike[str]) -> Path:
@@ -121,21 +112,11 @@ def _check(tables: list[AnnotationTable]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Joins:
-    """The rows that are joined to others, in files.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Holds them, in files by the row they are joined to.
-    rows : int
-        Rows of the result that one such file covers.
-    schema : pyarrow.Schema
-        Schema of the files: the columns of a table, and ``first``.
-    """
+    """The rows that are joined to others, in files by the row they are joined to."""
 
     folder: Path
-    rows: int
-    schema: pa.Schema
+    rows: int  # of the result that one file covers
+    schema: pa.Schema  # of the files: the columns of a table, and ``first``
 
     def path(self, bucket: int) -> Path:
         """File of a bucket."""
@@ -155,8 +136,8 @@ class _Window:
         self._joins = joins
         self._loaded: dict[int, pa.Table] = {}
 
-    def joining(self, start: int, stop: int) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
-        """The rows to join to the rows ``[start, stop)``, and the row that each is joined to."""
+    def joining(self, start: int, stop: int) -> pa.Table:
+        """The rows to join to the rows ``[start, stop)``, with the row that each is joined to as ``first``."""
         buckets = range(start // self._joins.rows, (stop - 1) // self._joins.rows + 1)
         self._loaded = {
             each: self._loaded[each] if each in self._loaded else self._joins.read(each) for each in buckets
@@ -165,43 +146,19 @@ class _Window:
         for table in self._loaded.values():
             first, last = np.searchsorted(table.column("first").to_numpy(), [start, stop])
             pieces.append(table.slice(first, last - first))
-        rows = pa.concat_tables(pieces)
-        columns = [_combined(column) for column in rows.drop_columns("first").columns]
-        batch = pa.RecordBatch.from_arrays(columns, names=rows.column_names[:-1])
-        return batch, rows.column("first").to_numpy()
-
-
-def _combined(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
+        return pa.concat_tables(pieces).combine_chunks()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PartTask:
-    """A part of one of the tables, and the rows of others to join to it.
-
-    Parameters
-    ----------
-    index : int
-        Number of the part among all.
-    table : AnnotationTable
-        The table it is of.
-    part : int
-        Its number there.
-    start : int
-        Number of its first row among all.
-    joins : _Joins or None
-        None where no image has several rows.
-    first : int64 array [rows of the part]
-        For each row the number of the one it joins, its own where it joins none; empty without `joins`.
-    """
+    """A part of one of the tables, and the rows of others to join to it."""
 
     index: int
     table: AnnotationTable
-    part: int
-    start: int
-    joins: _Joins | None
-    first: NDArray[np.int64]
+    part: int  # its number in the table
+    start: int  # number of its first row among all
+    joins: _Joins | None  # None where no image has several rows
+    first: NDArray[np.int64]  # [rows]: the row that each joins, itself where it joins none; empty without `joins`
 
     @property
     def size(self) -> int:
@@ -225,10 +182,12 @@ class _PartTask:
             own = self.first[at - self.start : at - self.start + batch.num_rows] == rows
             report.counts["rows_joined"] += int(np.count_nonzero(~own))
             kept = batch.filter(pa.array(own))
-            joining, targets = window.joining(at, at + batch.num_rows)
-            if len(targets):
+            joining = window.joining(at, at + batch.num_rows)
+            if joining.num_rows:
+                (more,) = joining.drop_columns("first").to_batches()
+                targets = joining.column("first").to_numpy()
                 more_of = np.searchsorted(targets, np.append(rows[own], at + batch.num_rows)).astype(np.int64)
-                kept, beaten = unite(kept, joining, readonly(more_of), closure, keep_largest=keep_largest)
+                kept, beaten = unite(kept, more, readonly(more_of), closure, keep_largest=keep_largest)
                 report.counts["absences_beaten"] += beaten
             yield kept
             at += batch.num_rows

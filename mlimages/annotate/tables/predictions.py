@@ -15,16 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import ScoredLabels
-from mlimages.annotate.labels.schema import label_type
+from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.annotate.labels.schema import label_type, made_with
 from mlimages.errors import FormatError, JobError, LabelError, listed
 from mlimages.hierarchy import Category, Hierarchy
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch
 from mlimages.storage.batches import BATCH_ROWS, cut_into_parts, rebatched
+from mlimages.storage.categories import write_categories
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import (
-    CATEGORIES,
-    FORMAT_VERSION,
     MANIFEST,
     Input,
     Manifest,
@@ -34,6 +33,7 @@ from mlimages.storage.manifest import (
     encode_metadata,
     part_path,
 )
+from mlimages.storage.part import stored_part
 from mlimages.storage.table import ImageTable
 
 PREDICTIONS = "predictions"
@@ -49,13 +49,8 @@ def prediction_schema(categories: int) -> pa.Schema:
     scores  list<float32>          as long; the teacher's posteriors, 0 to 1
     ======  =====================  ===========================================================
     """
-    return pa.schema(
-        [
-            pa.field("image", pa.string()),
-            pa.field("labels", pa.list_(label_type(categories))),
-            pa.field("scores", pa.list_(pa.float32())),
-        ]
-    )
+    labels = pa.list_(label_type(categories))
+    return pa.schema({"image": pa.string(), "labels": labels, "scores": pa.list_(pa.float32())})
 
 
 class PredictionTable(ImageTable):
@@ -113,7 +108,7 @@ class PredictionTable(ImageTable):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionWriter:
-    """Writes the parts of a prediction table, from any number of processes, and then its manifest.
+    """Writes the parts of a prediction table, from any number of processes.
 
     Parameters
     ----------
@@ -141,14 +136,9 @@ class PredictionWriter:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the schema metadata of every part says."""
-        from mlimages import __version__
-
         return {
             "content": PREDICTIONS,
-            "format_version": FORMAT_VERSION,
-            "mlimages_version": __version__,
-            "hierarchy_fingerprint": self.hierarchy.fingerprint,
-            "categories": len(self.hierarchy),
+            **made_with(self.hierarchy),
             "threshold": self.threshold,
             "top": self.top,
             "teacher": dict(self.teacher),
@@ -182,41 +172,13 @@ class PredictionWriter:
 
     def finished_part(self, index: int) -> Part | None:
         """A part of an earlier run with the same metadata, if it is there and whole."""
-        path = part_path(self.folder, index)
-        try:
-            footer = pq.read_metadata(path)
-        except (OSError, pa.ArrowInvalid):
-            return None
-        wanted = encode_metadata(self.metadata)
-        if {name: (footer.metadata or {}).get(name) for name in wanted} != wanted:
-            return None
-        return Part(path.name, footer.num_rows, path.stat().st_size, file_hash(path))
+        stored = stored_part(part_path(self.folder, index))
+        return stored[0] if stored is not None and encode_metadata(self.metadata).items() <= stored[1].items() else None
 
     @property
     def table_metadata(self) -> dict[str, Any]:
         """What the manifest says: that, and the keys of the outputs."""
         return self.metadata | {"outputs": [self.hierarchy.keys[i] for i in self.outputs.tolist()]}
-
-    def finish(
-        self,
-        parts: Sequence[Part],
-        *,
-        inputs: Sequence[Input] = (),
-        options: Mapping[str, Any] | None = None,
-        counts: Mapping[str, int] | None = None,
-    ) -> PredictionTable:
-        """Write the categories and, last of all, the manifest, with options and counts of whoever made the parts."""
-        with replacing(self.folder / CATEGORIES) as file:
-            self.hierarchy.to_parquet(file.name)
-        manifest = Manifest(
-            self.table_metadata,
-            {"format": PREDICTIONS, **(options or {})},
-            list(inputs),
-            list(parts),
-            dict(counts or {}),
-        )
-        manifest.write(self.folder / MANIFEST)
-        return PredictionTable.open(self.folder)
 
 
 def write_predictions(
@@ -266,49 +228,41 @@ def write_predictions(
         top=top,
         teacher=teacher or {},
     )
-    parts: list[Part] = []
-    for group in cut_into_parts(batches):
-        parts.append(writer.write_part(len(parts), group))
-    return writer.finish(parts or [writer.write_part(0, ())], inputs=inputs)
+    parts = [writer.write_part(index, group) for index, group in enumerate(cut_into_parts(batches))]
+    parts = parts or [writer.write_part(0, ())]
+    write_categories(folder, hierarchy)
+    Manifest(writer.table_metadata, {"format": PREDICTIONS}, list(inputs), parts).write(folder / MANIFEST)
+    return PredictionTable.open(folder)
 
 
 def _checked(
     batch: pa.RecordBatch, schema: pa.Schema, is_output: NDArray[np.bool_], threshold: float
 ) -> pa.RecordBatch:
     """The batch as a table holds it, its labels and scores checked."""
-    image, offsets, labels, scores, _ = ScoredLabels.of(batch, "scores")
-    if len(scores) < len(labels):
+    image, offsets, labels, scores, _ = GivenLabels.scored(batch, "scores", labels=pa.int32()).own()
+    if "scores" not in batch.schema.names:
         raise LabelError(f"found the columns {listed(batch.schema.names)}, expected scores among them")
-    start, stop = int(offsets[0]), int(offsets[-1])
-    labels, scores = labels[start:stop], scores[start:stop]
     rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
-
-    def where(at: int) -> str:
-        return f"row {rows[at]} ({image[int(rows[at])].as_py()!r})"
-
     n = len(is_output)
-    wrong = ~((labels >= 0) & (labels < n))
-    wrong[~wrong] = ~is_output[labels[~wrong]]
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LabelError(f"{where(at)}: found the label {labels[at]}, expected one of the {is_output.sum()} outputs")
-    wrong = ~((scores >= 0) & (scores <= 1))
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LabelError(f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected 0 to 1")
-    wrong = ~(scores > np.float32(threshold))  # whoever counts above the threshold does not look at them again
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LabelError(
-            f"{where(at)}: found the score {scores[at]:g} of label {labels[at]}, expected one above the threshold "
-            f"{threshold:g}"
-        )
+    unknown = ~((labels >= 0) & (labels < n))
+    unknown[~unknown] = ~is_output[labels[~unknown]]
     flat = rows * n + labels
     order = np.argsort(flat, kind="stable")
-    again = order[1:][flat[order][1:] == flat[order][:-1]]
-    if len(again):
-        at = int(again.min())
-        raise LabelError(f"{where(at)}: found the label {labels[at]} twice, expected each once")
-    bounds = np.ascontiguousarray(offsets - offsets[0])
-    lists = [list_column(schema.field(i).type, bounds, values) for i, values in ((1, labels), (2, scores))]
-    return pa.RecordBatch.from_arrays([image, *lists], schema=schema.remove_metadata())
+    twice = np.zeros(len(labels), bool)
+    twice[order[1:][flat[order][1:] == flat[order][:-1]]] = True
+    # whoever counts above the threshold does not look at the scores again
+    for wrong, what, expected in (
+        (unknown, "label {label}", f"expected one of the {is_output.sum()} outputs"),
+        (~((scores >= 0) & (scores <= 1)), "score {score:g} of label {label}", "expected 0 to 1"),
+        (
+            ~(scores > np.float32(threshold)),
+            "score {score:g} of label {label}",
+            f"expected one above the threshold {threshold:g}",
+        ),
+        (twice, "label {label} twice", "expected each once"),
+    ):
+        if wrong.any():
+            at = int(wrong.argmax())
+            found = what.format(label=labels[at], score=scores[at])
+            raise LabelError(f"row {rows[at]} ({image[int(rows[at])].as_py()!r}): found the {found}, {expected}")
+    return list_batch(schema.remove_metadata(), image, offsets, labels, scores)

@@ -19,10 +19,10 @@ from mlimages.annotate.labels.schema import Origin
 from mlimages.annotate.sources.lines import COMPRESSION
 from mlimages.annotate.sources.source import Report
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.annotate.tables.derive import derive, rows_tasks
+from mlimages.annotate.tables.derive import Run, derive, rows_tasks
 from mlimages.errors import FormatError, MlimagesError, TableError
 from mlimages.job.engines import EngineName
-from mlimages.storage.arrow import list_column
+from mlimages.storage.arrow import list_batch, offsets_of
 from mlimages.storage.batches import rebatched
 from mlimages.storage.names import NameIndex, hash_names
 
@@ -100,17 +100,8 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
         keep_empty=keep_empty,
     )
     tasks = [_FilterTask(part, table, rules) for part in range(len(table.manifest.parts))]
-    return derive(
-        [table],
-        out,
-        tasks,
-        operation="filter",
-        options=rules.to_dict(table.hierarchy.keys),
-        engine=engine,
-        workers=workers,
-        resume=resume,
-        progress=progress,
-    )
+    run = Run(engine, workers, resume, progress)
+    return derive([table], out, tasks, run, operation="filter", options=rules.to_dict(table.hierarchy.keys))
 
 
 def subset(
@@ -170,17 +161,8 @@ def subset(
         )
     digest = hashlib.sha256("\n".join(wanted.to_pylist()).encode()).hexdigest()  # another list is no resumption
     options = {"images": len(wanted), "not_found": int((~found).sum()), "images_sha256": digest}
-    return derive(
-        [table],
-        out,
-        rows_tasks(table, keep),
-        operation="subset",
-        options=options,
-        engine=engine,
-        workers=workers,
-        resume=resume,
-        progress=progress,
-    )
+    run = Run(engine, workers, resume, progress)
+    return derive([table], out, rows_tasks(table, keep), run, operation="subset", options=options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,10 +193,7 @@ class _Rules:
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the labels, and of its rows those, that are kept."""
-        given = GivenLabels.of(batch)
-        first, last = int(given.offsets[0]), int(given.offsets[-1])
-        labels, confidences = given.labels[first:last], given.confidences[first:last]
-        origins = given.origins[first:last]
+        image, bounds, labels, confidences, origins = GivenLabels.of(batch).own()
         keep = np.ones(len(labels), bool)
         if self.allowed is not None:
             keep &= self.allowed[labels]
@@ -222,17 +201,13 @@ class _Rules:
             keep &= (confidences == 0) | (confidences >= np.float32(self.min_confidence))
         if self.origins is not None:
             keep &= np.isin(origins, self.origins)
-        offsets = _counted(keep)[given.offsets - first]
+        offsets = offsets_of(keep)[bounds]
         rows = np.ones(batch.num_rows, bool) if self.keep_empty else np.diff(offsets) > 0
         if self.wanted is not None:
-            present = _counted(keep & self.wanted[labels] & (confidences > 0))[given.offsets - first]
+            present = offsets_of(keep & self.wanted[labels] & (confidences > 0))[bounds]
             rows &= np.diff(present) >= (int(self.wanted.sum()) if self.match_all else 1)
-        columns = [given.image]
-        for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
-            columns.append(list_column(batch.schema.field(name).type, offsets, values[keep]))
-        return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]).filter(
-            pa.array(rows)
-        )
+        kept = list_batch(batch.schema, image, offsets, labels[keep], confidences[keep], origins[keep])
+        return kept.filter(pa.array(rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,13 +235,6 @@ class _FilterTask:
 
 def _labels(batch: pa.RecordBatch) -> int:
     return len(batch.column("labels").flatten())
-
-
-def _counted(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The number of flags set before each position, int32 [m + 1]."""
-    counts = np.zeros(len(flags) + 1, np.int32)
-    np.cumsum(flags, out=counts[1:])
-    return counts
 
 
 def _mask(table: AnnotationTable, categories: Iterable[CategoryLike], name: str) -> NDArray[np.bool_]:

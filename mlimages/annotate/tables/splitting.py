@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from mlimages.annotate.labels.columns import GivenLabels
 from mlimages.annotate.labels.schema import label_type
 from mlimages.annotate.tables.annotations import AnnotationTable, TableLike, as_table
-from mlimages.annotate.tables.derive import derive, rows_tasks
+from mlimages.annotate.tables.derive import Run, derive, rows_tasks
 from mlimages.errors import MlimagesError
 from mlimages.job.engines import EngineName
 from mlimages.kernels import load_kernels
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import offsets_of, readonly
 
 if TYPE_CHECKING:
     from mlimages.job.job import Progress
@@ -85,20 +85,12 @@ def split(
     """
     table = as_table(table)
     chosen = stratified(table, _count(len(table), validation), seed=seed)
-    made = [
-        derive(
-            [table],
-            Path(out) / name,
-            rows_tasks(table, keep),
-            operation="split",
-            options={"subset": name, "validation": validation, "seed": seed},
-            engine=engine,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-        )
-        for name, keep in (("train", ~chosen), ("validation", chosen))
-    ]
+    run = Run(engine, workers, resume, progress)
+    made = []
+    for name, keep in (("train", ~chosen), ("validation", chosen)):
+        options = {"subset": name, "validation": validation, "seed": seed}
+        tasks = rows_tasks(table, keep)
+        made.append(derive([table], Path(out) / name, tasks, run, operation="split", options=options))
     return Split(*made)
 
 
@@ -111,8 +103,7 @@ def stratified(table: AnnotationTable, count: int, *, seed: int = 0) -> NDArray[
         raise MlimagesError(f"{table.folder}: {rows:,} images, and a split takes up to {_MOST_ROWS:,}")
     load_kernels("mlimages.annotate.tables.splittingkernels")
     counts = table.category_counts()
-    label_offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=label_offsets[1:])
+    label_offsets = offsets_of(counts, np.int64)
     share = count / rows
     desired = np.stack([counts * share, counts * (1 - share)])
     lots = np.random.default_rng(seed)
@@ -151,13 +142,10 @@ def _present_labels(table: AnnotationTable, entries: int, folder: Path) -> tuple
     labels = _mapped(folder / "labels", label_type(len(table.hierarchy)).to_pandas_dtype(), entries)
     offsets[0] = at = row = 0
     for batch in table.batches():
-        given = GivenLabels.of(batch)
+        given = GivenLabels.of(batch).own()
         present = given.confidences > 0
-        before = np.zeros(len(present) + 1, np.int64)
-        np.cumsum(present, out=before[1:])
-        ends = before[given.offsets]
-        offsets[row + 1 : row + batch.num_rows + 1] = at + ends[1:] - ends[0]
-        here = given.labels[given.offsets[0] : given.offsets[-1]][present[given.offsets[0] : given.offsets[-1]]]
+        offsets[row + 1 : row + batch.num_rows + 1] = at + offsets_of(present, np.int64)[given.offsets[1:]]
+        here = given.labels[present]
         labels[at : at + len(here)] = here
         at += len(here)
         row += batch.num_rows

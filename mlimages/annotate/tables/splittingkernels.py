@@ -8,19 +8,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_ROWS = nb.types.Array(nb.int32, 1, "C", readonly=True)
+from mlimages.storage.signatures import INDPTR, compiled, readonly_array
+
+_ROWS = readonly_array(nb.int32)
 
 
-def _readonly(kind: nb.types.Type) -> nb.types.Type:
-    return nb.types.Array(kind, 1, "C", readonly=True)
-
-
-@nb.njit(
-    [nb.void(_INDPTR, _readonly(kind), _ROWS, _INDPTR, nb.int32[::1]) for kind in (nb.int16, nb.int32)],
-    cache=True,
-    nogil=True,
-)
+@compiled(*[nb.void(INDPTR, readonly_array(kind), _ROWS, INDPTR, nb.int32[::1]) for kind in (nb.int16, nb.int32)])
 def invert(offsets, labels, order, label_offsets, rows_of):  # type: ignore[no-untyped-def]
     """List the rows of every label, taken in `order`: those of label l at ``label_offsets[l]``."""
     cursor = label_offsets[:-1].copy()
@@ -31,16 +24,14 @@ def invert(offsets, labels, order, label_offsets, rows_of):  # type: ignore[no-u
             cursor[label] += 1
 
 
-@nb.njit(
-    [
+@compiled(
+    *[
         nb.void(
-            *(_INDPTR, _readonly(kind), _ROWS, _INDPTR, _ROWS),
+            *(INDPTR, readonly_array(kind), _ROWS, INDPTR, _ROWS),
             *(nb.float64[:, ::1], nb.int64[::1], nb.uint64, nb.boolean[::1]),
         )
         for kind in (nb.int16, nb.int32)
-    ],
-    cache=True,
-    nogil=True,
+    ]
 )
 def stratify(  # type: ignore[no-untyped-def]
     offsets, labels, order, label_offsets, rows_of, desired, size, seed, chosen

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlimages.annotate.labels.columns import GivenLabels
+from mlimages.annotate.labels.columns import GivenLabels, LabelArrays
 from mlimages.hierarchy import CSR
-from mlimages.storage.arrow import list_column, readonly
+from mlimages.storage.arrow import list_batch, readonly
 
 
 def unite(
@@ -44,23 +44,7 @@ def unite(
     ours, theirs = GivenLabels.of(batch), GivenLabels.of(more)
     bound = int(ours.offsets[-1] - ours.offsets[0])
     bound += int(theirs.offsets[more_of[-1]] - theirs.offsets[more_of[0]])
-    offsets = np.empty(batch.num_rows + 1, np.int32)
-    labels, confidences = np.empty(bound, np.int32), np.empty(bound, np.float32)
-    origins = np.empty(bound, np.uint8)
-    beaten = kernels.unite(
-        *ours[1:],
-        *theirs[1:],
-        readonly(more_of),
-        readonly(closure.indptr),
-        readonly(closure.indices),
-        keep_largest,
-        offsets,
-        labels,
-        confidences,
-        origins,
-    )
-    end = int(offsets[-1])
-    columns = [ours.image]
-    for values, name in ((labels, "labels"), (confidences, "confidences"), (origins, "origins")):
-        columns.append(list_column(batch.schema.field(name).type, offsets, values[:end]))
-    return pa.RecordBatch.from_arrays(columns, names=["image", "labels", "confidences", "origins"]), int(beaten)
+    out = LabelArrays.empty(batch.num_rows, bound, np.dtype(np.int32))
+    above = readonly(closure.indptr), readonly(closure.indices)
+    beaten = kernels.unite(ours[1:], theirs[1:], readonly(more_of), above, keep_largest, out[:])
+    return list_batch(batch.schema, ours.image, *out.used()), int(beaten)

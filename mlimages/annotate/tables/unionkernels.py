@@ -5,51 +5,27 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_OFFSETS = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_FLOATS = nb.types.Array(nb.float32, 1, "C", readonly=True)
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_ROWS = (_OFFSETS, _INDICES, _FLOATS, _BYTES)
+from mlimages.storage.signatures import BYTES, FLOATS, INDICES, INDPTR, OFFSETS, compiled
+
+_ROWS = nb.types.Tuple((OFFSETS, INDICES, FLOATS, BYTES))
+_CSR = nb.types.Tuple((INDPTR, INDICES))
+_OUT = nb.types.Tuple((nb.int32[::1], nb.int32[::1], nb.float32[::1], nb.uint8[::1]))
 
 _GIVEN, _DESCENDANT = np.uint8(0), np.uint8(3)
 
 
-@nb.njit(
-    [
-        nb.int64(
-            *_ROWS,
-            *_ROWS,
-            *(_INDPTR, _INDPTR, _INDICES, nb.boolean),
-            *(nb.int32[::1], nb.int32[::1], nb.float32[::1], nb.uint8[::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
-)
-def unite(  # type: ignore[no-untyped-def]
-    offsets,
-    labels,
-    confidences,
-    origins,
-    more_offsets,
-    more_labels,
-    more_confidences,
-    more_origins,
-    more_of,
-    closure,
-    ancestors,
-    keep_largest,
-    out_offsets,
-    out_labels,
-    out_confidences,
-    out_origins,
-):
+@compiled(nb.int64(_ROWS, _ROWS, INDPTR, _CSR, nb.boolean, _OUT))
+def unite(rows, more, more_of, closure_rows, keep_largest, out):  # type: ignore[no-untyped-def]
     """Add to every row the labels of further rows; return how many verified absences a present label beat.
 
-    Row i is joined by the rows ``more_of[i]`` to ``more_of[i + 1]`` of `more`. Labels are below the number of
-    categories, and the outputs are as long as both inputs together.
+    `rows`, `more` and `out` hold offsets, labels, confidences and origins, `closure_rows` the row pointers and indices
+    of the ancestors. Row i is joined by the rows ``more_of[i]`` to ``more_of[i + 1]`` of `more`. Labels are below the
+    number of categories, and the outputs are as long as both inputs together.
     """
+    offsets, labels, confidences, origins = rows
+    more_offsets, more_labels, more_confidences, more_origins = more
+    closure, ancestors = closure_rows
+    out_offsets, out_labels, out_confidences, out_origins = out
     categories = len(closure) - 1
     seen_in = np.full(categories, -1, np.int64)
     beaten_in = np.full(categories, -1, np.int64)

@@ -40,11 +40,11 @@ from mlimages.annotate.sources.lines import (
     Lines,
     batches_of_lines,
     first_line,
-    is_compressed,
     read_texts,
     shown,
+    split_into_units,
 )
-from mlimages.annotate.sources.source import Report, RowBuffers, Unit, UnitSource, expand_paths, split_into_units
+from mlimages.annotate.sources.source import Report, RowBuffers, Unit, UnitSource, expand_paths
 from mlimages.errors import FormatError, MlimagesError
 from mlimages.hierarchy import Hierarchy
 from mlimages.storage.arrow import readonly
@@ -113,9 +113,8 @@ class ImageNet(UnitSource):
         """Pieces of equal size; a compressed file is one, and so is a list whose line numbers are the names."""
         from mlimages.annotate.sources.imagenet import listskernels as kernels
 
-        whole = (kernels.SYNSETS, kernels.NUMBERS)
-        can_split = [not is_compressed(path) and self._forms[os.fspath(path)] not in whole for path in self._lists]
-        return split_into_units(self._lists, splittable=can_split, unit_bytes=self._unit_bytes)
+        whole = [path for path in self._lists if self._forms[os.fspath(path)] in (kernels.SYNSETS, kernels.NUMBERS)]
+        return split_into_units(self._lists, unit_bytes=self._unit_bytes, whole=whole)
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
         """The rows of a unit."""
@@ -164,13 +163,7 @@ def lost_counts(lost: Counter[int]) -> dict[str, int]:
 
 
 def _form(path: Path) -> int:
-    """The form of a list, by its first line.
-
-    Raises
-    ------
-    FormatError
-        Where the form is unknown.
-    """
+    """The form of a list, by its first line; a FormatError where that is unknown."""
     from mlimages.annotate.sources.imagenet import listskernels as kernels
 
     line = first_line(path, expected=_EXPECTED)

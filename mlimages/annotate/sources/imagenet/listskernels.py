@@ -12,11 +12,9 @@ import numpy as np
 from mlimages.annotate.sources.lines import LONGEST_NAME
 from mlimages.annotate.sources.lineskernels import LINE_FEED, RETURN, TAB, copy, is_utf8, note
 from mlimages.annotate.sources.source import RowBuffers
+from mlimages.storage.signatures import BYTES, INDICES, INDPTR, compiled
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_TARGETS = nb.types.Tuple((_INDICES, _INDPTR, _INDICES, _BYTES))
+_TARGETS = nb.types.Tuple((INDICES, INDPTR, INDICES, BYTES))
 _ROWS = nb.types.NamedTuple([nb.uint8[::1], nb.int32[::1], nb.int32[::1], nb.int32[::1]], RowBuffers)
 
 # how a line says what the image is, see mlimages.annotate.sources.imagenet.lists
@@ -32,7 +30,7 @@ _JPEG = np.frombuffer(b".JPEG", np.uint8)
 _SPACE, _COMMA, _DOT, _SLASH, _UNDERSCORE, _N = 32, 44, 46, 47, 95, 110
 
 
-@nb.njit([nb.int64(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.int64(BYTES, nb.int64, nb.int64))
 def synset_at(data, start, stop):  # type: ignore[no-untyped-def]
     """The offset of a synset id (``n`` and eight digits) that begins at `start`, or -1."""
     if stop - start < 9 or data[start] != _N:
@@ -47,7 +45,7 @@ def synset_at(data, start, stop):  # type: ignore[no-untyped-def]
     return value
 
 
-@nb.njit([nb.types.UniTuple(nb.int64, 2)(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.types.UniTuple(nb.int64, 2)(BYTES, nb.int64, nb.int64))
 def synsets_of_name(data, start, stop):  # type: ignore[no-untyped-def]
     """The offsets that a file name and its folder state, each -1 where it states none.
 
@@ -65,7 +63,7 @@ def synsets_of_name(data, start, stop):  # type: ignore[no-untyped-def]
     return of_file, of_folder
 
 
-@nb.njit([nb.int64(_INDICES, nb.int64)], cache=True, nogil=True)
+@compiled(nb.int64(INDICES, nb.int64))
 def position(offsets, wanted):  # type: ignore[no-untyped-def]
     """Where `wanted` stands in the ascending `offsets`, or -1."""
     low, high = 0, len(offsets)
@@ -78,7 +76,7 @@ def position(offsets, wanted):  # type: ignore[no-untyped-def]
     return low if low < len(offsets) and offsets[low] == wanted else -1
 
 
-@nb.njit([nb.int64(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.int64(BYTES, nb.int64, nb.int64))
 def whole_number(data, start, stop):  # type: ignore[no-untyped-def]
     """The number that ``[start, stop)`` is, or -1."""
     value = np.int64(0)
@@ -89,15 +87,11 @@ def whole_number(data, start, stop):  # type: ignore[no-untyped-def]
     return value if stop > start else -1
 
 
-@nb.njit(
-    [
-        nb.types.UniTuple(nb.int64, 6)(
-            *(_BYTES, nb.int64, nb.int64, nb.int64, nb.int64, _TARGETS, _INDICES),
-            *(_ROWS, nb.int64[::1], nb.int64[:, ::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.types.UniTuple(nb.int64, 6)(
+        *(BYTES, nb.int64, nb.int64, nb.int64, nb.int64, _TARGETS, INDICES),
+        *(_ROWS, nb.int64[::1], nb.int64[:, ::1]),
+    )
 )
 def parse(data, start, stop, form, first_number, targets, classes, out, lost, bad):  # type: ignore[no-untyped-def]
     """Parse the lines of ``data[start:stop]``, which are of a form such as IDS.

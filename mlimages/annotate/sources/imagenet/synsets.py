@@ -23,24 +23,12 @@ ILSVRC_CLASSES = 1000
 
 
 class SynsetTargets(NamedTuple):
-    """The categories of every synset that has any.
+    """The categories of every synset that has any."""
 
-    Parameters
-    ----------
-    offsets : int32 array [n]
-        Offsets of the synsets in WordNet's ``data.noun``, ascending.
-    indptr : int64 array [n + 1]
-        Where the categories of each begin in `labels`.
-    labels : int32 array
-        Category indices.
-    is_mapped : uint8 array [n]
-        1 where the categories are not the synset itself but stand for it.
-    """
-
-    offsets: NDArray[np.int32]
-    indptr: NDArray[np.int64]
+    offsets: NDArray[np.int32]  # [n]: of the synsets in WordNet's ``data.noun``, ascending
+    indptr: NDArray[np.int64]  # [n + 1]: where the categories of each begin in `labels`
     labels: NDArray[np.int32]
-    is_mapped: NDArray[np.uint8]
+    is_mapped: NDArray[np.uint8]  # [n]: 1 where the categories are not the synset itself but stand for it
 
     @property
     def most(self) -> int:

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import xxhash
+from numpy.typing import NDArray
 
 from mlimages.annotate.sources.imagenet.lists import lost_counts
 from mlimages.annotate.sources.imagenet.synsets import Unmapped, is_synset_id, synset_targets
 from mlimages.annotate.sources.source import BadRow, Report, Unit, UnitSource, given_batch
 from mlimages.errors import JobError, MlimagesError
 from mlimages.hierarchy import Hierarchy
-from mlimages.storage.batches import BATCH_ROWS
+from mlimages.storage.arrow import offsets_of
+from mlimages.storage.batches import BATCH_ROWS, rebatched
 from mlimages.storage.imagefiles import SUFFIXES
 
 #: Images of a unit, which ends with the folder that brings it to so many.
@@ -101,10 +103,12 @@ class ImageNetTree(UnitSource):
 
     def read(self, unit: Unit, report: Report) -> Iterator[pa.RecordBatch]:
         """The images of a unit."""
-        size = self._batch_rows
         lost: Counter[int] = Counter()
-        names: list[bytes] = []
-        rows: list[int] = []  # place of the synset among the targets
+        yield from rebatched(self._folders_of(unit, report, lost), self._batch_rows)
+        report.counts.update(lost_counts(lost))
+
+    def _folders_of(self, unit: Unit, report: Report, lost: Counter[int]) -> Iterator[pa.RecordBatch]:
+        """The images of a unit, a batch for each folder whose synset has categories."""
         at = 0
         for folder, expected in self._folders:
             at += expected
@@ -122,49 +126,37 @@ class ImageNetTree(UnitSource):
                 continue
             good = self._encoded(folder, images, report)
             report.counts["mapped_to_ancestor"] += int(self._targets.is_mapped[place]) * len(good)
-            names += good
-            rows += [place] * len(good)
-            while len(names) >= size:
-                yield self._batch(names[:size], rows[:size])
-                names, rows = names[size:], rows[size:]
-        if names:
-            yield self._batch(names, rows)
-        report.counts.update(lost_counts(lost))
+            yield self._batch(good, self._targets.labels[slice(*self._targets.indptr[place : place + 2])])
 
     def _encoded(self, folder: str, images: list[str], report: Report) -> list[bytes]:
         """Names in the table; those that are no UTF-8 or hold control characters go to the report."""
         good = []
         for number, image in enumerate(images, start=1):
             name = os.fsencode(f"{folder}/{image}")
-            if image.isprintable():
+            wrong = "" if image.isprintable() else _fault(name)
+            if not wrong:
                 good.append(name)
                 continue
-            try:
-                name.decode()
-            except UnicodeDecodeError:
-                wrong = "expected UTF-8"
-            else:
-                if min(name) >= 32:
-                    good.append(name)
-                    continue
-                wrong = "expected no control characters"
             shown = repr(name.decode("utf-8", "backslashreplace"))
             report.bad_row(
                 BadRow(os.fspath(self._root / folder), number, f"found the file name {shown}, {wrong}", name)
             )
         return good
 
-    def _batch(self, names: list[bytes], rows: list[int]) -> pa.RecordBatch:
-        place = np.array(rows, np.int64)
-        starts = self._targets.indptr[place]
-        lengths = self._targets.indptr[place + 1] - starts
-        offsets = np.zeros(len(rows) + 1, np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        name_offsets = np.zeros(len(rows) + 1, np.int32)
-        np.cumsum([len(name) for name in names], out=name_offsets[1:])
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        labels = self._targets.labels[np.repeat(starts, lengths) + within]
-        return given_batch(np.frombuffer(b"".join(names), np.uint8), name_offsets, offsets, labels)
+    def _batch(self, names: list[bytes], labels: NDArray[np.int32]) -> pa.RecordBatch:
+        """Images that all have the same labels."""
+        name_offsets, offsets = offsets_of([len(name) for name in names]), offsets_of([len(labels)] * len(names))
+        text = np.frombuffer(b"".join(names), np.uint8)
+        return given_batch(text, name_offsets, offsets, np.tile(labels, len(names)))
+
+
+def _fault(name: bytes) -> str:
+    """What a name lacks that a table could hold; empty where that is nothing."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return "expected UTF-8"
+    return "" if min(name) >= 32 else "expected no control characters"
 
 
 def _images(folder: Path) -> list[str]:

@@ -22,24 +22,12 @@ _RECORD_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Reads the buckets of a scratch folder, each a unit.
-
-    Parameters
-    ----------
-    scratch : pathlib.Path
-        The folder.
-    count : int
-        Number of buckets.
-    size : int
-        Bytes of the input, for progress.
-    urls : bool
-        Whether images are named by URLs.
-    """
+    """Reads the buckets of a scratch folder, each a unit."""
 
     scratch: Path
-    count: int
-    size: int
-    urls: bool
+    count: int  # of buckets
+    size: int  # bytes of the input, for progress
+    urls: bool  # whether images are named by URLs
 
     def units(self) -> list[Unit]:
         """A unit for each bucket."""

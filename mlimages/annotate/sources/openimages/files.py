@@ -34,13 +34,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mlimages.annotate.sources.lines import first_line, is_compressed, shown
+from mlimages.annotate.sources.lines import first_line, is_compressed, shown, split_into_units
 from mlimages.annotate.sources.mapping import LabelTable
 from mlimages.annotate.sources.openimages.buckets import Buckets
 from mlimages.annotate.sources.openimages.notes import REMOVED_LABELS
 from mlimages.annotate.sources.openimages.partition import Partition
 from mlimages.annotate.sources.openimages.urls import BLOCK_BYTES
-from mlimages.annotate.sources.source import OnError, Source, UnitTask, expand_paths, split_into_units
+from mlimages.annotate.sources.source import OnError, Source, UnitTask, expand_paths
 from mlimages.errors import FormatError
 from mlimages.hierarchy import Hierarchy
 from mlimages.hierarchy.formats.openimages import read_class_descriptions
@@ -136,11 +136,10 @@ class OpenImages(Source):
         JobError
             Where the disk is full.
         """
-        can_split = [not is_compressed(path) for path in self._labels]
         Partition(
             scratch=scratch,
             buckets=self._buckets(scratch).count,
-            units=split_into_units(self._labels, splittable=can_split, unit_bytes=self._bucket_bytes),
+            units=split_into_units(self._labels, unit_bytes=self._bucket_bytes),
             columns=self._columns,
             table=self._table,
             images=self._images,
@@ -159,13 +158,7 @@ class OpenImages(Source):
 
 
 def _check_header(path: Path) -> bytes:
-    """The header of a label file, as it is written.
-
-    Raises
-    ------
-    FormatError
-        For another header.
-    """
+    """The header of a label file, as it is written; a FormatError for another one."""
     header = first_line(path, expected=_EXPECTED)
     if header.replace(b'"', b"").split(b",")[:4] != HEADER.encode().split(b","):
         raise FormatError(f"found {shown(header)}, {_EXPECTED}", path=path, line=1)

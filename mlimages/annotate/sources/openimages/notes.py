@@ -18,24 +18,13 @@ _SUMMARY = "summary.json"
 
 @dataclass(slots=True)
 class Notes:
-    """What was found while a piece of the input was partitioned.
+    """What was found while a piece of the input was partitioned."""
 
-    Parameters
-    ----------
-    runs : int
-        Number of runs made of it.
-    rows, machine_zeros : int
-        Good rows, and those of them that are machine labels of confidence 0.
-    removed : dict of str to int
-        Rows of each label that is no category.
-    bad : list
-        Bad rows as path, line, reason and the row, one character for each byte.
-    """
-
-    runs: int = 0
-    rows: int = 0
-    machine_zeros: int = 0
-    removed: Counter[str] = field(default_factory=Counter)
+    runs: int = 0  # made of it
+    rows: int = 0  # good ones
+    machine_zeros: int = 0  # those of them that are machine labels of confidence 0
+    removed: Counter[str] = field(default_factory=Counter)  # rows of each label that is no category
+    #: Bad rows as path, line, reason and the row, one character for each byte.
     bad: list[tuple[str, int, str, str]] = field(default_factory=list)
 
     def write(self, path: Path, report: Report) -> None:
@@ -57,21 +46,11 @@ class Notes:
 
 
 class Summary(NamedTuple):
-    """What the second stage has to know of the first.
+    """What the second stage has to know of the first."""
 
-    Parameters
-    ----------
-    runs : list of int
-        Runs of every piece of the labels.
-    url_runs : list of int
-        Runs of every images CSV.
-    removed_rows, machine_zeros : int
-        Rows left out, over all.
-    """
-
-    runs: list[int]
-    url_runs: list[int]
-    removed_rows: int
+    runs: list[int]  # of every piece of the labels
+    url_runs: list[int]  # of every images CSV
+    removed_rows: int  # left out, over all
     machine_zeros: int
 
     def write(self, scratch: Path) -> None:

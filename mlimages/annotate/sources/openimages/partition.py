@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,36 +54,19 @@ _Records = NDArray[np.uint64]
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """The partition of some files.
+    """The partition of some files, and of the images CSVs among them, into buckets of a scratch folder.
 
-    Parameters
-    ----------
-    scratch : pathlib.Path
-        A folder for the runs; it may hold those of an interrupted run over the same input.
-    buckets : int
-        Number of buckets.
-    units : list of Unit
-        The pieces of the input.
-    columns : dict of str to int
-        Number of columns of every file.
-    table : LabelTable
-        The labels that are kept.
-    images : list of pathlib.Path
-        Images CSVs, partitioned alike; see :mod:`mlimages.annotate.sources.openimages.urls`.
-    on_error : {"raise", "quarantine"}
-        What becomes of bad rows.
-    url_block_bytes : int
-        Text of an images CSV that becomes one run.
+    The folder may hold what an interrupted run over the same input left there.
     """
 
     scratch: Path
     buckets: int
     units: list[Unit]
-    columns: dict[str, int]
-    table: LabelTable
-    images: list[Path]
+    columns: dict[str, int]  # of every file
+    table: LabelTable  # the labels that are kept
+    images: list[Path]  # images CSVs, see mlimages.annotate.sources.openimages.urls
     on_error: OnError
-    url_block_bytes: int = BLOCK_BYTES
+    url_block_bytes: int = BLOCK_BYTES  # text of an images CSV that becomes one run
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(
@@ -96,7 +80,15 @@ class Partition:
         pool = ThreadPoolExecutor(workers)
         try:
             waiting: list[Any] = [pool.submit(self._partition, unit) for unit in self.units]
-            waiting += [pool.submit(self._partition_urls, path, i) for i, path in enumerate(self.images)]
+            urls = partial(
+                partition_urls,
+                scratch=self.scratch,
+                buckets=self.buckets,
+                on_error=self.on_error,
+                stop=self.stop,
+                block_bytes=self.url_block_bytes,
+            )
+            waiting += [pool.submit(urls, path, number) for number, path in enumerate(self.images)]
             sizes = [unit.stop - unit.start for unit in self.units] + [path.stat().st_size for path in self.images]
             done = 0
             for each, size in zip(waiting, sizes, strict=True):  # in order: of several errors the first is raised
@@ -114,17 +106,6 @@ class Partition:
             self.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
         self._summarize(names)
-
-    def _partition_urls(self, path: Path, number: int) -> None:
-        partition_urls(
-            path,
-            number,
-            self.scratch,
-            buckets=self.buckets,
-            on_error=self.on_error,
-            stop=self.stop,
-            block_bytes=self.url_block_bytes,
-        )
 
     def _partition(self, unit: Unit) -> None:
         """Partition a piece, unless that was done before."""
@@ -177,10 +158,7 @@ class Partition:
     def _summarize(self, names: dict[str, str]) -> None:
         """Write what the second stage needs, and the labels that were removed, the most frequent first.
 
-        Raises
-        ------
-        FormatError
-            Where no label is left.
+        Raises a FormatError where no label is left.
         """
         removed: Counter[str] = Counter()
         runs = []

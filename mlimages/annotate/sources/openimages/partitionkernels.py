@@ -15,12 +15,10 @@ import numpy as np
 
 from mlimages.annotate.sources.lineskernels import LINE_FEED, RETURN, copy, is_utf8, note, parse_number
 from mlimages.storage.nameskernels import find_key
+from mlimages.storage.signatures import BYTES, INDICES, INDPTR, compiled, readonly_array
 
-_BYTES = nb.types.Array(nb.uint8, 1, "C", readonly=True)
-_INDICES = nb.types.Array(nb.int32, 1, "C", readonly=True)
-_INDPTR = nb.types.Array(nb.int64, 1, "C", readonly=True)
-_RECORDS = nb.types.Array(nb.uint64, 2, "C", readonly=True)
-_LABELS = nb.types.Tuple((_BYTES, _INDPTR, _INDICES, _INDICES))
+_RECORDS = readonly_array(nb.uint64, 2)
+_LABELS = nb.types.Tuple((BYTES, INDPTR, INDICES, INDICES))
 
 #: Bytes of the longest image id.
 LONGEST_ID = 16
@@ -40,7 +38,7 @@ _LABEL_NAME = np.frombuffer(b"LabelName", np.uint8)
 _COMMA, _QUOTE = 44, 34
 
 
-@nb.njit([nb.boolean(_BYTES, nb.int64, nb.int64, _BYTES)], cache=True, nogil=True)
+@compiled(nb.boolean(BYTES, nb.int64, nb.int64, BYTES))
 def _is(data, start, stop, word):  # type: ignore[no-untyped-def]
     same = stop - start == len(word)
     for k in range(len(word) if same else 0):
@@ -48,7 +46,7 @@ def _is(data, start, stop, word):  # type: ignore[no-untyped-def]
     return same
 
 
-@nb.njit([nb.types.Tuple((nb.boolean, nb.uint64, nb.uint64))(_BYTES, nb.int64, nb.int64)], cache=True, nogil=True)
+@compiled(nb.types.Tuple((nb.boolean, nb.uint64, nb.uint64))(BYTES, nb.int64, nb.int64))
 def pack_id(data, start, stop):  # type: ignore[no-untyped-def]
     """The two words of an image id, and whether it is one: 1 to 16 visible ASCII characters."""
     high = low = np.uint64(0)
@@ -67,7 +65,7 @@ def pack_id(data, start, stop):  # type: ignore[no-untyped-def]
     return wrong == 0, high, low
 
 
-@nb.njit([nb.uint64(nb.uint64, nb.uint64)], cache=True, nogil=True)
+@compiled(nb.uint64(nb.uint64, nb.uint64))
 def mix(high, low):  # type: ignore[no-untyped-def]
     """A hash of an image id: the finalizer of MurmurHash3 (Appleby) over both words."""
     value = high * np.uint64(0x9E3779B97F4A7C15) ^ low
@@ -76,15 +74,11 @@ def mix(high, low):  # type: ignore[no-untyped-def]
     return value ^ (value >> np.uint64(33))
 
 
-@nb.njit(
-    [
-        nb.types.UniTuple(nb.int64, 5)(
-            *(_BYTES, nb.int64, nb.int64, nb.int64, _LABELS),
-            *(nb.uint64[:, ::1], nb.uint8[::1], nb.int32[::1], nb.int64[:, ::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.types.UniTuple(nb.int64, 5)(
+        *(BYTES, nb.int64, nb.int64, nb.int64, _LABELS),
+        *(nb.uint64[:, ::1], nb.uint8[::1], nb.int32[::1], nb.int64[:, ::1]),
+    )
 )
 def parse(data, start, stop, columns, known, records, removed, removed_offsets, bad):  # type: ignore[no-untyped-def]
     """Parse the lines of ``data[start:stop]``, each with `columns` columns of which the first four count.
@@ -180,7 +174,7 @@ def parse(data, start, stop, columns, known, records, removed, removed_offsets, 
     return rows, gone, gone_bytes, zeros, wrong
 
 
-@nb.njit([nb.int64(_BYTES, _INDICES, nb.uint64[:, ::1])], cache=True, nogil=True)
+@compiled(nb.int64(BYTES, INDICES, nb.uint64[:, ::1]))
 def pack_ids(data, offsets, words):  # type: ignore[no-untyped-def]
     """Pack many image ids; return the first that is none, or -1."""
     for i in range(len(offsets) - 1):
@@ -190,7 +184,7 @@ def pack_ids(data, offsets, words):  # type: ignore[no-untyped-def]
     return -1
 
 
-@nb.njit([nb.void(_RECORDS, nb.int64, nb.int32[::1], nb.int64[::1])], cache=True, nogil=True)
+@compiled(nb.void(_RECORDS, nb.int64, nb.int32[::1], nb.int64[::1]))
 def find_buckets(records, buckets, bucket_of, starts):  # type: ignore[no-untyped-def]
     """The bucket of every record, and where each bucket begins among all, int64 [buckets + 1], zeros before."""
     for i in range(len(records)):
@@ -201,7 +195,7 @@ def find_buckets(records, buckets, bucket_of, starts):  # type: ignore[no-untype
         starts[k + 1] += starts[k]
 
 
-@nb.njit([nb.void(_RECORDS, _INDICES, _INDPTR, nb.uint64[:, ::1])], cache=True, nogil=True)
+@compiled(nb.void(_RECORDS, INDICES, INDPTR, nb.uint64[:, ::1]))
 def scatter(records, bucket_of, starts, out):  # type: ignore[no-untyped-def]
     """Write the records bucket by bucket."""
     place = starts.copy()
@@ -212,7 +206,7 @@ def scatter(records, bucket_of, starts, out):  # type: ignore[no-untyped-def]
             out[at, k] = records[i, k]
 
 
-@nb.njit([nb.int64(_RECORDS, nb.int32[::1], nb.int32[::1], nb.int64[::1])], cache=True, nogil=True)
+@compiled(nb.int64(_RECORDS, nb.int32[::1], nb.int32[::1], nb.int64[::1]))
 def find_images(records, slots, image_of, first_of):  # type: ignore[no-untyped-def]
     """Number the images of the records as they appear; return how many there are.
 
@@ -237,15 +231,11 @@ def find_images(records, slots, image_of, first_of):  # type: ignore[no-untyped-
     return images
 
 
-@nb.njit(
-    [
-        nb.types.UniTuple(nb.int64, 3)(
-            *(_RECORDS, _INDICES, _INDICES, nb.uint64[::1]),
-            *(nb.int32[::1], nb.int32[::1], nb.float32[::1]),
-        )
-    ],
-    cache=True,
-    nogil=True,
+@compiled(
+    nb.types.UniTuple(nb.int64, 3)(
+        *(_RECORDS, INDICES, INDICES, nb.uint64[::1]),
+        *(nb.int32[::1], nb.int32[::1], nb.float32[::1]),
+    )
 )
 def merge(records, image_of, rank, said, offsets, labels, confidences):  # type: ignore[no-untyped-def]
     """Bring the labels of every image together, ascending, each with what counts of all that is said of it.
@@ -295,7 +285,7 @@ def merge(records, image_of, rank, said, offsets, labels, confidences):  # type:
     return end, repeated, conflicts
 
 
-@nb.njit([nb.int64(_RECORDS, _INDPTR, nb.uint8[::1], nb.int32[::1])], cache=True, nogil=True)
+@compiled(nb.int64(_RECORDS, INDPTR, nb.uint8[::1], nb.int32[::1]))
 def unpack_ids(records, rows, names, offsets):  # type: ignore[no-untyped-def]
     """Write the image ids of some records as text; return its length."""
     end = 0

@@ -17,7 +17,7 @@ from mlimages.annotate.sources.openimages.notes import Notes, urls_notes_path, u
 from mlimages.annotate.sources.source import BadRow, OnError, Report
 from mlimages.errors import FormatError
 from mlimages.job.task import Stopped
-from mlimages.storage.arrow import readonly
+from mlimages.storage.arrow import readonly, text_of
 from mlimages.storage.files import replacing
 
 _ID, _URL = "ImageID", "OriginalURL"
@@ -104,8 +104,7 @@ def _buckets(
     ids = batch.column("id")
     words = np.zeros((len(ids), 3), np.uint64)
     good = np.ones(len(ids), bool)
-    offsets = np.frombuffer(ids.buffers()[1], np.int32)[ids.offset : ids.offset + len(ids) + 1]
-    text = np.frombuffer(ids.buffers()[2] or b"", np.uint8)
+    text, offsets = text_of(ids)
     at = 0
     while at < len(ids):
         wrong = kernels.pack_ids(text, offsets[at:], words[at:])
