@@ -24,6 +24,7 @@ from mlimages.storage.batches import BATCH_ROWS, cut_into_parts, rebatched
 from mlimages.storage.categories import write_categories
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import (
+    CATEGORIES,
     MANIFEST,
     Input,
     Manifest,
