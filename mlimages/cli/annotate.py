@@ -14,9 +14,7 @@ def annotate(
     lists: Annotated[list[str], typer.Argument(help="Label lists: files, or patterns such as 'lists/*.txt.gz'.")],
     hierarchy: Annotated[str, typer.Option(help="The categories: a name such as ml-images or imagenet-1k, or a path.")],
     out: Annotated[Path, typer.Option(help="Folder of the table, new or empty.")],
-    propagation: Annotated[
-        str, typer.Option(help="Propagation: default, published, parent or none.")
-    ] = "default",
+    propagation: Annotated[str, typer.Option(help="Propagation: default, published, parent or none.")] = "default",
     rules: Annotated[
         Path | None, typer.Option(help="Co-occurrence rules, a CSV: they add what usually occurs with a category.")
     ] = None,

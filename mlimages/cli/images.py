@@ -69,9 +69,7 @@ def download(
     ),
     placeholder: Annotated[
         list[str] | None,
-        typer.Option(
-            help="SHA-256 of a placeholder for a missing image; may be repeated.", rich_help_panel=_WHAT
-        ),
+        typer.Option(help="SHA-256 of a placeholder for a missing image; may be repeated.", rich_help_panel=_WHAT),
     ] = None,
     resize: int | None = typer.Option(
         None, help="Shorter side in pixels, at most; re-encodes as JPEG.", rich_help_panel=_WHAT

@@ -105,7 +105,7 @@ def finetune(
     learning_rate: float | None = typer.Option(None, help="By default 0.1 per 256 images of a step."),
     size: int | None = typer.Option(None, help="Height and width of images at first: 224."),
     late_size: int | None = typer.Option(None, help="Height and width of images at the end: 299."),
-    late_epoch: int | None = typer.Option(None, help="First epoch of --late-size; three quarters of the epochs by default."),
+    late_epoch: int | None = typer.Option(None, help="First epoch of --late-size; by default after three quarters."),
     freeze: int | None = typer.Option(None, help="Stages that are not trained; 2 for the published networks."),
     valid_table: str | None = typer.Option(None, help="A table to evaluate on after each epoch."),
     valid_images: str | None = typer.Option(None, help="Folder of its images."),

@@ -27,9 +27,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16 where that is safe.")]
 Size = Annotated[int | None, typer.Option(min=1, help="Height and width; what the model was made for by default.")]
 Crop = Annotated[str, typer.Option(help="central: the middle 0.8; classifier: shorter side 256, middle 224.")]
-Activation = Annotated[
-    str | None, typer.Option(help="sigmoid or softmax: the activation, instead of the model's own.")
-]
+Activation = Annotated[str | None, typer.Option(help="sigmoid or softmax; by default the model's own activation.")]
 Consistent = Annotated[
     bool, typer.Option("--consistent", help="Make ancestors at least as probable as their descendants.")
 ]

@@ -50,7 +50,7 @@ class Columns:
     nullable: Collection[str] = ()
 
     def select(self, names: Sequence[str] | None) -> Columns:
-        """A selection of the columns, in this order; ``image.path`` is a field of a struct. Raises a Damage for others."""
+        """Some of the columns, in this order; ``image.path`` is a field of a struct. Raises a Damage for others."""
         if names is None:
             return self
         fields: dict[str, pa.Field] = {}

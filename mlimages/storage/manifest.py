@@ -156,7 +156,7 @@ class Manifest:
         return found
 
     def _check_parts(self, content: dict[str, Any], path: Path) -> None:
-        """Raise a FormatError if a part is outside the folder or named twice, or if sums differ from the stated totals."""
+        """Raise a FormatError if a part is outside the folder or named twice, or sums differ from the totals."""
         names: set[str] = set()
         for part in self.parts:
             place = PurePath(part.file)

@@ -299,7 +299,7 @@ def _name(rows: pa.RecordBatch | pa.Table, row: int) -> str | None:
 
 
 def problem_of(read: Callable[[], Iterable[object]]) -> str | None:
-    """The first problem of a part, found by calling the function that opens it and yields its content; None if valid."""
+    """The first problem of a part, found by a function that opens it and yields its content; None if valid."""
     try:
         for _ in read():
             pass
