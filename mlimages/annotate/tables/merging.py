@@ -76,8 +76,8 @@ def merge(
     Notes
     -----
     Memory is bounded by a part of the table. Temporary files, in the folder that ``TMPDIR`` names, take 16 bytes per
-    row and, where images have several rows, those that join others. With Ray that folder is made beside `out`, where every
-    node sees it.
+    row and, where images have several rows, those that join others. With Ray that folder is made beside `out`, where
+    every node sees it.
     """
     opened = [as_table(table) for table in tables]
     _check(opened)
