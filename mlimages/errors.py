@@ -18,7 +18,7 @@ class MlimagesError(Exception):
 
 
 class FormatError(MlimagesError, ValueError):
-    """A file does not have the form it should.
+    """A file does not have the expected format.
 
     Parameters
     ----------
@@ -74,19 +74,19 @@ class UnknownSynsetError(MlimagesError, KeyError):
 
 
 class LabelError(MlimagesError, ValueError):
-    """Labels that are not what they should be: outside the hierarchy, a confidence outside [0, 1]."""
+    """Invalid labels: outside the hierarchy, a confidence outside [0, 1]."""
 
 
 class TableError(MlimagesError, ValueError):
-    """A folder that is no annotation table, an unfinished or damaged one, or one of another hierarchy."""
+    """A folder that is not a table, or is an unfinished or damaged one, or one of another hierarchy."""
 
 
 class JobError(MlimagesError):
-    """A job that cannot begin, go on or end: a folder in use, a changed input, a full disk."""
+    """A job that cannot begin, continue or finish: a folder in use, a changed input, a full disk."""
 
 
 class DataNotFoundError(MlimagesError, FileNotFoundError):
-    """A data file is neither here nor to be fetched."""
+    """A data file is not available and cannot be downloaded."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -97,11 +97,11 @@ class ModelError(MlimagesError, ValueError):
 
 
 class MissingExtraError(MlimagesError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that installs it."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error of another package says, or its kind where it says nothing."""
+    """The first line of the message of another package's error, or its type if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
@@ -123,7 +123,7 @@ def import_extra(module: str, *, extra: str) -> Any:
     Raises
     ------
     MissingExtraError
-        Where it is not installed.
+        If it is not installed.
     """
     import importlib
 

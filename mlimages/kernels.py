@@ -1,4 +1,4 @@
-"""The compiled kernels, loaded at once: compiled on the first run, read from numba's cache ever after."""
+"""The compiled kernels, loaded at once: compiled on the first run, read from numba's cache later."""
 
 from __future__ import annotations
 

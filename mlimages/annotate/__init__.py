@@ -1,4 +1,4 @@
-"""Which image carries which category, and why.
+"""Annotations: which image carries which category, and why.
 
 The package is also the function: ``mlimages.annotate(source, hierarchy, out=...)`` calls
 :func:`mlimages.annotate.pipeline.annotate`, whose signature and docstring the package shows as its own.

@@ -1,4 +1,4 @@
-"""Parts of an annotation table: labels read, augmented and written, by whichever worker."""
+"""Parts of an annotation table: labels read, augmented and written, by any worker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUARANTINE_SCHEMA = pa.schema({"file": pa.string(), "line": pa.int64(), "reason"
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What is added to given labels: what propagation says that they bring, and what co-occurrence adds."""
+    """What is added to given labels: by propagation, and by co-occurrence rules."""
 
     propagation: Propagation
     rules: Rules | None = None
@@ -112,9 +112,9 @@ def table_job(
     options, inputs, stage
         As those of :class:`~mlimages.job.job.Job`.
     add : bool
-        Whether it is yet to be added to the labels of the tasks; otherwise they are written as they are.
+        Whether to add to the labels of the tasks; otherwise they are written as they are.
     on_error : {"raise", "quarantine"}
-        What becomes of bad rows.
+        How bad rows are handled.
     beside : callable, optional
         Writes more beside the parts.
     """

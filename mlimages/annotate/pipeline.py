@@ -1,4 +1,4 @@
-"""The steps joined up: read, augment, write."""
+"""The annotation pipeline: read, augment, write."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def annotate(
     progress: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> Any:
-    """Regenerate annotations: add to every image what its labels bring, and write an annotation table.
+    """Regenerate annotations: add to every image the labels that its own imply, and write an annotation table.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ def annotate(
     out : path-like, optional
         Folder of the table, new or empty. Without it the annotations come back in memory.
     propagation : Propagation or {"default", "published", "parent", "none"}
-        What labels bring.
+        The rules by which labels are added.
     rules : path-like or DataFrame, optional
         Co-occurrence rules, applied last: a CSV (:mod:`mlimages.annotate.propagation.rules`), or what
         :meth:`Cooccurrence.rules <mlimages.annotate.cooccurrence.counts.Cooccurrence.rules>` returns.
     rule_confidence : {"one", "p"}
         The confidence of a label that a rule adds: 1, as published, or the rule's probability.
     format : {"list", "imagenet", "open-images"}
-        What the files are.
+        The format of the files.
     on_error : {"raise", "quarantine"}
         Whether the first bad row ends the job, or bad rows are written to ``quarantine/`` with the reason.
     workers : int, optional
@@ -70,7 +70,7 @@ def annotate(
     engine : {"local", "ray"}
         Where the work is done.
     resume : bool
-        Go on where an interrupted job stopped.
+        Resume an interrupted job.
     progress : callable, optional
         Called with a :class:`~mlimages.job.job.Progress` after every part.
     **options
@@ -89,7 +89,7 @@ def annotate(
     FormatError, LabelError
         For a bad row (file, line, what was found and expected), unless these are quarantined.
     JobError
-        Where `out` is not empty, or what is to be resumed was begun with another input or other options.
+        If `out` is not empty, or the job to resume was begun with another input or other options.
     """
     if not isinstance(hierarchy, Hierarchy):
         hierarchy = load_hierarchy(hierarchy)
@@ -133,7 +133,7 @@ def annotate(
 
 
 def _plain(value: Any) -> Any:
-    """An option as JSON holds it."""
+    """An option as a JSON value."""
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value

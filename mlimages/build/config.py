@@ -28,14 +28,14 @@ _CHOICES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledImages:
-    """Label lists and the place of their images."""
+    """Label lists and the folder of their images."""
 
     labels: list[str]
     """Files, or patterns of them; a folder for ``imagenet``."""
     format: str = "list"
     """list, imagenet or open-images."""
     images: str | None = None
-    """The folder that the names in the lists start from, or packed images of them."""
+    """The folder that the names in the lists are relative to, or packed images of them."""
     mapping: str | None = None
     """For open-images: a CSV ``label,key``; the rows of all other labels are removed."""
     images_csv: list[str] | None = None
@@ -43,7 +43,7 @@ class LabelledImages:
     class_descriptions: str | None = None
     """For open-images: the names of labels, for ``removed_labels.csv``."""
     unmapped: str | None = None
-    """For imagenet: what becomes of a synset that the hierarchy lacks: drop, or its nearest ancestor."""
+    """For imagenet: handling of a synset that is not in the hierarchy: drop, or map to its nearest ancestor."""
     classes: str | None = None
     """For imagenet: the order of class numbers."""
 
@@ -79,7 +79,7 @@ class PredictSection:
     threshold: float = 0.5
     """Scores up to this are left out."""
     top: int | None = None
-    """Most labels per image."""
+    """Maximum number of labels per image."""
     batch: int = 64
     """Images per batch."""
     unit_images: int = 4096
@@ -149,11 +149,11 @@ class BuildConfig:
     statistics: StatisticsSection = field(default_factory=StatisticsSection)
     """The statistics."""
     propagation: str = "default"
-    """What labels bring: default, published, parent or none."""
+    """Propagation: default, published, parent or none."""
     on_error: str = "raise"
     """Bad rows: raise, or quarantine."""
     engine: str = "local"
-    """Where annotation and prediction run: local or ray."""
+    """Engine of annotation and prediction: local or ray."""
     workers: int | None = None
     """Threads, or tasks at a time with Ray; as many as cores by default."""
 

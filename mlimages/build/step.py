@@ -54,7 +54,7 @@ class BuildManifest:
         Raises
         ------
         FormatError
-            If the file is no manifest of a build.
+            If the file is not the manifest of a build.
         JobError
             If the folder holds something else.
         """

@@ -14,9 +14,7 @@ def annotate(
     lists: Annotated[list[str], typer.Argument(help="Label lists: files, or patterns such as 'lists/*.txt.gz'.")],
     hierarchy: Annotated[str, typer.Option(help="The categories: a name such as ml-images or imagenet-1k, or a path.")],
     out: Annotated[Path, typer.Option(help="Folder of the table, new or empty.")],
-    propagation: Annotated[
-        str, typer.Option(help="What labels bring: default, published, parent or none.")
-    ] = "default",
+    propagation: Annotated[str, typer.Option(help="Propagation: default, published, parent or none.")] = "default",
     rules: Annotated[
         Path | None, typer.Option(help="Co-occurrence rules, a CSV: they add what usually occurs with a category.")
     ] = None,
@@ -24,16 +22,16 @@ def annotate(
         str, typer.Option(help="Confidence of what rules add: one, as published, or p, the rule's probability.")
     ] = "one",
     form: Annotated[str, typer.Option("--format", help="What the files are: list, imagenet or open-images.")] = "list",
-    on_error: Annotated[str, typer.Option(help="Bad rows: raise ends the job, quarantine keeps them aside.")] = "raise",
+    on_error: Annotated[str, typer.Option(help="Bad rows: raise ends the job, quarantine sets them aside.")] = "raise",
     workers: Workers = None,
     engine: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
     resume: Resume = False,
     absent: Annotated[
-        str, typer.Option(help="Verified absences: keep, or descendants to bring them down as well.")
+        str, typer.Option(help="Verified absences: keep, or descendants to apply them to these too.")
     ] = "keep",
     unmapped: Annotated[
         str | None,
-        typer.Option(help="imagenet: what the hierarchy lacks: drop it (and count), or its nearest kept ancestor."),
+        typer.Option(help="imagenet: unknown synsets: drop (and count), or map to the nearest ancestor."),
     ] = None,
     classes: Annotated[
         Path | None,
@@ -52,7 +50,7 @@ def annotate(
         Path | None, typer.Option(help="open-images: the names of labels, for removed_labels.csv.")
     ] = None,
 ) -> None:
-    """Regenerate annotations: add to every image what its labels bring."""
+    """Regenerate annotations: add to every image the labels that its own imply."""
     from dataclasses import replace
 
     from mlimages.cli.progress import running, tell_of_compiling

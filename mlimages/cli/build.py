@@ -11,9 +11,9 @@ from mlimages.cli.output import is_first_rank
 
 
 def build(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make of what; see docs/build.toml.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The configuration; see docs/build.toml.")],
 ) -> None:
-    """Make the whole data set; steps that are done are skipped. torchrun -m mlimages build ... shares the teacher."""
+    """Build the whole dataset; finished steps are skipped. torchrun -m mlimages build ... distributes the teacher."""
     from mlimages.cli.progress import job_progress, tell_of_compiling
 
     tell_of_compiling()

@@ -1,4 +1,4 @@
-"""``mlimages cooccur``: co-occurrence counts, and the rules made of them: written, evaluated and drawn."""
+"""``mlimages cooccur``: co-occurrence counts, and rules derived from them: written, evaluated and drawn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typer
 from mlimages.cli.options import Engine, EngineOption, Json, Workers, load_hierarchy
 from mlimages.cli.progress import tell_of_compiling
 
-app = typer.Typer(help="Count which categories a teacher sees together, and make rules of it.", no_args_is_help=True)
+app = typer.Typer(help="Count which categories a teacher sees together, and derive rules.", no_args_is_help=True)
 
 _Hierarchy = Annotated[
     str, typer.Option(help="The categories: a name such as ml-images, a path, or the folder of a table.")
 ]
-_Keys = Annotated[Path | None, typer.Option(metavar="FILE", help="Only these categories: a file of keys, one a line.")]
+_Keys = Annotated[Path | None, typer.Option(metavar="FILE", help="Only these categories: keys, one per line.")]
 _MinImages = Annotated[int, typer.Option(min=1, help="Sources with fewer images give no rule.")]
 _Counts = Annotated[Path, typer.Argument(metavar="COUNTS", help="What mlimages cooccur count wrote.")]
 
@@ -25,7 +25,7 @@ def count(
     annotations: Annotated[Path, typer.Argument(metavar="ANNOTATIONS", help="The folder of an annotation table.")],
     predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="The folder of a table of predictions.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to: .npz for scipy, else Parquet.")],
-    teacher_threshold: Annotated[float, typer.Option(help="The teacher sees what it gives a score above this.")] = 0.95,
+    teacher_threshold: Annotated[float, typer.Option(help="Labels with a score above this count as seen.")] = 0.95,
     sources: _Keys = None,
     targets: _Keys = None,
     origin: Annotated[
@@ -95,9 +95,9 @@ def rules(
     min_probability: Annotated[float, typer.Option(help="p must be above this.")] = 0.5,
     min_images: _MinImages = 1,
     related: Annotated[
-        bool, typer.Option("--related", help="Keep pairs of which one is an ancestor of the other.")
+        bool, typer.Option("--related", help="Keep pairs in which one is an ancestor of the other.")
     ] = False,
-    top: Annotated[int, typer.Option(min=0, help="Print so many of the strongest.")] = 10,
+    top: Annotated[int, typer.Option(min=0, help="Number of the strongest rules to print.")] = 10,
 ) -> None:
     """Write the rules of counts: i -> j where the teacher sees j on most images of i."""
     tell_of_compiling()
@@ -119,7 +119,7 @@ def rules(
 
 @app.command()
 def evaluate(
-    source: Annotated[Path, typer.Argument(metavar="RULES", help="A rules CSV, or counts: then of all their rules.")],
+    source: Annotated[Path, typer.Argument(metavar="RULES", help="A rules CSV, or counts, for all their rules.")],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="A held-out annotation table with all labels.")],
     annotations: Annotated[
         Path | None, typer.Option(help="Apply the rules to this table of the same images, not to the truth.")
@@ -129,7 +129,7 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the curves into this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge what rules add by threshold: precision and recall, so that 0.5 is a choice."""
+    """Evaluate rules by threshold: precision and recall of what they add."""
     tell_of_compiling()
     from mlimages.annotate import AnnotationTable
     from mlimages.annotate.cooccurrence.counts import Cooccurrence

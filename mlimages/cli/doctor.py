@@ -8,7 +8,7 @@ from mlimages.cli.options import Json
 
 
 def doctor(as_json: Json = False) -> None:
-    """Print versions, extras and data, and what is missing with the line that gets it; exit 1 where it is needed."""
+    """Print versions, extras and data, and how to get what is missing; exit 1 if something required is missing."""
     from dataclasses import asdict
 
     from mlimages.cli.output import print_json

@@ -37,7 +37,7 @@ def show(
     depth: Annotated[int, typer.Option(min=0, help="Edges to go down.")] = 2,
     width: Annotated[int, typer.Option(min=1, help="Children to print of one category, at most.")] = 50,
 ) -> None:
-    """Print a hierarchy, or what is below one category, as a tree."""
+    """Print a hierarchy, or the descendants of one category, as a tree."""
     from mlimages.hierarchy.drawing.draw import tree
 
     loaded = load_hierarchy(hierarchy)
@@ -49,7 +49,7 @@ def show(
 def find(
     hierarchy: _Hierarchy,
     text: Annotated[str, typer.Argument(help="Part of a name or a key.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Print so many at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number to print.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find categories by name or key: exact matches first, then prefixes, then other parts."""
@@ -122,9 +122,9 @@ def compare(
 
 @app.command()
 def build(
-    keys_file: Annotated[str, typer.Argument(help="WordNet ids, one a line; - is the standard input.")],
+    keys_file: Annotated[str, typer.Argument(help="WordNet ids, one per line; - is the standard input.")],
     out: Annotated[Path, typer.Option(help="What to write: a dictionary (.txt) or Parquet (.parquet).")],
-    inner: Annotated[str | None, typer.Option(metavar="FILE", help="The ids that may be parents, one a line.")] = None,
+    inner: Annotated[str | None, typer.Option(metavar="FILE", help="Ids that may be parents, one per line.")] = None,
     roots: Annotated[
         list[str] | None,
         typer.Option(metavar="ID,ID,...", help="Cut WordNet at these; 'published' means the four of ML-Images."),
@@ -132,7 +132,7 @@ def build(
     multiple_parents: Annotated[bool, typer.Option(help="Keep every nearest hypernym, not the first only.")] = False,
     close_upwards: Annotated[bool, typer.Option(help="Add all hypernyms of the ids, up to the roots.")] = False,
 ) -> None:
-    """Build a hierarchy out of WordNet from a list of synset ids."""
+    """Build a hierarchy from WordNet for a list of synset ids."""
     from mlimages import Hierarchy
     from mlimages.errors import HierarchyError
     from mlimages.hierarchy.wordnet import synsets as wordnet
@@ -192,12 +192,12 @@ def explore(
 
 @app.command()
 def match(
-    names_file: Annotated[str, typer.Argument(help="Display names, one a line; - is the standard input.")],
+    names_file: Annotated[str, typer.Argument(help="Display names, one per line; - is the standard input.")],
     hierarchy: Annotated[str | None, typer.Option(help="Propose only categories of this one, by name or path.")] = None,
     out: _Csv = None,
     as_json: Json = False,
 ) -> None:
-    """Propose WordNet synsets for display names, best first; the choice is yours."""
+    """Propose WordNet synsets for display names, best first."""
     from mlimages.hierarchy.matching import match_names
     from mlimages.hierarchy.text import read_lines
 

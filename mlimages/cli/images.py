@@ -11,7 +11,7 @@ from mlimages.cli.options import Engine, load_hierarchy
 
 
 class Retry(StrEnum):
-    """What to retry of an earlier run."""
+    """Which failures of an earlier run to retry."""
 
     NONE = "none"
     FAILED = "failed"
@@ -43,12 +43,12 @@ def download(
             metavar="LIST...", help="Lists of URLs: url<TAB>index:confidence..., CSV or Parquet; .gz and .zst too."
         ),
     ],
-    out: str = typer.Option(..., "--out", help="The folder to fill, or to go on filling."),
+    out: str = typer.Option(..., "--out", help="The output folder; an unfinished download there is resumed."),
     retry: Annotated[Retry, typer.Option(help="Try again what failed in an earlier run.")] = Retry.NONE,
     concurrency: int = typer.Option(256, help="Requests at once, in all.", rich_help_panel=_HOW_MANY),
     per_host: int = typer.Option(32, help="Requests at once to one host.", rich_help_panel=_HOW_MANY),
-    rate: float | None = typer.Option(None, help="Requests a second to one host.", rich_help_panel=_HOW_MANY),
-    retries: int = typer.Option(2, help="Further attempts at what may pass.", rich_help_panel=_HOW_MANY),
+    rate: float | None = typer.Option(None, help="Requests per second to one host.", rich_help_panel=_HOW_MANY),
+    retries: int = typer.Option(2, help="Further attempts after transient failures.", rich_help_panel=_HOW_MANY),
     max_redirects: int = typer.Option(5, help="Redirects followed, each checked.", rich_help_panel=_HOW_MANY),
     backoff: float = typer.Option(0.5, help="Seconds before the first retry; doubles.", rich_help_panel=_HOW_LONG),
     max_wait: float = typer.Option(60.0, help="Longest wait, Retry-After included.", rich_help_panel=_HOW_LONG),
@@ -65,13 +65,11 @@ def download(
         typer.Option(help="A network to connect to although it is not public; may be repeated.", rich_help_panel=_WHAT),
     ] = None,
     respect_noai: bool = typer.Option(
-        False, "--respect-noai", help="Leave out what X-Robots-Tag: noai asks to.", rich_help_panel=_WHAT
+        False, "--respect-noai", help="Leave out images served with X-Robots-Tag: noai.", rich_help_panel=_WHAT
     ),
     placeholder: Annotated[
         list[str] | None,
-        typer.Option(
-            help="SHA-256 of a picture that stands for a missing one; may be repeated.", rich_help_panel=_WHAT
-        ),
+        typer.Option(help="SHA-256 of a placeholder for a missing image; may be repeated.", rich_help_panel=_WHAT),
     ] = None,
     resize: int | None = typer.Option(
         None, help="Shorter side in pixels, at most; re-encodes as JPEG.", rich_help_panel=_WHAT
@@ -97,7 +95,7 @@ def download(
     ] = Engine.LOCAL,
     workers: int | None = typer.Option(None, help="Ray workers at once.", rich_help_panel=_HOW),
 ) -> None:
-    """Download the images of a list of URLs; run it again to go on where it stopped."""
+    """Download the images of a list of URLs; run it again to resume."""
     import signal
 
     from mlimages.cli.progress import DownloadReport

@@ -13,9 +13,9 @@ _Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as in TOML; may be given several times."),
 ]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder where there is one.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder, if there is one.")]
 
-checkpoint = typer.Typer(help="Convert and look at the weights of networks.", no_args_is_help=True)
+checkpoint = typer.Typer(help="Convert and inspect the weights of networks.", no_args_is_help=True)
 
 
 @checkpoint.command()
@@ -66,12 +66,12 @@ def train(
     images: str | None = typer.Option(None, help="Folder of the images of an annotation table, or packed images."),
     out: str | None = typer.Option(None, "--out", "-o", help="Folder of the run."),
     model: str | None = typer.Option(None, help="resnet50-mlimages, resnet101-mlimages, resnet152-mlimages or timm's."),
-    start: str | None = typer.Option(None, help="A model to begin with."),
-    categories: str | None = typer.Option(None, help="A file of keys, one a line, that are the outputs."),
+    start: str | None = typer.Option(None, help="A model to start from."),
+    categories: str | None = typer.Option(None, help="A file of keys, one per line: the outputs."),
     loss: str | None = typer.Option(None, help="ml-images, bce, asymmetric, max-constraint or softmax."),
-    unknown: str | None = typer.Option(None, help="What an image does not list is: absent, left-out or below."),
+    unknown: str | None = typer.Option(None, help="How unlisted categories count: absent, left-out or below."),
     schedule: str | None = typer.Option(None, help="published, cosine or staircase."),
-    learning_rate: float | None = typer.Option(None, help="The highest, of cosine and staircase."),
+    learning_rate: float | None = typer.Option(None, help="Highest rate, for cosine and staircase."),
     epochs: int | None = typer.Option(None, help="How many times every image is seen."),
     batch: int | None = typer.Option(None, help="Images of a batch on each rank."),
     accumulate: int | None = typer.Option(None, help="Batches whose gradients make one step."),
@@ -84,7 +84,7 @@ def train(
     settings: _Settings = None,
     resume: _Resume = False,
 ) -> None:
-    """Train a network on a table; torchrun -m mlimages train ... does on several devices or machines."""
+    """Train a network on a table; torchrun -m mlimages train ... uses several devices or machines."""
     changes = _changes(locals())
     from mlimages.models import TrainConfig
     from mlimages.models import train as train_network
@@ -94,18 +94,18 @@ def train(
 
 
 def finetune(
-    start: str | None = typer.Option(None, help="The model to begin with: .safetensors, or a checkpoint prefix."),
+    start: str | None = typer.Option(None, help="The model to start from: .safetensors, or a checkpoint prefix."),
     config: str | None = typer.Option(None, help="A TOML file of settings; options given here win over it."),
     table: str | None = typer.Option(None, help="The annotation table, or packed images."),
     images: str | None = typer.Option(None, help="Folder of the images of an annotation table, or packed images."),
     out: str | None = typer.Option(None, "--out", "-o", help="Folder of the run."),
-    categories: str | None = typer.Option(None, help="A file of keys, one a line; by default imagenet-1k."),
+    categories: str | None = typer.Option(None, help="A file of keys, one per line; by default imagenet-1k."),
     epochs: int | None = typer.Option(None, help="How many times every image is seen; 120 by default."),
     batch: int | None = typer.Option(None, help="Images of a batch on each rank."),
-    learning_rate: float | None = typer.Option(None, help="By default 0.1 for 256 images a step, in proportion."),
-    size: int | None = typer.Option(None, help="Height and width of pictures at first: 224."),
-    late_size: int | None = typer.Option(None, help="Height and width of pictures in the end: 299."),
-    late_epoch: int | None = typer.Option(None, help="When that begins; three quarters of the epochs by default."),
+    learning_rate: float | None = typer.Option(None, help="By default 0.1 per 256 images of a step."),
+    size: int | None = typer.Option(None, help="Height and width of images at first: 224."),
+    late_size: int | None = typer.Option(None, help="Height and width of images at the end: 299."),
+    late_epoch: int | None = typer.Option(None, help="First epoch of --late-size; by default after three quarters."),
     freeze: int | None = typer.Option(None, help="Stages that are not trained; 2 for the published networks."),
     valid_table: str | None = typer.Option(None, help="A table to evaluate on after each epoch."),
     valid_images: str | None = typer.Option(None, help="Folder of its images."),
@@ -126,7 +126,7 @@ def finetune(
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
-    """The settings that options of a command give: those with a name of their own, and those of --set."""
+    """The settings given by the options of a command: named ones, and those of --set."""
     named = {name: value for name, value in options.items() if name not in ("config", "settings", "resume")}
     given = {name: value for name, value in named.items() if value is not None}
     return given | dict(map(_setting, options["settings"] or []))

@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A .safetensors file, or a TensorFlow checkpoint prefix.")]
 Images = Annotated[
-    list[str], typer.Argument(metavar="IMAGES...", help="Pictures, folders, .txt lists of pictures, or packed images.")
+    list[str], typer.Argument(metavar="IMAGES...", help="Images, folders, .txt lists of images, or packed images.")
 ]
-Batch = Annotated[int, typer.Option(min=1, help="Pictures at a time.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images in a batch.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that load.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16 where that is safe.")]
 Size = Annotated[int | None, typer.Option(min=1, help="Height and width; what the model was made for by default.")]
 Crop = Annotated[str, typer.Option(help="central: the middle 0.8; classifier: shorter side 256, middle 224.")]
-Activation = Annotated[
-    str | None, typer.Option(help="sigmoid or softmax: what makes probabilities, instead of what the model says.")
-]
+Activation = Annotated[str | None, typer.Option(help="sigmoid or softmax; by default the model's own activation.")]
 Consistent = Annotated[
     bool, typer.Option("--consistent", help="Make ancestors at least as probable as their descendants.")
 ]
@@ -50,15 +48,15 @@ def evaluate(
     unknown: Annotated[
         str,
         typer.Option(
-            help="For multi-label: what a class is that an image does not list: left-out, absent, or below, which "
+            help="For multi-label: how a class that an image does not list counts: left-out, absent, or below, which "
             "leaves out only what lies below its most specific labels."
         ),
     ] = "left-out",
     train_table: Annotated[
-        str | None, typer.Option(help="For multi-label: the training table, whose counts tell the trainable classes.")
+        str | None, typer.Option(help="For multi-label: the training table, which determines trainable classes.")
     ] = None,
-    more_than: Annotated[int, typer.Option(min=0, help="A trainable class has more images than that.")] = 100,
-    top: Annotated[str, typer.Option(help="For multi-label: how many predictions an image has, by commas.")] = "1,5",
+    more_than: Annotated[int, typer.Option(min=0, help="A trainable class has more images than this.")] = 100,
+    top: Annotated[str, typer.Option(help="For multi-label: predictions per image, separated by commas.")] = "1,5",
     consistent: Consistent = False,
     crop: Crop = "central",
     size: Size = None,
@@ -68,11 +66,11 @@ def evaluate(
     bf16: Bf16 = False,
     activation: Activation = None,
     csv: Annotated[
-        str | None, typer.Option("--csv", help="Write a CSV file: for multi-label a line a class, for top-k a size.")
+        str | None, typer.Option("--csv", help="Write a CSV file: one line per class, or per size for top-k.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure networks on a table: top-1 and top-5, or the metrics of many labels."""
+    """Evaluate networks on a table: top-1 and top-5 accuracy, or multi-label metrics."""
     from mlimages.errors import ModelError
     from mlimages.models import Inference
     from mlimages.models.data.unlisted import background
@@ -131,9 +129,9 @@ def classify(
     device: Device = "auto",
     bf16: Bf16 = False,
     activation: Activation = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Print the most probable classes of pictures, a line each: the path, then name: probability after tabs."""
+    """Print the most probable classes, one line per image: the path, then name: probability, separated by tabs."""
     from mlimages.errors import ModelError
     from mlimages.models import Inference
     from mlimages.models import classify as best_classes
@@ -171,7 +169,7 @@ def features(
     device: Device = "auto",
     bf16: Bf16 = False,
 ) -> None:
-    """Write the features of pictures, the input of the last layer, to a Parquet file."""
+    """Write the features of images, the input of the last layer, to a Parquet file."""
     from mlimages.models import Inference, write_features
 
     network = _load(model, None)

@@ -21,12 +21,12 @@ class Engine(StrEnum):
 
 EngineOption = Annotated[Engine, typer.Option(help="Where the work is done: local or ray.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads; as many as there are cores by default.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume an interrupted job.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def load_hierarchy(name_or_path: str | Path) -> Hierarchy:
-    """Load the hierarchy that an option names, with what that imports only then."""
+    """Load the hierarchy that an option names, importing its modules only then."""
     from mlimages import load_hierarchy as load
 
     return load(name_or_path)

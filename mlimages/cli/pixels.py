@@ -12,8 +12,8 @@ from mlimages.cli.progress import running
 
 tfrecord_app = typer.Typer(help="Write and read TFRecord shards.", no_args_is_help=True)
 
-_Workers = Annotated[int | None, typer.Option(min=1, help="How many work at once; as many as cores by default.")]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
+_Workers = Annotated[int | None, typer.Option(min=1, help="Number of workers; as many as cores by default.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")]
 
 
 class OnMissing(StrEnum):
@@ -36,7 +36,7 @@ def extract(
     out: Annotated[str, typer.Option(help="Folder for n01440764/n01440764_10026.JPEG and missing.txt.")],
     workers: _Workers = None,
 ) -> None:
-    """Take the images that a list names out of the ImageNet database."""
+    """Extract the images that a list names from the ImageNet database."""
     from mlimages.images.imagenet import MISSING, read_ids
     from mlimages.images.imagenet import extract as extract_images
 
@@ -49,7 +49,7 @@ def duplicates(
     source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of images, or packed images.")],
     out: Annotated[str, typer.Option(help="Folder for the fingerprints and groups.parquet.")],
     threshold: Annotated[int, typer.Option(help="Bits of 64 in which hashes of near duplicates may differ.")] = 4,
-    exact: Annotated[bool, typer.Option("--exact", help="Only pictures of equal pixels.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Only images with equal pixels.")] = False,
     merge: Annotated[str | None, typer.Option(help="Write the labels without duplicates to this folder.")] = None,
     labels: Annotated[
         str | None, typer.Option(help="Annotation table of the images; packed images have their own.")
@@ -59,7 +59,7 @@ def duplicates(
     engine: EngineOption = Engine.LOCAL,
     resume: _Resume = False,
 ) -> None:
-    """Find the same picture under two names; with --merge, let one stand for all."""
+    """Find duplicate images; with --merge keep one of each group."""
     from mlimages.errors import MlimagesError
     from mlimages.images.duplicates.groups import GROUPS, UNREADABLE, find_duplicates
     from mlimages.images.duplicates.merge import DROPPED, merge_duplicates
@@ -79,7 +79,7 @@ def duplicates(
 
 
 def pack(
-    table: Annotated[str, typer.Argument(help="An annotation table; or packed images, to pack anew.")],
+    table: Annotated[str, typer.Argument(help="An annotation table; or packed images, to repack.")],
     out: Annotated[str, typer.Option(help="A new or empty folder.")],
     images: Annotated[str | None, typer.Option(help="Folder of the images that the table names.")] = None,
     row_group_mib: Annotated[int, typer.Option(min=1, help="Image bytes of a row group, MiB.")] = 32,
@@ -145,8 +145,8 @@ def export(
 @tfrecord_app.command()
 def show(
     shard: Annotated[str, typer.Argument(help="A TFRecord shard with the published fields.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many records.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of records.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Print the name, size and labels of each record."""
     import json

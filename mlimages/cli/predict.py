@@ -16,7 +16,7 @@ def predict(
         str,
         typer.Option(
             help="A .safetensors file, a TensorFlow checkpoint (the path before .index), timm:NAME, or "
-            "python:MODULE:NAME for a callable from pictures (numpy, B x 3 x H x W, -1 to 1) to probabilities."
+            "python:MODULE:NAME for a callable from images (numpy, B x 3 x H x W, -1 to 1) to probabilities."
         ),
     ],
     images: Annotated[
@@ -28,18 +28,18 @@ def predict(
         typer.Option(help="The categories: a name such as ml-images, or a path; by default those beside the images."),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder that the names of an annotation table start from.")
+        Path | None, typer.Option(metavar="DIR", help="The folder of the images of an annotation table.")
     ] = None,
     threshold: Annotated[float, typer.Option(help="Leave out scores up to this; a negative one keeps all.")] = 0.5,
-    top: Annotated[int | None, typer.Option(min=1, help="Labels of an image at most, the most probable ones.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Maximum number of labels per image.")] = None,
     class_file: Annotated[
-        Path | None, typer.Option(help="The key of each output, one a line; ImageNet's class list by default.")
+        Path | None, typer.Option(help="The key of each output, one per line; ImageNet's class list by default.")
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="A CSV label,key: the category of each class where the key is another.")
+        Path | None, typer.Option(help="A CSV label,key: the category of each class whose key differs.")
     ] = None,
     categories: Annotated[
-        Path | None, typer.Option(help="Keys of the categories to keep, one a line; all by default.")
+        Path | None, typer.Option(help="Keys of the categories to keep, one per line; all by default.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="timm: a file of weights instead of the published ones.")] = None,
     activation: Annotated[
@@ -47,18 +47,18 @@ def predict(
     ] = None,
     size: Annotated[int | None, typer.Option(min=1, help="Pixels; what the network was made for by default.")] = None,
     crop: Annotated[
-        str, typer.Option(help="classifier: the middle square of the picture; central: its middle 0.8 by 0.8.")
+        str, typer.Option(help="classifier: the middle square of the image; central: its middle 0.8 by 0.8.")
     ] = "classifier",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that the teacher sees at once.")] = 64,
-    unit_images: Annotated[int, typer.Option(min=1, help="Pictures of a part.")] = 4096,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 64,
+    unit_images: Annotated[int, typer.Option(min=1, help="Images in a part.")] = 4096,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads, or actors with Ray; as many as there are cores by default.")
     ] = None,
     engine: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted job stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted job.")] = False,
 ) -> None:
-    """Predict what is in pictures; torchrun -m mlimages predict ... shares them over several processes."""
+    """Predict labels of images; torchrun -m mlimages predict ... distributes them over several processes."""
     from mlimages.cli.progress import running, tell_of_compiling
 
     tell_of_compiling()

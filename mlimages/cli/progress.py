@@ -64,7 +64,7 @@ def job_progress(title: str, *, resumable: bool) -> Iterator[Callable[[Any], Non
 
 @contextmanager
 def running(title: str, *, engine: str, workers: int | None, resume: bool) -> Iterator[dict[str, Any]]:
-    """The arguments by which a function runs its job as the options say, with its progress shown meanwhile."""
+    """The arguments that pass the options to a function that runs a job, with its progress shown meanwhile."""
     with job_progress(title, resumable=True) as show:
         yield {"engine": str(engine), "workers": workers, "resume": resume, "progress": show}
 
@@ -105,7 +105,7 @@ def _lines(title: str) -> Iterator[Callable[[Any], None]]:
 class DownloadReport:
     """Shows the progress of a download on standard error: a context manager, and the callable to report to.
 
-    Where there is no terminal, a line is printed every so many seconds.
+    Where there is no terminal, a line is printed at regular intervals.
     """
 
     def __init__(self, *, every: float = _EVERY) -> None:

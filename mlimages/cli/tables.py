@@ -27,9 +27,9 @@ _Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the new table
 def stats(
     table: _Table,
     trainable_over: Annotated[int, typer.Option(min=0, help="A category with more images is trainable.")] = 100,
-    top: Annotated[int, typer.Option(min=0, help="Print the categories with most images, so many.")] = 0,
+    top: Annotated[int, typer.Option(min=0, help="Number of categories with most images to print.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to write the pictures; DIR-statistics by default.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write the figures; DIR-statistics by default.")
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Write the two figures as PNG, and all categories as CSV.")] = True,
     html: Annotated[bool, typer.Option("--html", help="Write the figures as interactive pages too.")] = False,
@@ -72,7 +72,7 @@ def explain(
     image: Annotated[str, typer.Argument(help="Name of the image, as the table has it.")],
     as_json: Json = False,
 ) -> None:
-    """Tell each label of an image, and the label or rule that brought it."""
+    """List the labels of an image and what each derives from."""
     tell_of_compiling()
     from mlimages.annotate import explain as explain_image
 
@@ -93,11 +93,11 @@ def audit_labels(
     hierarchy: Annotated[
         str | None, typer.Option(help="The categories of a list: a name such as ml-images, or a path.")
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, help="Print so many of each problem; --out has up to 1,000.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, help="Examples of each problem to print; --out has up to 1,000.")] = 3,
     out: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the examples into this CSV file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Find labels that are not closed, not monotone, unknown or there twice."""
+    """Find labels that are not closed, not monotone, unknown or repeated."""
     tell_of_compiling()
     from mlimages.annotate import audit_labels as audit
 
@@ -124,7 +124,7 @@ def merge(
     engine: EngineOption = Engine.LOCAL,
     resume: Resume = False,
 ) -> None:
-    """Make one table of several; an image that several hold gets the labels of all."""
+    """Merge tables into one; an image that is in several gets the labels of all."""
     tell_of_compiling()
     from mlimages.annotate import merge as merge_tables
 
@@ -143,7 +143,7 @@ def split(
     engine: EngineOption = Engine.LOCAL,
     resume: Resume = False,
 ) -> None:
-    """Deal images to training and validation, every category in proportion."""
+    """Split images into training and validation sets, stratified by category."""
     tell_of_compiling()
     from mlimages.annotate import split as split_table
     from mlimages.errors import MlimagesError
@@ -173,7 +173,7 @@ def filter_(
     origin: Annotated[
         list[str] | None, typer.Option(help="Keep only labels of this origin, such as given; repeatable.")
     ] = None,
-    keep_empty: Annotated[bool, typer.Option("--keep-empty", help="Keep images that no label is left of.")] = False,
+    keep_empty: Annotated[bool, typer.Option("--keep-empty", help="Keep images without remaining labels.")] = False,
     workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
     resume: Resume = False,
@@ -206,7 +206,7 @@ def filter_(
 @app.command()
 def subset(
     table: _Table,
-    images: Annotated[Path, typer.Option(metavar="FILE", help="A name a line; an image list will do.")],
+    images: Annotated[Path, typer.Option(metavar="FILE", help="One name per line; an image list is accepted.")],
     out: _Out,
     workers: Workers = None,
     engine: EngineOption = Engine.LOCAL,
@@ -229,7 +229,7 @@ def export(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file; .gz and .zst are compressed.")],
     form: Annotated[
         str | None,
-        typer.Option("--format", help="list, csv or croissant; what the ending (.csv, .json) says by default."),
+        typer.Option("--format", help="list, csv or croissant; by default by suffix (.csv, .json)."),
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="In a list, write keys in place of indices.")] = False,
     workers: Workers = None,
@@ -250,11 +250,11 @@ def export(
 def verify(
     tables: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The folders of annotation tables.")],
     content: Annotated[
-        bool, typer.Option("--content", help="Read all rows too: every part with a bad one is listed with the first.")
+        bool, typer.Option("--content", help="Read all rows too: list the first bad row of each part.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the parts of tables against the hashes in their manifests; exit 1 where any differs."""
+    """Check the parts of tables against the hashes in their manifests; exit 1 if any differs."""
     from mlimages.storage.manifest import Manifest
     from mlimages.storage.verify import verify_parts
 
@@ -278,7 +278,7 @@ def verify(
 
 
 def _content_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """What is wrong first with each part of a table; nothing of a folder whose rows are of another kind."""
+    """The first problem of each invalid part of a table; none for a folder of another kind."""
     from mlimages.annotate.tables.annotations import AnnotationTable
     from mlimages.annotate.tables.predictions import PREDICTIONS, PredictionTable
     from mlimages.errors import MlimagesError

@@ -113,7 +113,7 @@ def _from_folder(path: Path) -> Hierarchy:
 
 
 def _stated_fingerprint(manifest: Path) -> object:
-    """What the manifest of a table says of its hierarchy; None where there is no manifest yet, or it says nothing."""
+    """The hierarchy metadata in the manifest of a table; None if there is no manifest, or it has none."""
     if not manifest.is_file():
         return None
     try:
@@ -187,7 +187,7 @@ def ml_images_file() -> Path:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """A short reason, where the libraries below give a paragraph."""
+    """A short reason, where the underlying libraries give a paragraph."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

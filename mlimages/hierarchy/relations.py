@@ -201,7 +201,7 @@ class Relations(Vocabulary):
         Parameters
         ----------
         categories : index, key, Category, or several of them, optional
-            All where none is given.
+            Default: all.
         longest : bool
             Measure the longest path instead.
 

@@ -29,7 +29,7 @@ _TAR = re.compile(r"(n\d{8})\.tar")
 # .JPEG first, which ImageNet uses
 _SUFFIXES = tuple(spelling for suffix in reversed(FORMATS["JPEG"]) for spelling in (suffix.upper(), suffix))
 
-#: Lists the ids that were not found, an id a line.
+#: Lists the ids that were not found, one per line.
 MISSING = "missing.txt"
 
 

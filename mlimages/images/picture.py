@@ -48,7 +48,7 @@ def decode(data: bytes, *, least_side: int | None = None) -> Image.Image:
     Raises
     ------
     PictureError
-        Where the bytes are no image, a damaged one, or one of more than 179 million pixels.
+        If the bytes are not an image, or are a damaged one or one of more than 179 million pixels.
     """
     image = _opened(data)
     with image:
@@ -67,7 +67,7 @@ def probe(data: bytes) -> tuple[str, int, int]:
     Raises
     ------
     PictureError
-        Where the bytes are no image.
+        If the bytes are not an image.
     """
     with _opened(data) as image:
         return "JPEG" if image.format == "MPO" else str(image.format), image.width, image.height

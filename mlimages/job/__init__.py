@@ -1,1 +1,1 @@
-"""Work that takes long: tasks into the parts of a folder, resumable, on this machine or on a cluster."""
+"""Long-running jobs: tasks that write the parts of a folder, resumable, on this machine or on a cluster."""

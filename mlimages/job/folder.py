@@ -21,7 +21,7 @@ _BEFORE = {_LOCK, f"{JOB}.tmp"}  # what a job leaves that is killed before it ha
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, made where it is missing; a JobError where another process holds it."""
+    """Keep other processes out of a folder, made where it is missing; a JobError if another process holds it."""
     import filelock
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,15 +68,15 @@ def is_finished(folder: Path) -> bool:
 
 
 def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
-    """Note in a folder what is to be made, or check that it was begun for the same; remove half-made files.
+    """Record the job in its folder, or check that the folder was begun for the same job; remove half-made files.
 
-    `job` has the metadata, options and inputs of the job, without parts; `resume` tells whether an earlier run may have
+    `job` has the metadata, options and inputs of the job, without parts; `resume` says whether an earlier run may have
     begun or finished it. Returns whether there is anything left to do.
 
     Raises
     ------
     JobError
-        Where the folder holds something else, or what is resumed was begun with something else.
+        If the folder holds something else, or the job to resume was begun with something else.
     """
     check_free(folder, resume=resume)
     if (folder / MANIFEST).is_file():
@@ -93,14 +93,14 @@ def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove what only an unfinished job needs; last of all what says that it is one."""
+    """Remove the files that only an unfinished job needs, the one that marks it as unfinished last."""
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     (folder / JOURNAL).unlink(missing_ok=True)
     (folder / JOB).unlink(missing_ok=True)
 
 
 def _check_same(folder: Path, begun: Manifest, now: Manifest) -> None:
-    """Refuse to go on with another input or other options than the job was begun with."""
+    """Raise a JobError if the input or the options differ from those that the job was begun with."""
     by_content = all(each.xxh3_128 for each in (*begun.inputs, *now.inputs))
     before, after = (
         {

@@ -1,4 +1,4 @@
-"""A job: tasks into the parts of a folder, resumable, with the same bytes whatever the number of workers."""
+"""A job: tasks that write the parts of a folder, resumable, with the same bytes for any number of workers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from mlimages.storage.manifest import JOB, MANIFEST, Input, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is.
+    """Progress of a job.
 
     Parameters
     ----------
     parts, all_parts : int
-        Parts done, and in all: 0 where that is not known.
+        Parts done, and in total; 0 if not known.
     bytes, all_bytes : int
-        Bytes of the input, likewise; of a stage, they count from 0 for themselves.
+        Bytes of the input, likewise; a stage counts its own, from 0.
     rows : int
         Rows written.
     stage : str
@@ -55,7 +55,7 @@ class Stage(Protocol):
     """What has to be done before the first task: files that the tasks read, in a scratch folder; resumable itself."""
 
     def __call__(self, scratch: Path, /, *, workers: int, progress: Report) -> None:
-        """Fill the folder `scratch`; what an interrupted run left there is used again."""
+        """Fill the folder `scratch`; files that an interrupted run left there are reused."""
 
 
 def _nothing(_: Any) -> None: ...
@@ -65,27 +65,27 @@ def _nothing(_: Any) -> None: ...
 class Job:
     """A folder of parts to be made, each from a task, with a manifest that is written last.
 
-    A job knows nothing of what parts hold: `maker` does.
+    Only `maker` knows the content of parts.
 
     Parameters
     ----------
     maker : Maker
         Makes the parts in its folder.
     metadata : dict
-        What the manifest says of the table.
+        The table's metadata in the manifest.
     options : dict
         How the input is read, for the manifest. A resumed job must have the same, and the same metadata.
     inputs : sequence of pathlib.Path
-        The files that are read, for the manifest; empty where the input is no file.
+        The files that are read, for the manifest; empty if the input is not files.
     hashes : sequence of str
         Hashes of their content, where they are known at the start: a resumed job may then read files of the same names
         and content from elsewhere. Without, these are computed beside the parts, and resuming compares paths and times.
     stage : Stage, optional
-        What goes before the tasks.
+        Work to do before the tasks.
     beside : callable
-        Writes what belongs beside the parts into the folder, once these are made and before the manifest.
+        Writes other files of the folder, after the parts and before the manifest.
     counts : dict of str to int
-        For the manifest, beside those of the parts.
+        Counts for the manifest, besides those of the parts.
     pattern : str, optional
         Names of the parts, which are removed where a bad row ends the job; None keeps what is done.
     processes : bool
@@ -125,13 +125,13 @@ class Job:
         Parameters
         ----------
         tasks : iterable of Task
-            Drawn as workers get free.
+            Drawn as workers become free.
         engine : {"local", "ray"} or Engine
             Where the work is done.
         workers : int, optional
-            Tasks at a time; as many as there are cores by default.
+            Number of concurrent tasks; as many as there are cores by default.
         resume : bool
-            Go on where an interrupted job stopped.
+            Resume an interrupted job.
         progress : callable, optional
             Called after every part.
 
@@ -141,9 +141,9 @@ class Job:
             Where the folder is not empty or in use, the input or the options changed since the job was begun, or the
             disk is full.
         FormatError, LabelError
-            For a bad row, where these end the job; what the job made is then removed.
+            For a bad row, if these end the job; the files of the job are then removed.
         Stopped
-            Where the engine was told to stop; what is done is kept.
+            If the engine was stopped; finished parts are kept.
         """
         run = engine_named(engine, processes=self.processes) if isinstance(engine, str) else engine
         workers = checked_workers(workers)
@@ -185,9 +185,9 @@ class Job:
         return job_folder.begin(self.folder, self._manifest(), resume=resume)
 
     def finish(self, made: Iterable[Made], hashes: Sequence[str] | None = None) -> Manifest:
-        """Write what belongs beside the parts and, last of all, the manifest; remove what only the job needs.
+        """Write the other files and, last, the manifest; remove the files that only the job needs.
 
-        Raises a JobError where an input changed since the job was begun.
+        Raises a JobError if an input changed since the job was begun.
         """
         hashes = self.hashes or [file_hash(path) for path in self.inputs] if hashes is None else hashes
         inputs = self._inputs(hashes)
@@ -211,7 +211,7 @@ class Job:
         return [Input.of(path, xxh3_128=each) for path, each in zip(self.inputs, hashes, strict=True)]
 
     def _make(self, tasks: Iterable[Any], run: Engine, workers: int, *, resume: bool, progress: Report) -> list[Made]:
-        """All parts, those of an earlier run among them."""
+        """All parts, including those of an earlier run."""
         done: list[Made] = []
         known = isinstance(tasks, Sequence)
         total = len(tasks) if known else 0  # type: ignore[arg-type]
@@ -248,7 +248,7 @@ class Job:
         return done
 
     def _remove(self, parts: str) -> None:
-        """Take back what the job made: after a bad row the input will change, so there is nothing to resume."""
+        """Remove the files that the job made: after a bad row the input will change, so there is nothing to resume."""
         for pattern in (parts, f"quarantine/{parts}", ".lock"):
             for path in self.folder.glob(pattern):
                 path.unlink()

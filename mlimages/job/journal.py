@@ -13,7 +13,7 @@ JOURNAL = "finished.jsonl"
 
 
 class Journal:
-    """What earlier runs in a folder finished, and what this one does; a context manager that keeps the file open.
+    """The parts that earlier runs in a folder and this one finished; a context manager that keeps the file open.
 
     A part that was damaged after it was finished, by a disk that lost power or by a person, has another hash.
     """
@@ -30,11 +30,11 @@ class Journal:
         self._file.close()
 
     def contradicts(self, part: Part) -> bool:
-        """Whether a part is not what it was when it was finished; of one that is not noted nothing is known."""
+        """Whether a part changed since it was finished; False for a part that is not recorded."""
         return self._hashes.get(part.file, part.xxh3_128) != part.xxh3_128
 
     def note(self, part: Part) -> None:
-        """Note a finished part."""
+        """Record a finished part."""
         if self._hashes.get(part.file) != part.xxh3_128:
             self._hashes[part.file] = part.xxh3_128
             self._file.write("\n" + json.dumps({"file": part.file, "xxh3_128": part.xxh3_128}))

@@ -30,7 +30,7 @@ def cores() -> int:
 
 
 def checked_workers(workers: int | None) -> int:
-    """How many workers: as many as cores where `workers` is None; a MlimagesError for less than 1."""
+    """Number of workers: as many as cores if `workers` is None; a MlimagesError for less than 1."""
     if workers is not None and workers < 1:
         raise MlimagesError(f"workers={workers}: expected at least 1")
     return cores() if workers is None else workers
@@ -73,16 +73,16 @@ def in_order(
     function : callable
         Picklable where there are workers: a function of a module, a ``functools.partial`` or a method of one.
     tasks : iterable
-        Drawn as workers get free, so they may be endless.
+        Drawn as workers become free, so they may be endless.
     workers : int, optional
-        How many processes; with 1 the work is done here. As many as the machine has cores by default.
+        Number of processes; with 1 the work is done in this one. As many as the machine has cores by default.
     threads : bool
-        Threads instead of processes, for work that leaves the interpreter lock alone: they start at once.
+        Threads instead of processes, for work that mostly releases the interpreter lock; they start faster.
 
     Raises
     ------
     MlimagesError
-        Where `workers` is less than 1, or a worker was killed; and what the function raises, at its task.
+        If `workers` is less than 1, or a worker was killed. Exceptions of the function are raised at its task.
     """
     workers = checked_workers(workers)
     if workers == 1:
@@ -130,7 +130,7 @@ def _run(pool: Executor, function: Callable[[T], R], tasks: Iterable[T], workers
 
 
 def _collect(running: dict[Future[R], int], failed: list[tuple[int, BaseException]]) -> Iterator[R]:
-    """Wait for at least one of `running`; yield the results, note what failed."""
+    """Wait for at least one of `running`; yield the results and record failures."""
     if not running:
         return
     for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -170,7 +170,7 @@ def _do(task: Any) -> Any:
 
 
 def begin_process() -> None:
-    """Set up a process: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+    """Set up a process: Ctrl-C is the parent's to handle, and workers exit when the parent was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 

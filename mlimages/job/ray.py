@@ -28,7 +28,7 @@ def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_orde
     """Do tasks with Ray Data, `workers` at a time. An :class:`~mlimages.job.task.Engine`.
 
     A running Ray is used; otherwise one is started here, with as many CPUs as `workers`, and stopped at the end. Work
-    with an attribute `gpus` gets so many GPUs for each worker. The results are in the order of the tasks where
+    with an attribute `gpus` gets that number of GPUs per worker. The results are in the order of the tasks if
     `in_order`; those that come too early wait in Ray's object store, which spills to disk.
 
     Raises
@@ -58,7 +58,7 @@ def run_on_ray(work: Work[T, R], tasks: Iterable[T], workers: int, /, *, in_orde
 
 @contextmanager
 def started(cpus: int) -> Iterator[int]:
-    """Start Ray with so many CPUs, and stop it at the end, unless it runs already; gives how many CPUs it has."""
+    """Start Ray with `cpus` CPUs and stop it at the end, unless it runs already; yield its number of CPUs."""
     ray = import_extra("ray", extra="ray")
     started_here = not ray.is_initialized()
     if started_here:
@@ -71,7 +71,7 @@ def started(cpus: int) -> Iterator[int]:
 
 
 class _Worker:
-    """An actor: tasks in, what is made of them out, or errors, as values.
+    """An actor: takes tasks, and returns their results or errors as values.
 
     An error that is raised would end the other tasks, of which an earlier one may hold the error to report, and reach
     the caller wrapped.
@@ -96,7 +96,7 @@ class _Worker:
 
 @contextmanager
 def _settings(data: Any, *, in_order: bool) -> Iterator[None]:
-    """Ray Data without its progress bars and announcements: the job tells of its progress itself."""
+    """Ray Data without its progress bars and announcements: the job reports its own progress."""
     context = data.DataContext.get_current()
     options = context.execution_options
     before = (context.enable_progress_bars, context.print_on_execution_start, options.preserve_order)
@@ -113,7 +113,7 @@ def _settings(data: Any, *, in_order: bool) -> Iterator[None]:
 
 
 def until_first_error(results: Iterable[tuple[int, Any]], numbers: Iterable[int]) -> Iterator[Any]:
-    """Results as they come, each after its number; after an error only those of lower numbers, and then it is raised.
+    """Results as they come, each after its number; after an error, those of lower numbers, then the error.
 
     So the error that is raised is that of the lowest number, however fast the others came.
 

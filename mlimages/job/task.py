@@ -1,4 +1,4 @@
-"""What a job is made of: tasks, and the work that turns each into a part."""
+"""Tasks of a job, and the work that turns each into a part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Task(Protocol):
-    """What becomes one part; picklable where it runs in another process."""
+    """The work for one part; picklable where it runs in another process."""
 
     @property
     def index(self) -> int:
@@ -25,7 +25,7 @@ class Task(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of input, for progress; 0 where that is not known."""
+        """Bytes of input, for progress; 0 if not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Made:
 
 
 class Stopped(Exception):  # noqa: N818  (not an error: the job was told to stop)
-    """The job was stopped in the middle of a task."""
+    """The job was stopped during a task."""
 
 
 class StopSignal(Protocol):
-    """Tells whether to stop: an event of threads or of processes."""
+    """A stop flag: an event of threads or of processes."""
 
     def is_set(self) -> bool:
-        """Whether work shall end at the next opportunity."""
+        """Whether work should end at the next opportunity."""
 
 
 class Work(Protocol[T_contra, R_co]):
@@ -60,7 +60,7 @@ class Work(Protocol[T_contra, R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Calls(Generic[T, R]):
-    """Work that needs no preparation: a call for each task of a function, picklable where it runs elsewhere."""
+    """Work that needs no preparation: a function called for each task, picklable if it runs in other processes."""
 
     function: Callable[[T], R]
 
@@ -84,7 +84,7 @@ class Engine(Protocol):
     """Does tasks somewhere, several at a time, and yields the results in any order.
 
     After a task failed no other is begun; of several that failed, the error of the first, in the order of the tasks, is
-    raised. An engine that was told to stop raises :class:`Stopped`.
+    raised. An engine that was stopped raises :class:`Stopped`.
     """
 
     def __call__(self, work: Work[T_contra, R_co], tasks: Iterable[T_contra], workers: int, /) -> Generator[R_co]:
@@ -100,5 +100,5 @@ def until_stopped(items: Iterable[T], stop: StopSignal) -> Iterator[T]:
 
 
 def never() -> threading.Event:
-    """A stop signal that nobody sets."""
+    """A stop signal that is never set."""
     return threading.Event()

@@ -14,7 +14,7 @@ from mlimages.storage.part import reading
 
 
 def read_categories(folder: Path) -> Hierarchy:
-    """Read the hierarchy of a table; a TableError where it has none, a FormatError where the file holds none."""
+    """Read the hierarchy of a table; a TableError if it has none, a FormatError if the file does not hold one."""
     path = folder / CATEGORIES
     if not path.is_file():
         raise TableError(f"{path}: missing, expected the categories of the table; mlimages verify checks all files")
@@ -33,9 +33,9 @@ def stated_categories(folder: Path, manifest: Manifest) -> int:
     Raises
     ------
     FormatError
-        Where it is no number of categories.
+        If it is not a valid number of categories.
     TableError
-        Where ``categories.parquet`` is there, and holds another number.
+        If ``categories.parquet`` exists and holds another number.
     """
     stated = manifest.metadata.get("categories")
     if type(stated) is not int or not 0 <= stated < 1 << 31:
@@ -56,7 +56,7 @@ def stated_categories(folder: Path, manifest: Manifest) -> int:
 
 
 def problems_of_categories(folder: Path, manifest: Manifest) -> list[str]:
-    """What is wrong with the categories of a table, a line each; none where it has none."""
+    """Problems with the categories of a table, one line each; empty if there are none."""
     stated = manifest.metadata.get("hierarchy_fingerprint")
     if stated is None:
         return []

@@ -1,4 +1,4 @@
-"""What the batches of a table must be: columns by name and Arrow type, list lengths, nulls and ranges.
+"""Validation of the batches of a table: columns by name and Arrow type, list lengths, nulls and ranges.
 
 Compiled kernels check no bounds, so whatever reaches them has passed :meth:`Columns.check`.
 """
@@ -30,12 +30,12 @@ GREATEST: Mapping[str, float] = {"confidences": 1.0, "scores": 1.0, "origins": 4
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a kind of table, and what their entries may be.
+    """The columns of a kind of table, and the valid range of their entries.
 
     Parameters
     ----------
     schema : pyarrow.Schema
-        What batches have after a check: text, lists of numbers, and structs of text and bytes.
+        The schema of batches after a check: text, lists of numbers, and structs of text and bytes.
     categories : int or None
         Labels are 0 to ``categories - 1``; None where the range of labels is not to be checked.
     greatest : mapping of str to float
@@ -50,7 +50,7 @@ class Columns:
     nullable: Collection[str] = ()
 
     def select(self, names: Sequence[str] | None) -> Columns:
-        """Only some of the columns, in this order; ``image.path`` is a field of a struct. A Damage for another."""
+        """Some of the columns, in this order; ``image.path`` is a field of a struct. Raises a Damage for others."""
         if names is None:
             return self
         fields: dict[str, pa.Field] = {}
@@ -79,7 +79,7 @@ class Columns:
         ]
 
     def check_names(self, found: pa.Schema) -> None:
-        """Raise a Damage where a column is missing, or stands twice."""
+        """Raise a Damage if a column is missing or occurs twice."""
         for each in self.schema:
             count = found.names.count(each.name)
             if count != 1:
@@ -89,7 +89,7 @@ class Columns:
     def check(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with these columns, in their order and types.
 
-        Raises a Damage for the first row that is not as it should be, and for a column that is missing or
+        Raises a Damage for the first invalid row, and for a column that is missing or
         cannot be cast.
         """
         self.check_names(batch.schema)
@@ -103,7 +103,7 @@ class Columns:
         return pa.RecordBatch.from_arrays(cast, schema=self.schema)
 
     def sift(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Damage]]:
-        """The rows of a batch that are as they should be, and what is wrong with each of the others.
+        """The valid rows of a batch, and the problem of each other row.
 
         Raises a Damage for a column that is missing or cannot be cast.
         """
@@ -123,7 +123,7 @@ class Columns:
         return self.check(kept), [Damage(found[row], row) for row in sorted(found)]
 
     def _look(self, batch: pa.RecordBatch) -> tuple[list[pa.Array], list[Finding]]:
-        """The columns in their types, and what is wrong with them; with findings, the columns are not for use."""
+        """The columns in their types, and their problems; with any problems, the columns must not be used."""
         cast: list[pa.Array] = []
         findings: list[Finding] = []
         lists: list[tuple[str, pa.ListArray]] = []
@@ -168,14 +168,14 @@ def check_memory(
     names : sequence of str
         Columns of an annotation or prediction table; others are left out of what is returned.
     labels : pyarrow.DataType
-        The type that labels shall have; their range is not checked, as the categories are not known here.
+        The type of the returned labels; their range is not checked, as the categories are not known here.
     greatest : mapping of str to float
         As that of :class:`Columns`.
 
     Raises
     ------
     LabelError
-        For the first row that is not as it should be, and for a column that is missing or of another type.
+        For the first invalid row, and for a column that is missing or of another type.
     """
     kinds = {"image": pa.string(), "labels": pa.list_(labels), "origins": pa.list_(pa.uint8())}
     present = [name for i, name in enumerate(names) if i < 2 or name in batch.schema.names]
@@ -189,7 +189,7 @@ def check_memory(
 
 
 def validate(batch: pa.RecordBatch) -> None:
-    """Raise a LabelError where Arrow itself finds a batch of a user malformed: offsets of lists that fall, say."""
+    """Raise a LabelError if Arrow finds a user's batch malformed, for example by descending list offsets."""
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid as error:

@@ -1,7 +1,7 @@
-"""One column of a batch: cast into the type that a table has, and its rows that are not as they should be.
+"""One column of a batch: cast to the type that a table has, and its invalid rows.
 
-A column that is as it should be costs one pass over its values (numpy reductions, which release the interpreter lock);
-only one that is not is looked at row by row.
+A valid column costs one pass over its values (numpy reductions, which release the interpreter lock);
+only an invalid one is examined row by row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEXTS: _Kinds = (_is.is_string, _is.is_large_string, _is.is_string_view, _is.is
 
 
 class Damage(Exception):  # noqa: N818  # never leaves the package: who opened the batch knows the file and names it
-    """A batch that is not as it should be: the reason, and the row; no row where the whole column is meant."""
+    """An invalid batch: the reason, and the row, or None if it concerns the whole column."""
 
     def __init__(self, reason: str, row: int | None = None) -> None:
         self.reason = reason
@@ -37,7 +37,7 @@ class Damage(Exception):  # noqa: N818  # never leaves the package: who opened t
 
 
 class Finding(NamedTuple):
-    """Bad rows of one kind, ascending and each once, and what is wrong with the i-th of them."""
+    """Bad rows of one kind, ascending and each once, and the problem of the i-th of them."""
 
     rows: NDArray[np.int64]
     reason: Callable[[int], str]
@@ -102,7 +102,7 @@ def _within(values: NDArray[Any], greatest: float | None, target: pa.DataType) -
 
 
 def _whole(values: NDArray[Any], target: pa.DataType) -> bool:
-    """Whether entries for a column of integers are such."""
+    """Whether entries for an integer column are integers."""
     return values.dtype.kind != "f" or pa.types.is_floating(target) or bool((values == np.floor(values)).all())
 
 
@@ -190,7 +190,7 @@ def cast_column(column: pa.Array, wanted: pa.Field) -> pa.Array:
 
 
 def _family(kind: pa.DataType) -> str:
-    """Types between which a cast keeps what is meant."""
+    """Types between which a cast keeps the meaning."""
     if pa.types.is_integer(kind):
         return "integer"
     return str(kind).removeprefix("large_").removesuffix("_view").partition("[")[0].replace("fixed_size_", "")

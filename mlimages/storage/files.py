@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and hashes of their content."""
+"""Files that are written atomically, and hashes of their content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 1 << 22  # bytes
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path` once it is whole; nothing is left behind where writing fails.
+    """A file to write that takes the name `path` once it is whole; nothing is left behind if writing fails.
 
     A folder of that name, and a full disk, are OSErrors that name `path`.
     """

@@ -1,4 +1,4 @@
-"""The manifest of a table: what it was made of and how, and every part with its hash."""
+"""The manifest of a table: its inputs and options, and every part with its hash."""
 
 from __future__ import annotations
 
@@ -70,21 +70,21 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that ``manifest.json`` says.
+    """The content of ``manifest.json``.
 
     Parameters
     ----------
     metadata : dict
-        What the schema metadata of every part says too: format version, hierarchy fingerprint, number of categories,
+        Also in the schema metadata of every part: format version, hierarchy fingerprint, number of categories,
         propagation policy, mlimages version.
     options : dict
         How the input was read.
     inputs : list of Input
-        What it was made of.
+        The input files.
     parts : list of Part
-        What there is, in order.
+        The parts, in order.
     counts : dict of str to int
-        What happened: conflicts, quarantined rows and the like.
+        Events such as conflicts and quarantined rows.
     """
 
     metadata: dict[str, Any]
@@ -99,7 +99,7 @@ class Manifest:
         return sum(part.rows for part in self.parts)
 
     def write(self, path: Path) -> None:
-        """Write it at once. The manifest comes last: where it is, the table is complete."""
+        """Write it atomically. The manifest is written last: if it exists, the table is complete."""
         content = {
             **self.metadata,
             "options": self.options,
@@ -119,9 +119,9 @@ class Manifest:
         Raises
         ------
         TableError
-            Where the folder holds no table, or an unfinished one.
+            If the folder holds no table, or an unfinished one.
         FormatError
-            Where the manifest is none, or of a newer version of mlimages.
+            If the file is not a manifest, or is one of a newer version of mlimages.
         """
         path = Path(folder) / MANIFEST
         if not path.is_file():
@@ -156,7 +156,7 @@ class Manifest:
         return found
 
     def _check_parts(self, content: dict[str, Any], path: Path) -> None:
-        """Raise a FormatError where a part lies elsewhere, is named twice, or all do not add up to what is stated."""
+        """Raise a FormatError if a part is outside the folder or named twice, or sums differ from the totals."""
         names: set[str] = set()
         for part in self.parts:
             place = PurePath(part.file)
@@ -219,7 +219,7 @@ def _record(stored: Any, expected: Mapping[str, type | UnionType], name: str, pa
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object; a FormatError where it holds something else."""
+    """Read a JSON file that holds an object; a FormatError if it holds something else."""
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits are ValueErrors
@@ -242,7 +242,7 @@ def encode_metadata(metadata: dict[str, Any]) -> dict[bytes, bytes]:
 
 
 def stated_rules(manifest: Manifest, path: Path) -> dict[str, Any] | None:
-    """What a manifest says of the rules of its table, checked; None where there were none."""
+    """The rules in the manifest of a table, checked; None if there were none."""
     rules: dict[str, Any] | None = manifest.metadata.get("rules")
     if rules is not None:
         check_type(rules, dict, "rules", path)

@@ -1,6 +1,6 @@
-"""Images found by their names: the one place where names are compared.
+"""Look-up of images by name: the only place where names are compared.
 
-Two ways, for two questions. :class:`FirstRows` tells which rows of one long list name the same image, out of core and
+There are two ways. :class:`FirstRows` finds the rows of one long list that name the same image, out of core and
 exactly. :class:`NameIndex` finds names among others in memory, by a hash of 128 bits.
 """
 
@@ -42,12 +42,12 @@ class NameIndex:
     Parameters
     ----------
     hashes : uint64 array [m, 2 or more]
-        What :func:`hash_names` says of every row, in the first two columns.
+        The result of :func:`hash_names` for every row, in the first two columns.
 
     Attributes
     ----------
     repeated : int
-        The first row whose name an earlier row has; -1 where all names differ.
+        The first row with the name of an earlier row; -1 if all names differ.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class NameIndex:
         self.repeated = int(nameskernels.fill_index(self._hashes, self._slots))
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """The row of each name, whose hashes stand in the first two columns; -1 where it has none: int32 [k]."""
+        """The row of each name, given by its hashes in the first two columns, or -1: int32 [k]."""
         from mlimages.storage import nameskernels
 
         found = np.empty(len(hashes), np.int32)
@@ -77,13 +77,13 @@ class FirstRows:
 
     The 64-bit hashes of the names are spilled into partitions on disk, so that equal ones meet in one small file. Where
     hashes repeat, and only there, the names themselves are spilled in the same way and compared: a collision of hashes
-    never makes two images one. Rows are numbered in the order in which :meth:`add` gets them. Use it as a context:
-    files are open until its end.
+    never makes two images one. Rows are numbered in the order in which :meth:`add` gets them. Use it as a context
+    manager, which closes the files.
 
     Parameters
     ----------
     folder : pathlib.Path
-        An empty folder for the temporary files: 16 bytes a row, and the names of what repeats.
+        An empty folder for the temporary files: 16 bytes per row, and the repeated names.
     hashed : callable, optional
         Makes the hashes of names, uint64 [m, 2], of which the first counts.
     """
@@ -114,7 +114,7 @@ class FirstRows:
         self._rows += len(hashes)
 
     def find(self, again: Callable[[], Iterable[pa.StringArray]]) -> NDArray[np.int64] | None:
-        """Compare what may be equal.
+        """Compare the names with equal hashes.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class FirstRows:
         Returns
         -------
         int64 array [rows] or None
-            The first row of the same name, mapped from a file in the folder; None where all names differ.
+            The first row of the same name, mapped from a file in the folder; None if all names differ.
         """
         self._stack.close()
         candidates = self._candidates()
@@ -144,7 +144,7 @@ class FirstRows:
         return None if different else first
 
     def _candidates(self) -> NDArray[np.bool_] | None:
-        """The rows whose hash another row has, bool [rows]; None where there is none."""
+        """The rows with a repeated hash, bool [rows]; None if there are none."""
         found: NDArray[np.bool_] | None = None
         for path in self._paths:
             records = np.fromfile(path, _RECORD)

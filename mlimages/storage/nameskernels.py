@@ -40,7 +40,7 @@ def fill_slots(keys, key_offsets, slots):  # type: ignore[no-untyped-def]
 
 @compiled(nb.int64(BYTES, nb.int64, nb.int64, BYTES, INDPTR, INDICES))
 def find_key(data, start, stop, keys, key_offsets, slots):  # type: ignore[no-untyped-def]
-    """Index of the key that stands at ``[start, stop)``, or -1."""
+    """Index of the key in ``[start, stop)``, or -1."""
     mask = np.uint64(len(slots) - 1)
     slot = hash_key(data, start, stop) & mask
     while slots[slot] >= 0:
@@ -96,8 +96,8 @@ def hash_names(data, offsets, out):  # type: ignore[no-untyped-def]
 def fill_index(hashes, slots):  # type: ignore[no-untyped-def]
     """Enter the rows of `hashes`, of equal ones the first, into an open-addressing table.
 
-    `slots` is -1 everywhere, its length a power of two above the number of rows. Returns the first row whose hashes
-    stand in an earlier one, -1 where there is none.
+    `slots` is -1 everywhere, its length a power of two above the number of rows. Returns the first row with the
+    hashes of an earlier one, or -1.
     """
     mask = np.uint64(len(slots) - 1)
     repeated = -1

@@ -1,4 +1,4 @@
-"""The one door to the parts of tables: annotations, predictions and packed images are opened and checked here."""
+"""Opening and checking the parts of tables: annotations, predictions and packed images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ADVICE = "mlimages verify --content checks all parts"
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row of a part, or a part, that is not as it should be: what was found and expected."""
+    """An invalid row of a part, or an invalid part: what was found and expected."""
 
     path: Path  # the part
     row: int | None  # in the part, from 0; None where the part as a whole is meant
@@ -40,17 +40,17 @@ class BadRow:
         return f"{self.path}: row {self.row}{f' ({self.image!r})' if self.image is not None else ''}: {self.reason}"
 
     def error(self) -> TableError:
-        """As what ends whoever reads the table."""
+        """The TableError that reading raises."""
         return TableError(f"{self}; {_ADVICE}")
 
 
 class PartReader:
-    """One part, open: all that is read of it is checked to hold the `columns`.
+    """An open part; everything read from it is checked against `columns`.
 
     Raises
     ------
     TableError
-        Where it has not the rows of the manifest, or was made with another hierarchy than that of the `fingerprint`.
+        If it does not have the rows of the manifest, or was made with another hierarchy than the `fingerprint`'s.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class PartReader:
     def sifted(
         self, columns: Sequence[str] | None, bad: list[BadRow], *, rows: int = BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
-        """The same without the rows that are not as they should be: these are appended to `bad` before the batch comes.
+        """The same without invalid rows, which are appended to `bad` before the batch is yielded.
 
-        A TableError where the part cannot be read on.
+        Raises a TableError if reading cannot continue.
         """
         wanted = self._select(columns)
         for row, batch in self._raw_batches(wanted, rows, None, True):
@@ -119,7 +119,7 @@ class PartReader:
     def _raw_batches(
         self, wanted: Columns, rows: int, groups: Sequence[int] | None, use_threads: bool
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The number of its first row, and a batch that nobody has looked at."""
+        """The number of its first row, and a batch that has not been checked."""
         chosen = range(len(self.group_rows)) if groups is None else groups
         starts = np.cumsum([0, *self.group_rows])
         expected = sum(self.group_rows[i] for i in chosen)
@@ -158,14 +158,14 @@ class PartReader:
         return pa.Table.from_batches(batches, wanted.schema)
 
     def _checked(self, check: Callable[[pa.RecordBatch], T], first: int, batch: pa.RecordBatch) -> T:
-        """What a check makes of a batch that begins at row `first`; its Damage becomes a TableError."""
+        """The result of a check of a batch that begins at row `first`; its Damage becomes a TableError."""
         try:
             return check(batch)
         except Damage as damage:
             raise self._bad_row(damage, first, batch).error() from None
 
     def error(self, reason: str, row: int | None = None) -> TableError:
-        """What ends whoever reads the part: the reason, and where."""
+        """The TableError that reading raises, with the reason and the place."""
         image = None if row is None else self._stored_name(row)
         return BadRow(self.path, row, image, reason).error()
 
@@ -186,12 +186,12 @@ class PartReader:
         try:
             table = self.file.read_row_group(group, columns=[column])
             return _name(table, row - int(starts[group]))
-        except Exception:  # the error under way is the one to tell
+        except Exception:  # the error being raised is the one to report
             return None
 
 
 def stored_part(path: Path) -> tuple[Part, dict[bytes, bytes]] | None:
-    """The part that an earlier run wrote, and its metadata; None where it is not there, or not whole."""
+    """The part that an earlier run wrote, and its metadata; None if it is missing or incomplete."""
     try:
         footer = pq.read_metadata(path)
     except (OSError, pa.ArrowInvalid):
@@ -206,7 +206,7 @@ def open_part(folder: Path, manifest: Manifest, number: int, columns: Columns) -
     Raises
     ------
     TableError
-        Where it is missing, cannot be read, has not the rows of the manifest, or was made with another hierarchy.
+        If it is missing or unreadable, does not have the rows of the manifest, or was made with another hierarchy.
     """
     path = folder / manifest.parts[number].file
     with reading(path):
@@ -226,23 +226,23 @@ def open_mapped_part(folder: Path, manifest: Manifest, number: int, columns: Col
 
 
 def read_file(path: Path, columns: Columns, *, advice: str) -> pa.Table:
-    """Read a Parquet file that is no part of a table, checked alike.
+    """Read a Parquet file that is not part of a table, with the same checks.
 
     Parameters
     ----------
     path : pathlib.Path
         The file.
     columns : Columns
-        What it shall hold.
+        The expected columns.
     advice : str
-        What to do about another file, for the message.
+        What to do if it is another file, for the message.
 
     Raises
     ------
     FormatError
-        Where it is none, or holds something else.
+        If the file is not a Parquet file, or holds other columns.
     FileNotFoundError
-        Where there is none.
+        If the file does not exist.
     """
     at = 0
     try:
@@ -265,7 +265,7 @@ def read_file(path: Path, columns: Columns, *, advice: str) -> pa.Table:
 
 @contextmanager
 def reading(path: Path, damaged: str = "damaged") -> Iterator[None]:
-    """Say of a Parquet file that cannot be read what is wrong with it, as a TableError."""
+    """The TableError for a Parquet file that cannot be read."""
     try:
         yield
     except FileNotFoundError:
@@ -299,7 +299,7 @@ def _name(rows: pa.RecordBatch | pa.Table, row: int) -> str | None:
 
 
 def problem_of(read: Callable[[], Iterable[object]]) -> str | None:
-    """What is wrong first with a part, by calling what opens it and yields its content; None where nothing is."""
+    """The first problem of a part, found by a function that opens it and yields its content; None if valid."""
     try:
         for _ in read():
             pass

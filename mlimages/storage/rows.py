@@ -1,4 +1,4 @@
-"""Rows of a table by their numbers, wherever it is: on disk or in memory."""
+"""Rows of a table by their numbers, on disk or in memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StoredRows:
         if not groups:
             return
         at = int(ends[groups[0]] - sizes[groups[0]])
-        # whoever counts has a thread for each core: more of them, one a column, would only take turns with these
+        # whoever counts has a thread for each core: more of them, one per column, would only compete with these
         for batch in reader.batches(self.columns, groups=groups, use_threads=False):
             kept = batch.slice(max(0, start - at), max(0, min(batch.num_rows, stop - at) - max(0, start - at)))
             at += batch.num_rows
@@ -62,7 +62,7 @@ class MemoryRows:
         return rows
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The rows ``[start, stop)``, in the types of a table; a LabelError for what no table could hold."""
+        """The rows ``[start, stop)``, in the types of a table; a LabelError for invalid rows."""
         for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
             validate(batch)
             yield check_memory(batch, self.columns, labels=pa.int32())

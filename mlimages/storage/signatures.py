@@ -8,7 +8,7 @@ import numba as nb
 
 
 def compiled(*signatures: Any) -> Any:
-    """A decorator: compile for these signatures, once for an installation; the interpreter lock is not held."""
+    """A decorator: compile for these signatures, once per installation; the interpreter lock is released."""
     return nb.njit(list(signatures), cache=True, nogil=True)
 
 

@@ -1,4 +1,4 @@
-"""Tables with a row an image: a folder of Parquet parts, their categories and a manifest."""
+"""Tables with one row per image: a folder of Parquet parts, their categories and a manifest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class ImageTable(ABC):
-    """A table on disk with a row an image; open one with the :meth:`open` of its kind.
+    """A table on disk with one row per image; open one with the :meth:`open` of its kind.
 
     Nothing but the manifest is read until it is asked for, and no method but :meth:`to_table` and :meth:`to_pandas`
     holds more than a batch.
@@ -38,12 +38,12 @@ class ImageTable(ABC):
     Attributes
     ----------
     folder : pathlib.Path
-        Where it is.
+        Its folder.
     manifest : Manifest
-        What it was made of, its parts and counts.
+        Its inputs, parts and counts.
     """
 
-    #: What its rows hold, as the manifest says it; of annotations it says nothing.
+    #: The kind of content stated in the manifest; None for annotations.
     CONTENT: ClassVar[str | None]
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -51,7 +51,7 @@ class ImageTable(ABC):
         self.manifest = manifest
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path, Manifest]]:
-        # what was read of it is read again by whoever gets it: tasks that travel to other processes stay small
+        # what was read is not pickled but read again: tasks that are sent to other processes stay small
         return type(self), (self.folder, self.manifest)
 
     @classmethod
@@ -68,7 +68,7 @@ class ImageTable(ABC):
         Raises
         ------
         TableError
-            Where there is no table, an unfinished one, one of another kind, or one made with another hierarchy.
+            If there is no table, or an unfinished one, one of another kind, or one made with another hierarchy.
         """
         manifest = Manifest.read(folder)
         content = manifest.metadata.get("content")
@@ -82,11 +82,11 @@ class ImageTable(ABC):
         return table
 
     def check_metadata(self) -> None:
-        """Raise a FormatError where the manifest lacks what a table of this kind says of itself."""
+        """Raise a FormatError if the manifest lacks the metadata of this kind of table."""
         check_keys(self.manifest.metadata, {"hierarchy_fingerprint": str, "categories": int}, self.folder / MANIFEST)
 
     def check_hierarchy(self, hierarchy: Hierarchy) -> None:
-        """Raise a TableError where the table was made with another hierarchy than this `hierarchy`."""
+        """Raise a TableError if the table was made with another hierarchy than `hierarchy`."""
         stated = self.manifest.metadata.get("hierarchy_fingerprint")
         if stated != hierarchy.fingerprint:
             raise TableError(
@@ -124,7 +124,7 @@ class ImageTable(ABC):
         columns : sequence of str, optional
             Some of the columns; all by default.
         rows : int
-            Images of a batch, at most.
+            Maximum number of images in a batch.
 
         Yields
         ------
@@ -146,16 +146,16 @@ class ImageTable(ABC):
     def sifted_batches(
         self, bad: list[BadRow], *, columns: Sequence[str] | None = None, unchecked: Collection[str] = ()
     ) -> Iterator[pa.RecordBatch]:
-        """All images in order but for those whose rows, or parts, are not as they should be.
+        """All images in order except invalid rows and parts.
 
         Parameters
         ----------
         bad : list of BadRow
-            Takes what is left out, before the batch comes that it stood in.
+            Receives what is left out, before the batch that contained it is yielded.
         columns : sequence of str, optional
             Some of the columns; all by default.
         unchecked : collection of str
-            List columns whose range the caller looks at; labels come as int32 then.
+            List columns whose range the caller checks; their labels are int32.
         """
         wanted = self.columns
         if "labels" in unchecked:
@@ -200,14 +200,14 @@ class ImageTable(ABC):
         Parameters
         ----------
         rows : int array [m]
-            Numbers of images, in the order they shall have.
+            Numbers of images, in the order of the result.
         columns : sequence of str, optional
             Some of the columns; all by default.
 
         Raises
         ------
         IndexError
-            For a number beyond the table.
+            For a number outside the table.
         """
         wanted = np.asarray(rows, np.int64).reshape(-1)
         outside = wanted[(wanted < 0) | (wanted >= len(self))]
@@ -241,7 +241,7 @@ class ImageTable(ABC):
         Raises
         ------
         TableError
-            Where the table does not hold it.
+            If the table does not contain the image.
         """
         at = 0
         for batch in self.batches(columns=["image"]):
@@ -257,20 +257,20 @@ class ImageTable(ABC):
 
     @cached_property
     def categories(self) -> int:
-        """How many there are, by the manifest, which agrees with ``categories.parquet`` where that is there."""
+        """Number of categories in the manifest, which agrees with ``categories.parquet`` if that exists."""
         return stated_categories(self.folder, self.manifest)
 
     @property
     def columns(self) -> Columns:
-        """What a part must hold to be read."""
+        """The columns that a part must have."""
         return Columns(self.schema, self.categories)
 
     def open_part(self, part: int) -> AbstractContextManager[PartReader]:
-        """A `part`, by number, to read checked; what of it cannot be read is a TableError."""
+        """A `part`, by number, whose content is checked when read; a TableError if it cannot be read."""
         return open_part(self.folder, self.manifest, part, self.columns)
 
     def problems(self) -> Iterator[str]:
-        """Read all parts, and say what is wrong first with each that is not as it should be: what, and where."""
+        """Read all parts and return the first problem of each invalid part, with its place."""
         for part in range(len(self.manifest.parts)):
             found = problem_of(lambda: self.part_batches(part))  # noqa: B023  # called at once
             if found is not None:

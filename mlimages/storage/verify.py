@@ -1,4 +1,4 @@
-"""Whether a table on disk is as its manifest says."""
+"""Whether a table on disk agrees with its manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlimages.storage.manifest import MANIFEST, Manifest, stated_rules
 
 
 def verify_parts(folder: str | os.PathLike[str]) -> list[str]:
-    """What of a table is not as its manifest says: a line for each missing, surplus or changed part; empty if none."""
+    """Differences between a table and its manifest: one line per missing, surplus or changed part; empty if none."""
     manifest = Manifest.read(folder)
     folder = Path(folder)
     problems = problems_of_categories(folder, manifest)

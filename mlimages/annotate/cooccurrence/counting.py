@@ -57,7 +57,7 @@ class Side:
     allowed : int, optional
         A bit set for each origin that counts; by default all count.
     axis : int32 array [n]
-        Position of each category, -1 where it has none.
+        Position of each category, or -1.
     positions : int
         The number of positions.
     """
@@ -108,9 +108,9 @@ def count_pairs(
     Raises
     ------
     TableError
-        Where the tables are in different orders and an image has several rows in one of them.
+        If the tables are in different orders and an image has several rows in one of them.
     LabelError
-        For a label that is no category.
+        For a label that is not a category.
     """
     here = _Counting(sides, sizes, workers)
     shared = min(len(side.rows) for side in sides)
@@ -133,7 +133,7 @@ def count_pairs(
 
 
 class _Compared(NamedTuple):
-    """What became of rows that stand side by side: how many, those whose names differ, the counts where they travel."""
+    """Result of comparing rows: their number, those whose names differ, and the counts if they are sent back."""
 
     rows: int
     left: list[Unit]
@@ -141,7 +141,7 @@ class _Compared(NamedTuple):
 
 
 def _count_apart(sides: tuple[Side, Side], sizes: CountingSizes, piece: Unit) -> _Compared:
-    """Compare and count a piece by itself, in whatever process."""
+    """Compare and count a piece by itself, in any process."""
     counting = _Counting(sides, sizes, 1)
     left = [rest for unit in _cut(*piece, sizes.unit_rows) for rest in counting.side_by_side(unit).left]
     return _Compared(piece[1] - piece[0], left, counting.total())

@@ -1,4 +1,4 @@
-"""Co-occurrence counts: how often a teacher sees one category in the images of another, and the rules this gives."""
+"""Co-occurrence counts: how often a teacher sees one category in the images of another, and rules derived from them."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ class Cooccurrence:
         origins : iterable of Origin, optional
             Count only labels of these origins; by default all.
         engine : {"local", "ray"}
-            Where the rows that stand side by side are counted; those that must be joined by name are joined here.
+            The engine that counts rows in the same order; joining by name is done in this process.
         workers : int, optional
             Threads (or, with Ray, actors); as many as there are cores by default. The result does not depend on it.
         sizes : CountingSizes
-            How much is counted at a time. The result does not depend on it.
+            Sizes of the units of work. The result does not depend on it.
         progress : callable, optional
             Called with the number of rows compared and the number to compare.
 
@@ -123,7 +123,7 @@ class Cooccurrence:
             For a table of another hierarchy or kind, a threshold below that of the table of predictions, and an image
             with several rows where these must be joined.
         LabelError
-            For a label that is no category, a missing column.
+            For a label that is not a category, and for a missing column.
         """
         annotations, predictions = _opened(annotations, AnnotationTable), _opened(predictions, PredictionTable)
         hierarchy = _common_hierarchy(hierarchy, annotations, predictions)
@@ -245,7 +245,7 @@ class Cooccurrence:
         Raises
         ------
         FormatError
-            For a file that is none of these, or of a newer version.
+            For a file of another format, or of a newer version.
         TableError
             For another hierarchy.
         """
@@ -278,9 +278,9 @@ class Cooccurrence:
         min_images : int
             Sources with fewer images give no rule.
         teacher_threshold : float, optional
-            What the counts must have been made with: it is applied in counting.
+            The threshold that the counts must have been made with, since it is applied in counting.
         exclude_related : bool
-            Leave out pairs of which one is an ancestor of the other. A category and itself are always left out.
+            Leave out pairs in which one is an ancestor of the other. A category and itself are always left out.
 
         Returns
         -------
@@ -332,7 +332,7 @@ class Cooccurrence:
 
 
 def _opened(source: Any, kind: type[ImageTable]) -> Any:
-    """A table on disk where a path is given, anything else as it is."""
+    """A table on disk if a path is given, anything else unchanged."""
     return kind.open(source) if isinstance(source, str | os.PathLike) else source
 
 
@@ -384,7 +384,7 @@ def _axis(hierarchy: Hierarchy, categories: Categories | None) -> NDArray[np.int
 
 
 def _inverse(axis: NDArray[np.int32], n: int) -> NDArray[np.int32]:
-    """Position of each category on the axis, -1 where it has none, int32 [n]."""
+    """Position of each category on the axis, or -1, int32 [n]."""
     inverse = np.full(n, -1, np.int32)
     inverse[axis] = np.arange(len(axis), dtype=np.int32)
     return inverse

@@ -1,7 +1,7 @@
 """Joining two tables in different orders by the names of their images, out of core.
 
 The rows of both are sorted into files by a hash of the name. Two rows with the same hash are in files of the same
-number, which are joined in memory, one pair of files a thread.
+number, which are joined in memory, one pair of files per thread.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NameJoin:
     """Collects rows of two tables and counts those whose images have the same name.
 
     Names are not kept; they are compared by hashes of 128 bits: two of 10 million names that differ have the same with
-    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`). The files take 36 bytes a row and 4 a
+    a probability below 1e-24 (see :class:`~mlimages.storage.names.NameIndex`). Files take 36 bytes per row and 4 per
     label; `rows` is about the size of the larger table.
     """
 

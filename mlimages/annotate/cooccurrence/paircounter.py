@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.cooccurrence import paircounterkernels as kernels
 from mlimages.storage.arrow import offsets_of, readonly
 
-#: A cell of 16 bits that counted so many carries; it counts no more than the images of its source, or of its target.
+#: A cell of 16 bits carries at this count; it counts no more than the images of its source, or of its target.
 CARRIES_AT = 1 << 16
 #: Lines of a dense matrix that a thread turns into sparse ones at a time.
 _BAND = 1024
@@ -26,14 +26,14 @@ Run = tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountingSizes:
-    """How much is counted at a time; what is counted does not depend on it.
+    """Sizes of the units of counting; the result does not depend on them.
 
     Parameters
     ----------
     unit_rows : int
         Rows that a thread takes at a time.
     dense_bytes : int
-        What the dense matrices of all threads together may take, at 6 bytes a cell; pairs of more categories are
+        Limit on the dense matrices of all threads together, at 6 bytes per cell; pairs of more categories are
         sorted instead.
     run_pairs : int
         Pairs that are listed before they are sorted.
@@ -85,7 +85,7 @@ def _readonly_rows(sources: Reduced, targets: Reduced, match: NDArray[np.int32])
 
 
 def counters(sources: int, targets: int, threads: int, sizes: CountingSizes = DEFAULT_SIZES) -> list[PairCounter]:
-    """A counter for each thread; fewer where only so many dense matrices fit."""
+    """A counter for each thread; fewer if not that many dense matrices fit."""
     size = sources * targets * 6
     if size > sizes.dense_bytes:
         return [RunCounter(sources, targets, sizes.run_pairs) for _ in range(threads)]
@@ -93,7 +93,7 @@ def counters(sources: int, targets: int, threads: int, sizes: CountingSizes = DE
 
 
 class DenseCounter:
-    """Counts into a matrix of 16 bits a cell, which carry into one of 32 bits.
+    """Counts into a matrix of 16 bits per cell, which carry into one of 32 bits.
 
     Few cells ever carry, and memory that nothing is written to takes no room: so half as much of it is fetched and
     written for each pair.

@@ -43,7 +43,7 @@ class StoredCounts(NamedTuple):
 
 
 def write_counts(stored: StoredCounts, path: Path, hierarchy: Hierarchy) -> None:
-    """Write counts into one file, whose format the name of the `path` says."""
+    """Write counts into one file, in the format given by the suffix of the `path`."""
     metadata = json.dumps(_metadata(stored, hierarchy), sort_keys=True)
     with replacing(path) as file:
         if path.suffix == ".npz":
@@ -74,7 +74,7 @@ def read_counts(path: Path, hierarchy: Hierarchy) -> StoredCounts:
     Raises
     ------
     FormatError
-        For a file that is none of these, or of a newer version.
+        For a file of another format, or of a newer version.
     TableError
         For another hierarchy.
     """
@@ -123,7 +123,7 @@ def _numbers(metadata: dict[str, Any], name: str) -> list[int]:
 
 
 def _check(stored: StoredCounts) -> None:
-    """Raise a ValueError where the numbers do not go together."""
+    """Raise a ValueError if the numbers are inconsistent."""
     axes = len(stored.sources), len(stored.targets)
     if not stored.counts.shape == axes == (len(stored.images), len(stored.target_images)):
         raise ValueError(f"found counts of {stored.counts.shape}, expected {axes[0]} sources, {axes[1]} targets")

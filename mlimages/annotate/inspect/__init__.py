@@ -1,1 +1,1 @@
-"""Looking at tables: statistics and figures, an audit of labels, why an image has a label, and how good rules are."""
+"""Inspection of tables: statistics and figures, an audit of labels, explanations, and the evaluation of rules."""

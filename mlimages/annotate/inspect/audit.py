@@ -56,13 +56,13 @@ class LabelAudit:
     Parameters
     ----------
     rows, labels : int
-        How many were checked.
+        Numbers of rows and labels checked.
     summary : dict
         For every problem of ``PROBLEMS``, the number of ``rows`` and ``labels`` that have it.
     table : pandas.DataFrame
         Examples, the first of each problem: ``image``, ``problem``, ``category`` (its key) and ``detail``.
     examples : int
-        The most of each problem.
+        Maximum number of examples of each problem.
     """
 
     rows: int
@@ -108,26 +108,26 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
         The categories, or a name or path for :func:`mlimages.load_hierarchy`. A table has its own; lists and labels in
         memory need it.
     examples : int
-        The most examples of each problem in ``.table``; all occurrences are counted.
+        Maximum number of examples of each problem in ``.table``; all occurrences are counted.
 
     Returns
     -------
     LabelAudit
         ``.summary`` counts rows and labels of each problem, ``.table`` shows examples. A missing ancestor is counted
-        at each label that lacks it; an ancestor that is less confident is counted itself. A label that stands twice
+        at each label that lacks it; an ancestor that is less confident is counted itself. A label that occurs twice
         in its row counts with the greater confidence. Unreadable lines of a list are counted and left out; those that
         hold an unknown label count as ``unknown category``.
 
     Raises
     ------
     TableError
-        For a folder that is no table, and a hierarchy that is not the table's.
+        For a folder that is not a table, and a hierarchy that is not the table's.
     MlimagesError
-        Where there is no hierarchy.
+        If there is no hierarchy.
 
     Notes
     -----
-    Memory does not grow with the number of rows: the names are compared through hashes in temporary files (16 bytes a
+    Memory does not grow with the number of rows: the names are compared through hashes in temporary files (16 bytes per
     row in the folder that ``TMPDIR`` names).
 
     Examples
@@ -148,7 +148,7 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
             checker.check(batch)
             names.add(batch.column("image"))
             checker.note_bad(bad)
-        checker.note_bad(bad)  # a compressed file that was cut short may tell so after its last batch
+        checker.note_bad(bad)  # a compressed file that was cut short may report so after its last batch
         first = names.find(lambda: (batch.column("image") for batch in batches(None)))
         if first is not None:
             checker.note_duplicates(first, (batch.column("image") for batch in batches(None)))
@@ -164,7 +164,7 @@ def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _B
     if isinstance(source, str | os.PathLike) and ((path := Path(source)) / MANIFEST).is_file():
         source = AnnotationTable.open(path)
     elif isinstance(source, str | os.PathLike) and Path(source).is_dir():
-        AnnotationTable.open(source)  # says what the folder lacks
+        AnnotationTable.open(source)  # reports what the folder lacks
     if isinstance(source, AnnotationTable):
         table = source
         if given is not None:

@@ -37,7 +37,7 @@ def check(offsets, labels, confidences, closure, ancestors, counts, examples, us
 
     Adds rows and labels with each problem to `counts` [KINDS, 2]. Of each problem the first are noted in `examples`
     [KINDS, most, 4] as (row, label, the other label concerned or -1, entry), `used` [KINDS] of them so far.
-    A label that stands twice in a row counts with its greater confidence.
+    A label that occurs twice in a row counts with its greater confidence.
     """
     categories = len(closure) - 1
     seen_in = np.full(categories, -1, np.int64)

@@ -1,4 +1,4 @@
-"""Why an image has its labels: the label or rule that brought each."""
+"""Explanation of the labels of an image: the label or rule that each derives from."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _COLUMNS = ("category", "name", "confidence", "origin", "because")
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLabel:
-    """A label and what brought it.
+    """A label and what it derives from.
 
     Parameters
     ----------
     category : Category
-        What the label says is in the image.
+        The category of the label.
     confidence : float
         Above 0 to 1: present; 0: verified absent.
     origin : Origin
         Why the label is there.
     brought_by : tuple of Category
-        The labels of the same image that brought it, the most likely first; empty if none of them did.
+        The labels of the same image that it derives from, the most likely first; empty if there are none.
     because : str
         The same in words.
     """
@@ -95,27 +95,27 @@ class Explanation:
 
 
 def explain(table: TableLike, image: str) -> Explanation:
-    """Explain each label of an image by the label or rule that brought it.
+    """Explain each label of an image by the label or rule that it derives from.
 
     Parameters
     ----------
     table : AnnotationTable or path-like
-        Where the image is.
+        The table that contains the image.
     image : str
         Its name, as the table has it.
 
     Returns
     -------
     Explanation
-        Prints as a table; ``.rows`` and ``.to_dict()`` hold the same. An ancestor was brought by the labels below it
+        Prints as a table; ``.rows`` and ``.to_dict()`` hold the same. An ancestor derives from the labels below it
         whose confidence it has, the nearest first; where another propagation or a filter took those away, all labels
-        below it are named. A label of co-occurrence was brought by the categories whose rules add it, the strongest
+        below it are named. A label of co-occurrence derives from the categories whose rules add it, the strongest
         rule first, where the table still has its rules. A table does not keep the teacher behind a label.
 
     Raises
     ------
     TableError
-        Where the table does not hold the image.
+        If the table does not contain the image.
     """
     table = as_table(table)
     labels = table.labels_of(image)
@@ -151,7 +151,7 @@ def _explained(label: Label, labels: list[Label], table: AnnotationTable, rules:
 
 
 def _bringers(label: Label, labels: list[Label], hierarchy: Hierarchy, rules: Propagation) -> list[Category]:
-    """The labels that can have brought an ancestor, nearest first."""
+    """The labels that an ancestor can derive from, nearest first."""
     below = []
     for place, each in enumerate(labels):
         if each.confidence > 0 and each.origin is not Origin.ANCESTOR:

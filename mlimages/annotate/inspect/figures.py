@@ -195,7 +195,7 @@ def _images_and_labels(histogram: NDArray[np.int64]) -> str:
 
 
 def _bars(histogram: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
-    """Heights of the bars, and what to say of the last where it stands for several."""
+    """Heights of the bars, and a label for the last if it stands for several."""
     if len(histogram) <= _MOST_BARS + 1:
         return histogram, ""
     bars = np.append(histogram[:_MOST_BARS], histogram[_MOST_BARS:].sum())
@@ -203,7 +203,7 @@ def _bars(histogram: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
 
 
 def _figure(size: tuple[float, float]) -> Any:
-    """An empty figure of so many inches, without the state that pyplot keeps."""
+    """An empty figure of the given size in inches, without the state that pyplot keeps."""
     return import_extra("matplotlib.figure", extra="plot").Figure(figsize=size, layout="constrained")
 
 
@@ -223,7 +223,7 @@ def _axes(title: str) -> tuple[Any, Any]:
 
 
 def _note(axes: Any, text: str, at: Any, coordinates: Any, offset: Any, *, color: str = _INK, ha: str = "left") -> None:
-    """Write a text at a place in these coordinates, moved by so many points."""
+    """Write a text at a place in these coordinates, with an offset in points."""
     axes.annotate(text, at, xycoords=coordinates, xytext=offset, textcoords="offset points", color=color, ha=ha)
 
 

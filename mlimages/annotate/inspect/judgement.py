@@ -1,4 +1,4 @@
-"""How good co-occurrence rules are: precision and recall of the labels they add to images whose labels are known."""
+"""Evaluation of co-occurrence rules: precision and recall of the labels they add to images whose labels are known."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def evaluate_rules(
         Counts (all their rules, however weak, are judged), a rules CSV, or what ``Cooccurrence.rules`` returned. A
         threshold below the one that rules were chosen with adds no rules to them.
     truth : AnnotationTable or path-like
-        The labels that are there, and verified absences where these are known.
+        The true labels, and verified absences if these are known.
     annotations : AnnotationTable or path-like, optional
         The table that the rules are applied to: the same images in the same order. Labels that an image has there are
         not added. By default the rules are applied to the true labels: a rule is right where its target stands beside
@@ -136,7 +136,7 @@ def evaluate_rules(
         Whether a label that the truth does not list is wrong, as in a set whose images were labelled exhaustively, or
         unknown, so that only verified absences are wrong.
     min_images : int
-        Where counts are given: sources with fewer images give no rule.
+        For counts: sources with fewer images give no rule.
 
     Raises
     ------

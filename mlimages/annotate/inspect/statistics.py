@@ -165,7 +165,7 @@ class TableStatistics:
         Raises
         ------
         MissingExtraError
-            Where matplotlib, or for the pages plotly, is not installed.
+            If matplotlib, or for the pages plotly, is not installed.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -206,11 +206,11 @@ def statistics(
     Parameters
     ----------
     table : AnnotationTable or path-like
-        What to count.
+        The table to count.
     trainable_over : int
         A category with more images than this is trainable.
     engine : {"local", "ray"}
-        Where the parts are read and counted.
+        The engine that reads and counts the parts.
     workers : int, optional
         Threads (or, with Ray, actors), each of which counts a part at a time; as many as there are cores by default.
 

@@ -26,7 +26,7 @@ class LabelArrays(NamedTuple):
 
     @classmethod
     def empty(cls, rows: int, entries: int, kind: np.dtype[Any]) -> LabelArrays:
-        """Uninitialized room for so many rows and entries, with labels of the type `kind`."""
+        """Uninitialized arrays for the given numbers of rows and entries, with labels of the type `kind`."""
         return cls(
             np.empty(rows + 1, np.int32),
             np.empty(entries, kind),
@@ -35,7 +35,7 @@ class LabelArrays(NamedTuple):
         )
 
     def used(self) -> LabelArrays:
-        """The entries that belong to rows, without the room behind them."""
+        """The entries that belong to rows, without the unused ones after them."""
         end = int(self.offsets[-1])
         return LabelArrays(self.offsets, self.labels[:end], self.confidences[:end], self.origins[:end])
 
@@ -51,7 +51,7 @@ class GivenLabels(NamedTuple):
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> GivenLabels:
-        """Look into a batch as :meth:`scored`; labels come as int32, and confidences are 1 where the batch has none."""
+        """View a batch as :meth:`scored`; labels come as int32, and confidences are 1 where the batch has none."""
         given = cls.scored(batch, "confidences", labels=pa.int32())
         if "confidences" in batch.schema.names:
             return given
@@ -59,10 +59,10 @@ class GivenLabels(NamedTuple):
 
     @classmethod
     def scored(cls, batch: pa.RecordBatch, values: str, *, labels: pa.DataType) -> GivenLabels:
-        """Look into a batch whose column `values` holds the confidences, which are empty where it has none.
+        """View a batch whose column `values` holds the confidences, which are empty where it has none.
 
-        Nothing is copied where the types are those of a table. Ranges of labels and confidences are not checked: who
-        reads lists sets bad rows aside. A LabelError for a missing column, one of another type, a null, lists of
+        Nothing is copied where the types are those of a table. Ranges of labels and confidences are not checked:
+        readers of lists set bad rows aside. A LabelError for a missing column, one of another type, a null, lists of
         different lengths, or an unknown origin.
         """
         batch = check_memory(batch, ("image", "labels", values, "origins"), labels=labels, greatest=_ORIGINS)

@@ -61,7 +61,7 @@ def table_metadata(
 
 
 def made_with(hierarchy: Hierarchy) -> dict[str, Any]:
-    """What the metadata of every table of labels begins with."""
+    """The first entries of the metadata of every table of labels."""
     from mlimages import __version__
 
     return {

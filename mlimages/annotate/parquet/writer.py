@@ -1,4 +1,4 @@
-"""A Parquet writer for annotation tables, and for nothing else.
+"""A Parquet writer for annotation tables only.
 
 A general writer builds a dictionary and packs its codes for every column. Here the Arrow buffers already are the codes:
 a data page may code dictionary entries with any width, so a label column is written with 16-bit codes into the
@@ -65,9 +65,9 @@ class TableWriter:
     Parameters
     ----------
     file : binary file
-        Where to; written front to back, never sought.
+        Open for writing; written sequentially, without seeking.
     categories : int
-        How many categories labels may name; decides their type.
+        Number of categories; determines the type of labels.
     metadata : mapping of bytes to bytes
         Schema metadata.
 
@@ -202,7 +202,7 @@ class _Levels:
         ]
 
     def page(self, values: ByteArray, before: bytes = b"", *, pad: int = 0) -> ByteArray:
-        """Levels, then `before`, then the encoded values, then so many zero bytes."""
+        """Levels, then `before`, then the encoded values, then `pad` zero bytes."""
         head = np.frombuffer(before, np.uint8)
         return np.concatenate([*chain.from_iterable(self._pieces), head, values, np.zeros(pad, np.uint8)])
 
@@ -248,7 +248,7 @@ def _origin_column(levels: _Levels, values: NDArray[np.uint8]) -> _Column:
 def _coded(
     path: tuple[bytes, ...], physical: int, levels: _Levels, codes: ByteArray, dictionary: NDArray[Any]
 ) -> _Column:
-    """A column of codes into a dictionary of at most 256 entries, with no more bits a code than they need."""
+    """A column of codes into a dictionary of at most 256 entries, with as few bits per code as they need."""
     count = len(dictionary)
     if count == 1:  # all alike: one run says so
         page = levels.page(np.empty(0, np.uint8), bytes([1]) + varint(len(codes) << 1) + b"\x00")

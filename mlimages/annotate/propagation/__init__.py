@@ -1,1 +1,1 @@
-"""What labels bring: ancestors, descendants of absences and co-occurrence rules, and the way back."""
+"""Labels that follow from others: ancestors, descendants of absences, co-occurrence rules; and the inverse."""

@@ -2,8 +2,8 @@
 
 Rules come last, after ancestors were added and absences flowed down:
 
-- Only labels that are in the row by then have rules: what rules add brings nothing further by rules.
-- A rule adds its target, followed by what a label of its confidence brings by the propagation (all ancestors, by
+- Only labels that are in the row by then have rules: labels that rules add trigger no further rules.
+- A rule adds its target, followed by what propagation adds for a label of its confidence (all ancestors, by
   default), nearest first, all of origin ``cooccurrence``.
 - A label that is in the row, given or an ancestor, keeps place, confidence and origin. Where several rules add the
   same label, its confidence is the largest or the first, as the propagation says.
@@ -25,7 +25,7 @@ from mlimages.storage.arrow import readonly
 class RuleApplier:
     """Rules over one hierarchy, ready to apply to any number of batches, from any number of threads.
 
-    `certain` and `uncertain` [n] are what a label of confidence 1 and a less confident one bring, nearest first;
+    `certain` and `uncertain` [n] are what a label of confidence 1 and a less confident one add, nearest first;
     `keep_largest` says whether a label that several rules add gets the largest of their confidences, or the first.
     """
 

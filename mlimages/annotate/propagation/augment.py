@@ -1,4 +1,4 @@
-"""The rules of propagation: what a label brings along, and with which confidence."""
+"""The rules of propagation: which labels a label implies, and with which confidence."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Propagation:
-    """What the labels of an image bring along.
+    """The rules by which the labels of an image imply others.
 
     Parameters
     ----------
     ancestors : {"all", "parent", "none"}
-        What a label of confidence 1 brings: all its ancestors, nearest first; its direct parents; nothing.
+        What a label of confidence 1 adds: all its ancestors, nearest first; its direct parents; nothing.
     uncertain : {"all", "parent", "none"}
-        The same for a present label of a confidence below 1. What is brought has the confidence of the label.
+        The same for a present label of a confidence below 1. What is added has the confidence of the label.
     conflict : {"max", "first"}
-        The confidence of what several labels bring: the largest, or that of the first. Either way the first place
+        The confidence of a label that several labels add: the largest, or that of the first. Either way the first place
         in the row is kept, and a present label beats a verified absence.
     absent : {"keep", "descendants"}
         Whether a verified absence (confidence 0) flows down to descendants that are otherwise unknown.
@@ -53,7 +53,7 @@ class Propagation:
 
     @classmethod
     def published(cls) -> Propagation:
-        """The rules of the published lists: an uncertain label brings its parent only, and what came first stays."""
+        """As in the published lists: an uncertain label adds its parent only, and the first confidence is kept."""
         return cls(uncertain="parent", conflict="first")
 
     @classmethod
@@ -100,9 +100,9 @@ class Augmenter:
     hierarchy : Hierarchy
         n categories.
     propagation : Propagation
-        What labels bring.
+        The rules of propagation.
     rules : Rules, optional
-        Co-occurrence rules, applied to what propagation makes of a row; see
+        Co-occurrence rules, applied to the propagated row; see
         :mod:`mlimages.annotate.propagation.applyrules`.
     """
 
@@ -132,11 +132,11 @@ class Augmenter:
         return certain, uncertain, absent
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch with what its labels bring; see :func:`augment`."""
+        """The batch with what propagation adds; see :func:`augment`."""
         return self.apply(batch).batch
 
     def apply(self, batch: pa.RecordBatch) -> Augmented:
-        """The batch with what its labels bring, and counts."""
+        """The batch with what propagation adds, and counts."""
         from mlimages.annotate.propagation import augmentkernels as kernels
 
         given = GivenLabels.of(batch)
@@ -157,7 +157,7 @@ class Augmenter:
         return Augmented(batch, int(conflicts), len(out.labels) - end, stopped)
 
     def check(self, batch: pa.RecordBatch, given: GivenLabels) -> int:
-        """Check every label of a batch; return the most labels that it can grow to.
+        """Check every label of a batch; return an upper bound on the number of labels of the result.
 
         Raises a LabelError for a label outside the hierarchy or a confidence outside [0, 1].
         """
@@ -180,7 +180,7 @@ class Augmenter:
 
 
 def augment(batch: pa.RecordBatch, hierarchy: Hierarchy, propagation: Propagation | None = None) -> pa.RecordBatch:
-    """Add to every image of a batch what its labels bring.
+    """Add to every image of a batch the labels that its own imply.
 
     Parameters
     ----------
@@ -190,13 +190,13 @@ def augment(batch: pa.RecordBatch, hierarchy: Hierarchy, propagation: Propagatio
     hierarchy : Hierarchy
         The categories.
     propagation : Propagation, optional
-        The rules; by default every present label brings all its ancestors.
+        The rules; by default every present label adds all its ancestors.
 
     Returns
     -------
     pyarrow.RecordBatch
         Columns as :func:`~mlimages.annotate.labels.schema.table_schema` says. Labels keep the order of the row, each
-        followed by what it brings, nearest first.
+        followed by what it adds, nearest first.
 
     Raises
     ------

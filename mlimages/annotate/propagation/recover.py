@@ -1,4 +1,4 @@
-"""From a propagated list back to the labels that its author started from."""
+"""Recovery of the given labels of a propagated list."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mlimages.storage.table import ImageTable
 
 
 def recover_given(rows: Any, hierarchy: Hierarchy, propagation: Propagation | None = None) -> Any:
-    """Find the labels that a list's author started from.
+    """Find the labels that a propagated list was made from.
 
-    A row is read from its front: a label that no earlier one brought is given, and what it brings under the rules must
-    follow it. Where it does not, a label that is already in the row may have been given again and bring what follows:
+    A row is read from its front: a label that no earlier one added is given, and what it adds under the rules must
+    follow it. Where it does not, a label that is already in the row may have been given again and add what follows:
     the nearest such label is taken. Propagating the result gives back every row that the rules can make, in order and
-    confidence, where the first confidence stays (as in the published lists) or where all ancestors are brought; in a
+    confidence, where the first confidence stays (as in the published lists) or where all ancestors are added; in a
     row that the rules cannot make, unexplained labels count as given.
 
     Parameters
     ----------
     rows : sequence of (label, confidence) pairs, RecordBatch, Table, AnnotationTable or iterable of RecordBatch
-        One row, or many with the columns image, labels and confidences. Origins are not looked at.
+        One row, or many with the columns image, labels and confidences. Origins are ignored.
     hierarchy : Hierarchy
         The categories.
     propagation : Propagation, optional
@@ -43,7 +43,7 @@ def recover_given(rows: Any, hierarchy: Hierarchy, propagation: Propagation | No
     Raises
     ------
     LabelError
-        For a label outside the hierarchy, a confidence outside [0, 1], or a label that stands twice in a row.
+        For a label outside the hierarchy, a confidence outside [0, 1], or a label that occurs twice in a row.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rules: a category that is in an image brings another that is likely to be there too.
+"""Rules: a category that is in an image adds another that is likely to be there too.
 
 A rules CSV has a header and a row for each rule. Only ``source`` and ``target`` are needed, keys of categories; ``p``
 is the probability of the target where the source is, above 0 to 1, and 1 where the column is missing or the cell empty.
@@ -166,7 +166,7 @@ def read_rules(path: str | os.PathLike[str], hierarchy: Hierarchy) -> pd.DataFra
     Raises
     ------
     FormatError
-        For a missing column or a bad row: an unknown key, a category that brings itself, a repeated pair, or what
+        For a missing column or a bad row: an unknown key, a category that adds itself, a repeated pair, or what
         is not a number. Names the line.
     """
     return _read(Path(path).read_bytes(), hierarchy, Path(path))

@@ -1,4 +1,4 @@
-"""Which source reads what: the only place that asks for the format."""
+"""The source for each format."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_source(source: Any, hierarchy: Hierarchy, format: str, **options: Any) 
     hierarchy : Hierarchy
         The categories.
     format : {"list", "imagenet", "open-images"}
-        What the files are; passed over where `source` names no files.
+        The format of the files; ignored if `source` does not name files.
     **options
         More of the format.
 

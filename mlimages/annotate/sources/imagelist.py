@@ -1,4 +1,4 @@
-"""Image lists: ``name<TAB>label:confidence...``, one image a line, as ML-Images published them.
+"""Image lists: ``name<TAB>label:confidence...``, one image per line, as ML-Images published them.
 
 A label is a category index or a key; ``label`` alone means a confidence of 1. Names are file names, ImageNet ids or
 URLs. LF or CRLF line ends, a byte order mark and a last line without its end are understood; gzip and zstd files are
@@ -39,11 +39,11 @@ class ImageList(UnitSource):
     paths : path-like or list of them
         Files, or patterns of them (``lists/*.txt.gz``).
     hierarchy : Hierarchy
-        Whose indices and keys the lists use.
+        The categories, whose indices or keys the lists use.
     unit_bytes : int, optional
         Text of a unit, 16 MiB by default.
     batch_rows, batch_bytes : int
-        A batch ends after so many lines, or with the line that brings it to so many bytes.
+        A batch ends after `batch_rows` lines, or with the line at which it reaches `batch_bytes` bytes.
 
     Raises
     ------

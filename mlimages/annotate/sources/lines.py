@@ -21,7 +21,7 @@ BOM = b"\xef\xbb\xbf"
 COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 #: A longer name is no name of an image: the list lost its line ends, or is no list.
 LONGEST_NAME = 65_535
-#: A batch also ends with the line that brings its text to this size, so that its memory is bounded.
+#: A batch also ends with the line at which its text reaches this size, so that its memory is bounded.
 BATCH_BYTES = 64 << 20
 #: Bytes of text of a work unit; each becomes one part of the table.
 UNIT_BYTES = 16 << 20
@@ -78,7 +78,7 @@ class Lines(NamedTuple):
 def batches_of_lines(text: Text, report: Report, *, rows: int = BATCH_ROWS, size: int = BATCH_BYTES) -> Iterator[Lines]:
     """Cut a text into batches of whole lines; the report says whether the first bad line ends the job.
 
-    A batch ends after so many `rows`, or with the line that brings it to `size` bytes.
+    A batch ends after `rows` lines, or with the line at which it reaches `size` bytes.
     """
     from mlimages.annotate.sources import lineskernels as kernels
 
@@ -109,7 +109,7 @@ def split_into_units(paths: list[Path], *, unit_bytes: int | None = None, whole:
 def read_texts(unit: Unit, report: Report, *, header: bool = False) -> Iterator[Text]:
     """The lines of a unit: a plain file's at once, since it is mapped; a compressed file's a batch at a time.
 
-    The report is told where a compressed file is damaged; with `header` the first line of the file is left out.
+    A damaged compressed file is reported; with `header` the first line of the file is left out.
     """
     if is_compressed(unit.path):
         for text in _decompressed(unit.path, COMPRESSION[Path(unit.path).suffix], report):

@@ -1,4 +1,4 @@
-"""What every source of labels has in common: tasks, work units, and what becomes of a bad row."""
+"""The common base of sources of labels: tasks, work units, and the handling of bad rows."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class BadRow(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """What reading a unit has to tell besides the rows.
+    """Bad rows and counts collected while reading a unit.
 
     Parameters
     ----------
     on_error : {"raise", "quarantine"}
-        Whether the first bad row ends the job, or bad rows are kept aside.
+        Whether the first bad row ends the job, or bad rows are set aside.
     """
 
     on_error: OnError
@@ -73,7 +73,7 @@ class Report:
         Raises
         ------
         FormatError
-            Where bad rows end the job.
+            If bad rows end the job.
         """
         if self.on_error == "raise":
             raise FormatError(row.reason, path=row.path, line=row.line or None)
@@ -81,21 +81,21 @@ class Report:
 
 
 class LabelTask(Task, Protocol):
-    """What becomes one part of a table."""
+    """The work for one part of a table."""
 
     def batches(self, report: Report) -> Iterator[pa.RecordBatch]:
         """The given labels; bad rows go to the report."""
 
 
 class Source(ABC):
-    """Labels as people have them: what :func:`mlimages.annotate` reads, whatever the format.
+    """A source of input labels for :func:`mlimages.annotate`, in any format.
 
     A job prepares a source once, then reads its tasks, several at a time. A source is not changed by being read.
     """
 
     #: Name of the format, for the manifest.
     format: str
-    #: The files that are read, for the manifest; empty where the labels are in no file.
+    #: The files that are read, for the manifest; empty if the labels are not in files.
     inputs: list[Path]
     #: What identifies the input besides its files: a job is resumed only with the same.
     state: dict[str, str | int]
@@ -114,18 +114,18 @@ class Source(ABC):
         workers: int,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
-        """Do what has to precede the first task; nothing, by default.
+        """Prepare the first task; does nothing by default.
 
         Parameters
         ----------
         scratch : pathlib.Path
-            A folder for intermediate files. What an interrupted run left there is used again.
+            A folder for intermediate files. Files that an interrupted run left there are reused.
         on_error : {"raise", "quarantine"}
-            What becomes of bad rows.
+            How bad rows are handled.
         workers : int
             Threads.
         progress : callable
-            Called with the bytes that were read, and those that there are.
+            Called with the number of bytes read, and their total.
         """
 
     @abstractmethod
@@ -206,7 +206,7 @@ def given_batch(
     names : uint8 array
         The image names, one after another.
     name_offsets, offsets : int32 array [rows + 1]
-        Where the name, and where the labels of each row begin.
+        Start of the name, and of the labels, of each row.
     labels : int32 array
         Category indices.
     confidences : float32 array, optional
@@ -228,7 +228,7 @@ class RowBuffers(NamedTuple):
 
     @classmethod
     def of(cls, rows: int, *, name_bytes: int, labels: int) -> RowBuffers:
-        """Room for so many rows, bytes of names, and labels."""
+        """Buffers for the given numbers of rows, bytes of names, and labels."""
         return cls(
             np.empty(name_bytes, np.uint8),
             np.empty(rows + 1, np.int32),
@@ -255,9 +255,9 @@ def expand_paths(sources: str | os.PathLike[str] | list[str | os.PathLike[str]])
     Raises
     ------
     MlimagesError
-        Where a glob matches nothing, or a file is named twice.
+        If a glob matches nothing, or a file is named twice.
     FileNotFoundError, IsADirectoryError
-        Where a path is no file.
+        If a path is not a file.
     """
     found: list[Path] = []
     for source in [sources] if isinstance(sources, str | os.PathLike) else sources:

@@ -30,7 +30,7 @@ class Label:
     Parameters
     ----------
     category : Category
-        What is said to be in it.
+        The category of the label.
     confidence : float
         Above 0 to 1: present; 0: verified absent.
     origin : Origin
@@ -48,7 +48,7 @@ class AnnotationTable(ImageTable):
     CONTENT = None
 
     def check_metadata(self) -> None:
-        """Raise a FormatError where the manifest lacks what an annotation table says of itself."""
+        """Raise a FormatError if the manifest lacks the metadata of an annotation table."""
         super().check_metadata()
         path = self.folder / MANIFEST
         check_keys(self.manifest.metadata, {"propagation": dict}, path)
@@ -65,7 +65,7 @@ class AnnotationTable(ImageTable):
 
     @cached_property
     def rules(self) -> Rules | None:
-        """The co-occurrence rules it was made with; None where there were none."""
+        """The co-occurrence rules it was made with; None if there were none."""
         stated = self.manifest.metadata.get("rules")
         if stated is None:
             return None
@@ -82,12 +82,12 @@ class AnnotationTable(ImageTable):
         rows : int array [m]
             Numbers of images.
         unknown : float
-            What stands for a category that an image does not list; -1 tells it from a verified absence.
+            The value for a category that an image does not list; -1 distinguishes it from a verified absence.
 
         Returns
         -------
         float32 array [m, n]
-            One column a category: the confidence, 0 where verified absent.
+            One column per category: the confidence, 0 where verified absent.
         """
         read = self.take(rows, columns=["labels", "confidences"])
         labels = read.column("labels").combine_chunks()
@@ -108,7 +108,7 @@ class AnnotationTable(ImageTable):
         Raises
         ------
         TableError
-            Where the table does not hold it.
+            If the table does not contain the image.
         """
         row = self.take([self.find(image)])
         columns = (row.column(name)[0].as_py() for name in ("labels", "confidences", "origins"))

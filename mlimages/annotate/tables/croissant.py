@@ -82,7 +82,7 @@ def croissant_metadata(table: AnnotationTable, *, folder: Path | None = None) ->
     Parameters
     ----------
     table : AnnotationTable
-        What to describe. Its files are read once, since Croissant wants their SHA-256.
+        The table. Its files are read once, since Croissant requires their SHA-256.
     folder : pathlib.Path, optional
         The folder that paths are relative to: that of the table, by default, or one above it.
 
@@ -95,7 +95,7 @@ def croissant_metadata(table: AnnotationTable, *, folder: Path | None = None) ->
     Raises
     ------
     TableError
-        Where a part is missing, or the table is not in the folder.
+        If a part is missing, or the table is not in the folder.
     """
     base = folder if folder is not None else table.folder
     names = [part.file for part in table.manifest.parts]

@@ -1,4 +1,4 @@
-"""Tables made of tables: the parts and the manifest of what an operation writes."""
+"""Tables derived from tables: the parts and the manifest that an operation writes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def derive(
     operation: str,
     options: Mapping[str, Any],
 ) -> AnnotationTable:
-    """Write a table that an operation makes of others.
+    """Write a table that an operation derives from others.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def derive(
     out : path-like
         Folder of the new table, new or empty.
     tasks : iterable of Task
-        What makes the parts.
+        The tasks that make the parts.
     run : Run
         How they are made.
     operation : str
@@ -76,7 +76,7 @@ def derive(
 
 
 def _common_rules(tables: Sequence[AnnotationTable]) -> Rules | None:
-    """The rules that all tables were made with; none where they differ."""
+    """The rules that all tables were made with; none if they differ."""
     stated = [table.manifest.metadata.get("rules") for table in tables]
     return tables[0].rules if stated.count(stated[0]) == len(stated) else None
 

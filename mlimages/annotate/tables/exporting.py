@@ -69,7 +69,7 @@ def export(
     Parameters
     ----------
     table : AnnotationTable or path-like
-        What to write; every label of it, verified absences (confidence 0) included. Filter it first for fewer.
+        The table to write; every label of it, verified absences (confidence 0) included. Filter it first for fewer.
     path : path-like
         The file. A list or a CSV file is compressed where it ends in ``.gz`` or ``.zst``. An existing file is
         replaced once the new one is whole.
@@ -81,7 +81,7 @@ def export(
     keys : bool
         In a list, write the keys of categories in place of their indices.
     engine : {"local", "ray"}
-        Where the text is made. It is written here.
+        The engine that formats the text. This process writes it.
     piece_rows : int
         With Ray, images whose text is made by one task; the bytes do not depend on it.
     workers : int, optional

@@ -67,17 +67,17 @@ def merge(
     Raises
     ------
     TableError
-        Where the tables differ in hierarchy or propagation.
+        If the tables differ in hierarchy or propagation.
     MlimagesError
-        Where there are fewer than two tables, or one twice.
+        If there are fewer than two tables, or one is given twice.
     JobError
-        Where `out` is not empty, or what is to be resumed was begun otherwise.
+        If `out` is not empty, or the job to resume was begun with other inputs or options.
 
     Notes
     -----
-    Memory is bounded by a part of the table. Temporary files, in the folder that ``TMPDIR`` names, take 16 bytes a row
-    and, where images have several rows, those that join others. With Ray that folder is made beside `out`, where every
-    node sees it.
+    Memory is bounded by a part of the table. Temporary files, in the folder that ``TMPDIR`` names, take 16 bytes per
+    row and, where images have several rows, those that join others. With Ray that folder is made beside `out`, where
+    every node sees it.
     """
     opened = [as_table(table) for table in tables]
     _check(opened)

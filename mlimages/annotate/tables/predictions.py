@@ -1,4 +1,4 @@
-"""Prediction tables: what a teacher says is in each image, and how surely."""
+"""Prediction tables: the categories and scores that a teacher predicts for each image."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PredictionTable(ImageTable):
     CONTENT = PREDICTIONS
 
     def check_metadata(self) -> None:
-        """Raise a FormatError where the manifest lacks what a prediction table says of itself."""
+        """Raise a FormatError if the manifest lacks the metadata of a prediction table."""
         super().check_metadata()
         path = self.folder / MANIFEST
         expected = {"outputs": list, "threshold": int | float, "top": int | None, "teacher": dict}
@@ -84,7 +84,7 @@ class PredictionTable(ImageTable):
 
     @cached_property
     def outputs(self) -> NDArray[np.int32]:
-        """The categories that the teacher can say at all, int32 [k], in its order."""
+        """The categories that the teacher can predict, int32 [k], in its order."""
         keys = self.manifest.metadata["outputs"]
         for key in keys:
             if key not in self.hierarchy:
@@ -97,12 +97,12 @@ class PredictionTable(ImageTable):
 
     @property
     def threshold(self) -> float:
-        """Scores up to this one were not written; -1 where all were."""
+        """Scores up to this one were not written; -1 if all were."""
         return float(self.manifest.metadata["threshold"])
 
     @property
     def top(self) -> int | None:
-        """Labels of an image, at most; None where there was no limit."""
+        """Maximum number of labels per image; None if there was no limit."""
         found: int | None = self.manifest.metadata["top"]
         return found
 
@@ -118,13 +118,13 @@ class PredictionWriter:
     hierarchy : Hierarchy
         The categories.
     outputs : int array [k]
-        The categories that the teacher can say, in its order.
+        The categories that the teacher can predict, in its order.
     threshold : float
-        Scores up to this one are left out by whoever makes the batches; -1 where none are.
+        Scores up to this one are already left out of the batches; -1 if none are.
     top : int, optional
-        Labels that an image keeps, at most.
+        Maximum number of labels per image.
     teacher : mapping
-        What the predictions were made with, as JSON holds it.
+        Identity of the teacher, as JSON values.
     """
 
     folder: Path
@@ -151,7 +151,7 @@ class PredictionWriter:
         Raises
         ------
         LabelError
-            For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
+            For a label that is not an output or occurs twice in a row, a score outside [0, 1] or up to the threshold.
         """
         path = part_path(self.folder, index)
         schema = prediction_schema(len(self.hierarchy)).with_metadata(encode_metadata(self.metadata))
@@ -178,7 +178,7 @@ class PredictionWriter:
 
     @property
     def table_metadata(self) -> dict[str, Any]:
-        """What the manifest says: that, and the keys of the outputs."""
+        """The metadata of the manifest: that of the schema, and the keys of the outputs."""
         return self.metadata | {"outputs": [self.hierarchy.keys[i] for i in self.outputs.tolist()]}
 
 
@@ -204,18 +204,18 @@ def write_predictions(
     hierarchy : Hierarchy
         The categories.
     outputs : iterable of categories
-        What the teacher can say, said or not.
+        The categories that the teacher can predict.
     threshold, top, teacher
-        As those of :class:`PredictionWriter`; the first two say what the batches lack.
+        As those of :class:`PredictionWriter`; the first two state what the batches leave out.
     inputs : sequence of Input
-        What the predictions were made of, for the manifest.
+        The inputs of the predictions, for the manifest.
 
     Raises
     ------
     JobError
-        Where `out` is not empty.
+        If `out` is not empty.
     LabelError
-        For a label that is no output, that stands twice in a row, or a score outside [0, 1] or up to the threshold.
+        For a label that is not an output or occurs twice in a row, a score outside [0, 1] or up to the threshold.
     """
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -251,7 +251,7 @@ def _checked(
     order = np.argsort(flat, kind="stable")
     twice = np.zeros(len(labels), bool)
     twice[order[1:][flat[order][1:] == flat[order][:-1]]] = True
-    # whoever counts above the threshold does not look at the scores again
+    # counting above the threshold does not read the scores again
     for wrong, what, expected in (
         (unknown, "label {label}", f"expected one of the {is_output.sum()} outputs"),
         (~((scores >= 0) & (scores <= 1)), "score {score:g} of label {label}", "expected 0 to 1"),

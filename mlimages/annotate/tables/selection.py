@@ -51,7 +51,7 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
     Parameters
     ----------
     table : AnnotationTable or path-like
-        What to filter.
+        The table to filter.
     out : path-like
         Folder of the new table, new or empty.
     categories : iterable of categories, optional
@@ -78,11 +78,11 @@ def filter(  # noqa: A001  (what pandas, Arrow and datasets call it)
     Raises
     ------
     UnknownCategoryError
-        For a category that the table does not know.
+        For a category that is not in the hierarchy of the table.
     MlimagesError
-        Where there is no condition, or a confidence or an origin is invalid.
+        If there is no condition, or a confidence or an origin is invalid.
     JobError
-        Where `out` is not empty, or what is to be resumed was begun otherwise.
+        If `out` is not empty, or the job to resume was begun with other inputs or options.
     """
     table = as_table(table)
     if match not in ("any", "all"):
@@ -119,11 +119,11 @@ def subset(
     Parameters
     ----------
     table : AnnotationTable or path-like
-        Where they come from.
+        The table to select from.
     out : path-like
         Folder of the new table, new or empty.
     images : path-like or iterable of str
-        A file with one name per line, which ends at the first tab, so that an image list will do (gzip and zstd are
+        A file with one name per line, which ends at the first tab, so that an image list is accepted (gzip and zstd are
         decompressed); or the names. They are held in memory.
     engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`.
@@ -137,9 +137,9 @@ def subset(
     Raises
     ------
     TableError
-        Where the table holds none of them.
+        If the table contains none of them.
     JobError
-        Where `out` is not empty, or what is to be resumed was begun otherwise.
+        If `out` is not empty, or the job to resume was begun with other inputs or options.
     """
     table = as_table(table)
     names = _names(images)

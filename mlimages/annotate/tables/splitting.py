@@ -50,18 +50,18 @@ def split(
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Split:
-    """Split the images of a table into training and validation so that every category is in both in proportion.
+    """Split the images of a table into training and validation sets, stratified by category.
 
     Parameters
     ----------
     table : AnnotationTable or path-like
-        What to split.
+        The table to split.
     out : path-like
         Folder of the two new tables, ``train`` and ``validation``.
     validation : float or int
-        The share of the images for validation (0.1), or how many (5000).
+        The share of the images for validation (0.1), or their number (5000).
     seed : int
-        Of the random numbers; the same seed makes the same split.
+        Seed of the random numbers; the same seed gives the same split.
     engine, workers, resume, progress
         As those of :func:`mlimages.annotate.pipeline.annotate`; `engine` and `workers` write the tables; the
         images are divided here.
@@ -74,14 +74,14 @@ def split(
     Raises
     ------
     MlimagesError
-        Where `validation` would leave one of the two without images.
+        If `validation` would leave one of the two without images.
     JobError
-        Where `out` is not empty, or what is to be resumed was begun otherwise.
+        If `out` is not empty, or the job to resume was begun with other inputs or options.
 
     Notes
     -----
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011) over present labels, the rarest first. The labels
-    are held in temporary files, in the folder that ``TMPDIR`` names: 14 bytes a row and 6 a label.
+    are held in temporary files, in the folder that ``TMPDIR`` names: 14 bytes per row and 6 per label.
     """
     table = as_table(table)
     chosen = stratified(table, _count(len(table), validation), seed=seed)

@@ -1,4 +1,4 @@
-"""The union of the labels that several rows say of one image: the one rule for tables and for duplicates."""
+"""The union of the labels that several rows have for one image: the one rule for tables and for duplicates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def unite(
     """Add to every row the labels of further rows of the same image.
 
     A present label beats a verified absence, which takes with it the absences that flowed down from it, unless another
-    absence brings these too. A label that any row was given counts as given.
+    absence implies these too. A label that any row was given counts as given.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def unite(rows, more, more_of, closure_rows, keep_largest, out):  # type: ignore
                     out_confidences[at] = confidence
                 if origin == _GIVEN or (confidence == 0 and out_origins[at] == _DESCENDANT):
                     out_origins[at] = origin
-        if any_beaten:  # what flowed down from a beaten absence goes with it, unless another absence brings it too
+        if any_beaten:  # what flowed down from a beaten absence goes with it, unless another absence implies it too
             kept = begin
             for i in range(begin, end):
                 label = out_labels[i]

@@ -71,7 +71,7 @@ Report = Callable[[DownloadProgress], None]
 
 @dataclass(slots=True)
 class _State:
-    """What the engines count up, and the signal handler sets: a :class:`~mlimages.job.task.StopSignal`."""
+    """Counters that the engines increase, and the signal handler sets: a :class:`~mlimages.job.task.StopSignal`."""
 
     urls: int
     show: Report
@@ -127,7 +127,7 @@ def download(
 ) -> DownloadProgress:
     """Download the images of a list, or resume a download.
 
-    Each URL ends in the log, with its picture's size and hash or the reason why there is none. What is in the log is
+    Each URL ends in the log, with its image's size and hash or the reason why there is none. What is in the log is
     not downloaded again, so that the same call after a stop, or a kill, goes on where it was; in the end images, log
     (but for its column ``when``), image list and manifest (but for the log's hashes) are as if it had not been stopped.
 

@@ -36,7 +36,7 @@ _WINDOW = 8  # URLs taken up at once, as a multiple of the requests under way: t
 @dataclass(slots=True)
 class Live:
     """What has been done: `counts` over the URLs of the units that are not made yet, see
-    :func:`mlimages.images.downloading.log.count`, and the `urls` that this run brought to an end.
+    :func:`mlimages.images.downloading.log.count`, and the `urls` that this run finished.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

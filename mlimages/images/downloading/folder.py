@@ -5,7 +5,7 @@
     OUT/images/ab/cat-ab01...jpg    the images
     OUT/packed/                     or packed images, see mlimages.images.packed.writing
     OUT/image_list.txt              their names and labels, in the order of the list
-    OUT/log/part-00000.parquet      what became of each URL, one part a unit
+    OUT/log/part-00000.parquet      outcome of each URL, one part per unit
     OUT/manifest.json               the lists, the options that shaped the folder, the log's parts and counts
     OUT/job.json, OUT/finished.jsonl, OUT/scratch/
                                     instead of the manifest, and what is under way, until the download is complete

@@ -56,7 +56,7 @@ class Hosts:
             host.users -= 1
 
     def pause(self, name: str, seconds: float) -> None:
-        """Admit no further request to the host `name` for so many seconds."""
+        """Admit no further request to the host `name` for the given number of seconds."""
         host = self._host(name)
         host.resume_at = max(host.resume_at, asyncio.get_running_loop().time() + seconds)
 

@@ -169,7 +169,7 @@ def counts_of(path: Path, unit: Unit) -> Counter[str] | None:
 
 
 def write_image_list(folder: Path, parts: int, path: Path) -> None:
-    """Write the pictures that arrived, in the order of the list, as the published lists are: name, tab, labels."""
+    """Write the list of downloaded images, in the order of the URLs, in the published format: name, tab, labels."""
     with replacing(path) as file:
         for index in range(parts):
             table = pq.read_table(part_path(folder, index), columns=["name", "labels"])

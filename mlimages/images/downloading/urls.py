@@ -35,7 +35,7 @@ class Unit:
 
     @property
     def size(self) -> int:
-        """Bytes, which nobody asks for: 0, as not known."""
+        """Bytes of input; 0 for unknown, since downloads count URLs instead."""
         return 0
 
 
@@ -74,7 +74,7 @@ def read_urls(paths: Sequence[Path], *, list_format: str = "auto", url_column: s
 
 
 def cut(batches: Iterable[pa.RecordBatch], *, unit_bytes: int) -> Iterator[Unit]:
-    """Cut rows into units: each ends with the row that brings it to `unit_bytes` bytes of URL and labels."""
+    """Cut rows into units: each ends with the row at which it reaches `unit_bytes` bytes of URL and labels."""
     index, held, carried = 0, [], 0
     for batch in batches:
         url, labels = batch.column("url"), batch.column("labels")

@@ -143,7 +143,7 @@ def _layout(count: int, threshold: int) -> tuple[int, int]:
 
 
 def _longest_key(count: int) -> int:
-    """Bits of a key: so many that there are about as many buckets as hashes."""
+    """Bits of a key, such that there are about as many buckets as hashes."""
     return min(count.bit_length(), _LONGEST_KEY)
 
 

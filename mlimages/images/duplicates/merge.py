@@ -1,4 +1,4 @@
-"""Let one image of each group of duplicates stand for all: it keeps the union of their labels."""
+"""Merge each group of duplicates into one image with the union of their labels."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def merge_duplicates(
     hierarchy: Hierarchy | None = None,
     resume: bool = False,
 ) -> Merged:
-    """Write a table anew without duplicates.
+    """Write a copy of a table without duplicates.
 
     Of each group one row is kept: the image with the most pixels, of equal ones that with the most specific label,
     of those the first. It gets the labels of all rows of the group, most specific (deepest) first, then by
-    confidence; of a category that several have, the greatest confidence counts, so that a present label beats a
+    confidence; for a category that several have, the greatest confidence counts, so that a present label beats a
     verified absent one. Other rows stay as they are.
 
     Parameters
@@ -80,18 +80,18 @@ def merge_duplicates(
         it. Images are identified by their names.
     out : path-like
         A new or empty folder, for the same kind of table. ``dropped.parquet`` lists each name that was dropped, the
-        name that stands for it, and the group.
+        name that replaces it, and the group.
     hierarchy : Hierarchy, optional
-        What decides how specific a label is: the table's own by default.
+        Determines how specific a label is; the table's own by default.
     resume : bool
-        Go on where an interrupted merge stopped.
+        Resume an interrupted merge.
 
     Raises
     ------
     TableError
-        Where there is no such table, it has no hierarchy and none is given, or was made with another.
+        If there is no such table, if neither it nor the caller has a hierarchy, or if it was made with another one.
     FormatError
-        Where the file of groups is none.
+        If the file of groups is not one.
     JobError
         Where the folder is not empty.
     """
@@ -209,7 +209,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Merge:
-    """What becomes of which row."""
+    """Which rows are kept, and with which labels, and which are dropped."""
 
     kept: NDArray[np.int64]  # row numbers, ascending
     kept_member: NDArray[np.int64]  # which of the found rows each is

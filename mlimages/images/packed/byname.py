@@ -22,14 +22,14 @@ class PackedByName:
     Parameters
     ----------
     packed : PackedImages
-        Where they are, in any order and among others.
+        The packed images; they may hold others too, in any order.
     names : iterable of pyarrow.StringArray
         The names of the table's rows; 4 bytes of each are kept.
 
     Raises
     ------
     TableError
-        Where not one of them is among the packed images.
+        If none of them is among the packed images.
     """
 
     def __init__(self, packed: PackedImages, names: Iterable[pa.StringArray]) -> None:

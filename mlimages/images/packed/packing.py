@@ -36,7 +36,7 @@ from mlimages.storage.manifest import MANIFEST, Manifest, part_path
 #: Rows without an image are an error, or left out.
 OnMissing = Literal["raise", "skip"]
 
-#: Lists the rows that were left out, a name a line.
+#: Lists the rows that were left out, one name per line.
 MISSING = "missing.txt"
 
 
@@ -237,7 +237,7 @@ def plan_shards(
 
 
 def _missing_names(source: RowSource, sizes: NDArray[np.int64], *, on_missing: OnMissing) -> list[str]:
-    """The names of rows without an image; a MlimagesError names the first where these are an error."""
+    """The names of rows without an image; a MlimagesError names the first if these are errors."""
     if on_missing not in ("raise", "skip"):
         raise MlimagesError(f"on_missing={on_missing!r}: expected raise or skip")
     if not (sizes < 0).any():
@@ -286,9 +286,9 @@ def checked_rows(source: RowSource, task: ShardTask, stop: StopSignal) -> Iterat
     Raises
     ------
     Stopped
-        Once told to stop.
+        Once `stop` is set.
     JobError
-        After the last row, where there are not as many as when the job was planned.
+        After the last row, if the number of rows differs from the plan.
     """
     count = 0
     for row in until_stopped(source.rows(task.start, task.stop), stop):

@@ -112,7 +112,7 @@ class PackedImages(Sequence[Row]):
 
     @cached_property
     def columns(self) -> Columns:
-        """What a shard must hold to be read."""
+        """The columns that a shard must have."""
         # packed without a hierarchy, the number may be unknown: labels have the type that such shards have
         return Columns(packed_schema(self.categories).remove_metadata(), self.categories or INT32_FROM)
 
@@ -163,7 +163,7 @@ class PackedImages(Sequence[Row]):
         return self._shard(part).reader.batches(columns, rows=rows)
 
     def problems(self) -> Iterator[str]:
-        """Read all shards, and say what is wrong first with each that is not as it should be: what, and where."""
+        """Read all shards and return the first problem of each invalid one, with its place."""
         for number in range(len(self.manifest.parts)):
             found = problem_of(lambda: self._open_shard(number).contents())  # noqa: B023  # called at once
             if found is not None:
@@ -270,7 +270,7 @@ class _Shard:
         return self.reader.error(f"found an image of {size} bytes at byte {at}, expected {most} at most", row)
 
     def contents(self) -> Iterator[None]:
-        """Read everything, checked; where the footer tells the places of images, that they are those."""
+        """Read and check everything, including the image offsets in the footer, if there are any."""
         row = 0
         for batch in self.reader.batches(rows=_BATCH_ROWS):
             for image in batch.column("image").field("bytes"):

@@ -77,7 +77,7 @@ def packed_schema(categories: int, *, metadata: Mapping[str, Any] | None = None)
 
 
 def packed_metadata(hierarchy: Hierarchy | None = None, *, categories: int | None = None) -> dict[str, Any]:
-    """Metadata, for the schema and the manifest, of packed images that are not made of an annotation table."""
+    """Metadata, for the schema and the manifest, of packed images that are not made from an annotation table."""
     from mlimages import __version__
 
     return {
@@ -101,7 +101,7 @@ class ShardWriter:
     schema : pyarrow.Schema
         As :func:`packed_schema` makes it.
     row_group_mib : int
-        A row group ends with the image that brings its image bytes to so many MiB.
+        A row group ends with the image at which its image bytes reach this many MiB.
     """
 
     def __init__(self, file: BinaryIO, path: Path, *, schema: pa.Schema, row_group_mib: int = ROW_GROUP_MIB) -> None:
@@ -258,7 +258,7 @@ class _Peekable:
         return self._next is not None
 
     def until(self, size: int) -> Iterator[Row]:
-        """Rows up to the one that brings their image bytes to `size`."""
+        """Rows up to the one at which their image bytes reach `size`."""
         drawn = 0
         while self._next is not None and drawn < size:
             drawn += len(self._next.image)

@@ -297,7 +297,7 @@ class ParquetImages(Dataset[Batch]):
 
 
 def _columns(known: int, categories: Sequence[int] | NDArray[Any] | None) -> NDArray[np.int64]:
-    """The output of each category of the table, int64 [known], -1 where it is none."""
+    """The output of each category of the table, int64 [known], -1 for none."""
     if categories is None:
         return np.arange(known)
     chosen = np.asarray(categories, np.int64)

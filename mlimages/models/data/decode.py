@@ -102,7 +102,7 @@ def picture_seed(seed: int, epoch: int, row: int) -> int:
 
 
 def opaque(picture: Image.Image) -> Image.Image:
-    """The picture in RGB, transparent parts on white."""
+    """The image in RGB, transparent parts on white."""
     if picture.mode != "RGBA":
         return picture
     white = Image.new("RGBA", picture.size, "white")

@@ -1,4 +1,4 @@
-"""Images to predict on: below a folder, of an annotation table, packed, or given one by one as files.
+"""Images to predict on: in a folder, named by an annotation table, packed, or single files.
 
 :func:`open_pictures` opens what has names and bytes, for jobs that address images by number; :func:`open_unlabelled`
 opens what gives whole batches, as :class:`mlimages.models.data.dataset.ParquetImages` does.
@@ -106,7 +106,7 @@ class PackedPictures:
 
 
 def open_pictures(images: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Pictures:
-    """Open the images of a folder, of an annotation table with the folder of its images, or packed ones.
+    """Open a folder of images, an annotation table with the folder of its images, or packed images.
 
     Parameters
     ----------

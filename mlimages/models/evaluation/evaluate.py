@@ -198,7 +198,7 @@ def single_labels(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def trainable_categories(
     table: str | os.PathLike[str], *, more_than: int = 100, hierarchy: Hierarchy | None = None
 ) -> NDArray[np.bool_]:
-    """The categories with more than so many images in a training table, bool [n]: trainable as published.
+    """The categories with more than `more_than` images in a training table, bool [n]: trainable as published.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""What a network says of images: classes, features, and the predictions of a teacher."""
+"""Inference: the classes and features of images, and a teacher's predictions."""

@@ -1,4 +1,4 @@
-"""A teacher's predictions for many images: resumable, and the same bytes whoever shares the work."""
+"""A teacher's predictions for many images: resumable, with the same bytes however the work is distributed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from mlimages.models.ranks import joined
 from mlimages.storage.files import replacing
 from mlimages.storage.manifest import CATEGORIES
 
-#: Pictures of a unit, which becomes a part.
+#: Images of a unit, which becomes a part.
 UNIT_IMAGES = 4096
-#: Pictures that a teacher sees at once.
+#: Images in a batch of the teacher.
 BATCH = 64
-#: Pictures that could not be read, beside the parts: name and reason.
+#: File beside the parts that lists images that could not be read: name and reason.
 BROKEN = "broken.tsv"
 
 _NAMES = "names.parquet"
@@ -54,31 +54,31 @@ def predict_images(
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> PredictionTable:
-    """Predict what is in pictures, and write a table of predictions.
+    """Predict the labels of images, and write a table of predictions.
 
-    Under ``torchrun`` the processes share the units of pictures among them; with ``engine="ray"`` the actors of a Ray
+    Under ``torchrun`` the units of images are distributed over the processes; with ``engine="ray"`` the actors of a Ray
     Data pipeline do. The bytes of the table do not depend on that, nor on `workers`, on machines of one kind.
 
-    A picture that cannot be read has no row: ``broken.tsv`` names it and says why, and the manifest counts them.
+    An image that cannot be read has no row: ``broken.tsv`` lists it with the reason, and the manifest counts them.
 
     Parameters
     ----------
     teacher : Teacher
-        From :func:`mlimages.models.load_teacher`, or made by hand.
+        From :func:`mlimages.models.load_teacher`, or constructed directly.
     images : path-like
         A folder of images, packed images, or an annotation table that names images.
     out : path-like
         Folder of the table, new or empty.
     root : path-like, optional
-        For an annotation table: the folder that its names start from.
+        For an annotation table: the folder that its names are relative to.
     threshold : float
         Scores up to this are left out; a negative one keeps all.
     top : int, optional
-        So many labels an image at most, the most probable ones.
+        Maximum number of labels per image; the most probable ones are kept.
     batch : int
-        Pictures that the teacher sees at once.
+        Images in a batch of the teacher.
     unit_images : int
-        Pictures of a part.
+        Images in a part.
     device : str
         ``auto``, ``cpu``, ``cuda``.
     workers : int, optional
@@ -87,16 +87,16 @@ def predict_images(
     engine : {"local", "ray"}
         Where the work is done.
     resume : bool
-        Go on where an interrupted job stopped.
+        Resume an interrupted job.
     progress : callable, optional
         Called with a :class:`~mlimages.job.job.Progress` after every part that this process made.
 
     Raises
     ------
     JobError
-        Where `out` is not empty, or what is to be resumed was begun with other images, options or teacher.
+        If `out` is not empty, or the job to resume was begun with other images, options or another teacher.
     MlimagesError
-        For options that make no sense, and where there are no pictures.
+        For invalid options, and if there are no images.
     """
     _check(threshold=threshold, top=top, batch=batch, unit_images=unit_images, workers=workers, engine=engine)
     pictures = open_pictures(images, root=root)
@@ -161,7 +161,7 @@ def _check(
 
 
 def _seen_as(teacher: Teacher) -> dict[str, Any]:
-    """How the teacher sees pictures."""
+    """The preprocessing of the teacher's input."""
     preprocessing = teacher.preprocessing
     return {
         "size": preprocessing.size,

@@ -1,4 +1,4 @@
-"""One unit of pictures through a teacher, into one part of a table of predictions."""
+"""One unit of images classified by a teacher and written as one part of a table of predictions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mlimages.storage.files import replacing
 
 
 class _Seen(NamedTuple):
-    """A batch of pictures after the teacher saw it: its rows, and name and reason of each broken picture."""
+    """A classified batch of images: its rows, and name and reason of each broken image."""
 
     rows: pa.RecordBatch
     broken: list[tuple[str, str]]
@@ -49,7 +49,7 @@ class UnitMaker:
 
     The teacher computes on `device` and sees `batch` images at once; `workers` such batches are read and computed at
     once. A unit is always cut into the same batches, and nothing is computed across threads, so that its part does not
-    depend on who makes it.
+    depend on the worker.
     """
 
     writer: PredictionWriter
@@ -67,7 +67,7 @@ class UnitMaker:
 
     @property
     def gpus(self) -> int:
-        """How many each worker needs."""
+        """GPUs that each worker needs."""
         return int(self.device.type == "cuda")
 
     def worker(self, stop: StopSignal) -> Callable[[UnitTask], Made]:
@@ -142,7 +142,7 @@ class UnitMaker:
 def select(
     scores: NDArray[np.float32], *, threshold: float, top: int | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
-    """Scores above a threshold, at most `top` a row, the greatest first; among equals the lowest column.
+    """Scores above a threshold, at most `top` per row, the greatest first; ties go to the lowest column.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# Broken pictures ------------------------------------------------------------------------------------------------------
+# Broken images --------------------------------------------------------------------------------------------------------
 
 
 def _broken_path(folder: Path, index: int) -> Path:

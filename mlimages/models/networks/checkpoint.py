@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # other variables of a training run: the step, the optimizer's slots, the two counters of the loss
 _IGNORED = re.compile(r"global_step|.*/Momentum|Variable(_1)?")
-_IMAGENET_CLASSES = 1000  # a published network with so many outputs has a softmax, one class per image
+_IMAGENET_CLASSES = 1000  # a published network with this many outputs has a softmax, one class per image
 _MOST_LISTED = 100  # names of each kind in one message; a network of another kind differs in all variables
 #: The tensors of a batch norm: torch's name and TensorFlow's.
 BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}

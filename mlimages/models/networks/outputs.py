@@ -21,7 +21,7 @@ IMAGENET = "imagenet-1k"
 
 
 class Outputs(NamedTuple):
-    """Which categories of a hierarchy the outputs of a network are; outputs that are none are left out.
+    """The categories of a hierarchy that the outputs of a network stand for; other outputs are left out.
 
     `categories`, int32 [k], are indices into the hierarchy, each once; `classes`, int64 [m], the outputs that are kept;
     `columns`, int64 [m], for each of these its position in `categories`; several may share one.
@@ -55,7 +55,7 @@ class Outputs(NamedTuple):
         Raises
         ------
         ModelError
-            Where no class is a category, or a category to keep is no output.
+            If no class is a category, or a category to keep is not an output.
         """
         if mapping is None:
             mapping = {key: hierarchy.index(key) for key in classes if key in hierarchy}
@@ -93,7 +93,7 @@ def table_hierarchy(table: str | os.PathLike[str]) -> Hierarchy:
     DataNotFoundError
         Where the table has none.
     FormatError
-        Where it is another than the manifest says.
+        If it differs from the one in the manifest.
     """
     path = Path(table) / CATEGORIES
     if not path.is_file():

@@ -101,7 +101,7 @@ def restore(run: Run, path: Path) -> Position:
 
 
 def _parts(run: Run) -> dict[str, Any]:
-    """What has a state, by name."""
+    """The objects that have a state, by name."""
     parts = {"model": run.model, "optimizer": run.optimizer, "loss": run.loss, "average": run.average}
     return {name: part for name, part in parts.items() if part is not None}
 

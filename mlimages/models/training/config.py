@@ -112,7 +112,7 @@ class TrainConfig:
     norm_decay: float = 0.0
     """L2 penalty on the weights of batch norms; 1e-5 in the published fine-tuning."""
     freeze: int = 0
-    """The first convolution and so many stages are not trained; 2 in the published fine-tuning, 0 freezes nothing."""
+    """Number of frozen stages, with the first convolution; 2 in the published fine-tuning, 0 freezes nothing."""
 
     ema: float = 0.0
     """Decay of the moving average of the weights, which is then the result, such as 0.9999; 0 keeps no average."""

@@ -187,7 +187,7 @@ def _images(config: TrainConfig, model: Network, chosen: list[int] | None) -> Pa
 
 
 def _first_stages(model: Network, stages: int) -> list[nn.Module]:
-    """The first convolution and so many stages; nothing for 0."""
+    """The first convolution and the given number of stages; nothing for 0."""
     if not stages:
         return []
     if not isinstance(model, PublishedResNet):

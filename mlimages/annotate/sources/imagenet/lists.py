@@ -63,11 +63,11 @@ class ImageNet(UnitSource):
     paths : path-like or list of them
         Files, or patterns of them.
     hierarchy : Hierarchy
-        Whose keys are synset ids.
+        The categories, whose keys are synset ids.
     unmapped : {"drop", "ancestor"}
-        What becomes of an image whose synset is not in the hierarchy: it is left out, and counted as ``unmapped`` and
+        Handling of an image whose synset is not in the hierarchy: it is left out, and counted as ``unmapped`` and
         by synset (``unmapped n04310904``), or its nearest kept ancestors stand for the synset, and it is counted as
-        ``mapped_to_ancestor``; it is left out where it has none.
+        ``mapped_to_ancestor``; it is left out if it has none.
     classes : path-like, optional
         The synsets in the order of the class numbers: ``meta.mat`` or a text file; see
         :func:`~mlimages.annotate.sources.imagenet.synsets.read_classes`. The first line of a text is class 0 of a list
@@ -80,7 +80,7 @@ class ImageNet(UnitSource):
     FormatError
         For a file in none of the forms above, or an empty one.
     MlimagesError
-        Where the class order is not known, or the hierarchy holds no synsets.
+        If the class order is not known, or the hierarchy contains no synsets.
     """
 
     format = "imagenet"

@@ -1,4 +1,4 @@
-"""Compiled parsing of lists with one synset an image: the bytes of a file in, Arrow buffers out.
+"""Compiled parsing of lists with one synset per image: the bytes of a file in, Arrow buffers out.
 
 Numba checks no bounds: `parse` reads no byte outside ``[start, stop)``, and its caller sizes the buffers by the lines
 and bytes that :func:`~mlimages.annotate.sources.lineskernels.scan` counted.

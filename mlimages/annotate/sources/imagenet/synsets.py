@@ -1,4 +1,4 @@
-"""What a WordNet synset means to a hierarchy: a category of its own, its nearest kept ancestors, or nothing."""
+"""The categories of a WordNet synset in a hierarchy: itself, its nearest kept ancestors, or none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def synset_targets(hierarchy: Hierarchy, unmapped: Unmapped) -> SynsetTargets:
     Raises
     ------
     MlimagesError
-        Where no key of the hierarchy is a synset id, or for another value of `unmapped`.
+        If no key of the hierarchy is a synset id, or for another value of `unmapped`.
     """
     if unmapped not in get_args(Unmapped):
         raise MlimagesError(f"unmapped={unmapped!r}: expected one of {', '.join(get_args(Unmapped))}")
@@ -100,7 +100,7 @@ def read_classes(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     FormatError
-        Where the file is neither.
+        If the file is in neither format.
     """
     if path.suffix == ".mat":
         return _read_meta(path)

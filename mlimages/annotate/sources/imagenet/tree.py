@@ -22,7 +22,7 @@ from mlimages.storage.arrow import offsets_of
 from mlimages.storage.batches import BATCH_ROWS, rebatched
 from mlimages.storage.imagefiles import SUFFIXES
 
-#: Images of a unit, which ends with the folder that brings it to so many.
+#: Images of a unit, which ends with the folder at which it reaches this number.
 UNIT_IMAGES = 2 * BATCH_ROWS
 
 
@@ -31,26 +31,26 @@ class ImageNetTree(UnitSource):
 
     An image is a file with one of the :data:`~mlimages.storage.imagefiles.SUFFIXES`; its name in the table is its path
     below the given folder, ``n01440764/n01440764_10026.JPEG``. Folders are taken by ascending id, the images of each
-    by name. Everything else is passed over: hidden files, other suffixes, folders of other names.
+    by name. Everything else is ignored: hidden files, other suffixes, folders of other names.
 
     Parameters
     ----------
     folder : path-like
-        What holds the synset folders, such as ``train``.
+        The folder of the synset folders, such as ``train``.
     hierarchy : Hierarchy
-        Whose keys are synset ids.
+        The categories, whose keys are synset ids.
     unmapped : {"drop", "ancestor"}
-        What becomes of an image whose synset is not in the hierarchy, see
+        Handling of an image whose synset is not in the hierarchy, see
         :class:`~mlimages.annotate.sources.imagenet.lists.ImageNet`.
     unit_images : int
-        A unit ends with the folder that brings it to so many images.
+        A unit ends with the folder at which it reaches this number of images.
     batch_rows : int
         Images of a batch.
 
     Raises
     ------
     MlimagesError
-        Where no folder in it is named by a synset, or the hierarchy holds none.
+        If no folder in it is named by a synset, or the hierarchy contains none.
     """
 
     format = "imagenet"
@@ -151,7 +151,7 @@ class ImageNetTree(UnitSource):
 
 
 def _fault(name: bytes) -> str:
-    """What a name lacks that a table could hold; empty where that is nothing."""
+    """The problem of a name that a table cannot hold; empty if there is none."""
     try:
         name.decode()
     except UnicodeDecodeError:

@@ -1,1 +1,1 @@
-"""Open Images: label files whose rows are first brought together by image, on disk."""
+"""Open Images: label files whose rows are first grouped by image, on disk."""

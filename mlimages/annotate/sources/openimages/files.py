@@ -6,7 +6,7 @@
     000026e7ee790996,verification,/m/04hgtk,0
     000026e7ee790996,machine,/m/07j7r,0.9
 
-All versions name these four columns first; what follows them (the boxes of a box file) is passed over. ``machine``
+All versions name these four columns first; further columns (the boxes of a box file) are ignored. ``machine``
 labels have a fraction as confidence, and one of 0 says nothing: it is left out and counted (``machine_zeros``). Every
 other source (``human`` in V1, ``verification``, ``crowdsource-verification``, the ``xclick`` of boxes) is a person,
 whose confidence is 1, present, or 0, a verified absence.
@@ -25,7 +25,7 @@ and human and machine labels may be given together. Image ids are the images' na
 (``ImageID,...,OriginalURL,...``), their URLs; an image without a URL there keeps its id, and is counted as
 ``without_url``. Within a part, images are ordered by id.
 
-All rows of an image are brought together on disk: see :mod:`mlimages.annotate.sources.openimages.partition`.
+All rows of an image are grouped on disk: see :mod:`mlimages.annotate.sources.openimages.partition`.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ class OpenImages(Source):
         Raises
         ------
         FormatError
-            For a bad row, where these end the job, and where no row has a known label.
+            For a bad row, if these end the job, and if no row has a known label.
         JobError
-            Where the disk is full.
+            If the disk is full.
         """
         Partition(
             scratch=scratch,

@@ -1,4 +1,4 @@
-"""What partitioning Open Images' files notes beside the records, and the names of its files."""
+"""The notes that partitioning Open Images' files writes beside the records, and the names of its files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Notes:
 
 
 class Summary(NamedTuple):
-    """What the second stage has to know of the first."""
+    """The results of the first stage that the second needs."""
 
     runs: list[int]  # of every piece of the labels
     url_runs: list[int]  # of every images CSV

@@ -5,8 +5,8 @@ index, as one or several *runs* in a scratch folder; the bucket is a hash of the
 of all runs (:mod:`mlimages.annotate.sources.openimages.buckets`). Memory holds a run for each worker, whatever the size
 of the input; the scratch folder takes about half the size of the input.
 
-The notes of a piece, a JSON file, are renamed into place after its runs, and tell that it is finished: a partition that
-was killed goes on where it stopped.
+The notes of a piece, a JSON file, are renamed into place after its runs, and mark it as finished: a partition that
+was killed resumes there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from mlimages.job.task import Stopped
 from mlimages.storage.arrow import readonly
 from mlimages.storage.files import replacing
 
-#: A run ends with the batch that brings it to so many records.
+#: A run ends with the batch at which it reaches this number of records.
 _RUN_RECORDS = 2 << 20
 
 _Records = NDArray[np.uint64]

@@ -238,7 +238,7 @@ def find_images(records, slots, image_of, first_of):  # type: ignore[no-untyped-
     )
 )
 def merge(records, image_of, rank, said, offsets, labels, confidences):  # type: ignore[no-untyped-def]
-    """Bring the labels of every image together, ascending, each with what counts of all that is said of it.
+    """Group the labels of every image, ascending, each with its decisive confidence.
 
     `rank` is the place of every image in the output and `said` as long as the records, for intermediate results.
 
