@@ -38,16 +38,17 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> Iterator[None]:
-    """Turn the error of a full disk into a JobError that says what to do, and how to go on: `again`."""
+def full_disk_told(folder: Path, *, again: str = "run again with --resume", needed: str = "") -> Iterator[None]:
+    """Turn the error of a full disk into a JobError that says how much is `needed`, and how to go on: `again`."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         path = error.filename or folder
+        some = f"some ({needed} is needed)" if needed else "some"
         raise JobError(
-            f"{path}: {os.strerror(error.errno).lower()}: free some, then {again}; finished parts are kept"
+            f"{path}: {os.strerror(error.errno).lower()}: free {some}, then {again}; finished parts are kept"
         ) from error
 
 
