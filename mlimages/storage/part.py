@@ -26,7 +26,7 @@ _ADVICE = "mlimages verify --content checks all parts"
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class DamagedRow:
     """A row of a part, or a part, that is not as it should be: what was found and expected."""
 
     path: Path  # the part
@@ -86,7 +86,7 @@ class PartReader:
             yield self._checked(wanted.check, row, batch)
 
     def sifted(
-        self, columns: Sequence[str] | None, bad: list[BadRow], *, rows: int = BATCH_ROWS
+        self, columns: Sequence[str] | None, bad: list[DamagedRow], *, rows: int = BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """The same without the rows that are not as they should be: these are appended to `bad` before the batch comes.
 
@@ -167,15 +167,15 @@ class PartReader:
     def error(self, reason: str, row: int | None = None) -> TableError:
         """What ends whoever reads the part: the reason, and where."""
         image = None if row is None else self._stored_name(row)
-        return BadRow(self.path, row, image, reason).error()
+        return DamagedRow(self.path, row, image, reason).error()
 
-    def _bad_row(self, damage: Damage, first: int, batch: pa.RecordBatch) -> BadRow:
+    def _bad_row(self, damage: Damage, first: int, batch: pa.RecordBatch) -> DamagedRow:
         """A damaged row of a batch that begins at row `first`."""
         if damage.row is None:
-            return BadRow(self.path, None, None, damage.reason)
+            return DamagedRow(self.path, None, None, damage.reason)
         row = first + damage.row
         image = _name(batch, damage.row) if "image" in batch.schema.names else self._stored_name(row)
-        return BadRow(self.path, row, image, damage.reason)
+        return DamagedRow(self.path, row, image, damage.reason)
 
     def _stored_name(self, row: int) -> str | None:
         """The name in a row, read for a message; None where it cannot be read."""
