@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from mlimages.build.config import BuildConfig
-from mlimages.build.step import MANIFEST, BuildManifest, Step
+from mlimages.build.step import MANIFEST, BuildManifest, Step, check_free
 from mlimages.build.steps import check_inputs, steps_of
 from mlimages.errors import import_extra
+from mlimages.job.folder import held
 
 _WAIT = timedelta(days=30)
 _log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
     Raises
     ------
     MlimagesError
-        If a step fails.
+        If a step fails, or another process builds in the same folder.
     """
     known = config if isinstance(config, BuildConfig) else BuildConfig.from_toml(config)
     folder = Path(known.out)
@@ -61,9 +63,9 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
     import_extra("torch", extra="train")
     from mlimages.models.ranks import joined
 
-    with joined("cpu", backend=_backend(), timeout=_WAIT) as ranks:
+    with ExitStack() as stack, joined("cpu", backend=_backend(), timeout=_WAIT) as ranks:
         ranks.share(lambda: check_inputs(known))
-        manifest = ranks.share(lambda: BuildManifest.open(folder, asdict(known)))
+        manifest = ranks.share(partial(_open, folder, known, stack))
         for step in steps_of(known, folder):
             resume = ranks.share(partial(manifest.begin, step))
             if ranks.first:
@@ -78,6 +80,13 @@ def build(config: BuildConfig | str | os.PathLike[str], *, report: Callable[[str
             if ranks.first:
                 tell(step.name, "done")
     return folder / MANIFEST
+
+
+def _open(folder: Path, config: BuildConfig, stack: ExitStack) -> BuildManifest:
+    """Hold the folder until `stack` is closed, and read the manifest, or begin it."""
+    check_free(folder)
+    stack.enter_context(held(folder))
+    return BuildManifest.open(folder, asdict(config))
 
 
 def _run(step: Step, place: Path, resume: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import xxhash
 
 from mlimages.errors import FormatError, JobError
+from mlimages.job.folder import LOCK
 from mlimages.storage.files import file_hash, replacing
 from mlimages.storage.manifest import Input
 
@@ -39,6 +40,14 @@ class Step:
     together: bool = False
 
 
+def check_free(folder: Path) -> None:
+    """Raise a JobError for a folder that holds something else than a build."""
+    if (folder / MANIFEST).is_file() or not folder.exists():
+        return
+    if not folder.is_dir() or {each.name for each in folder.iterdir()} - {LOCK}:
+        raise JobError(f"{folder}: exists and holds no build: choose a new folder as out")
+
+
 @dataclass(slots=True)
 class BuildManifest:
     """The state of the steps of a build with a configuration, kept in ``build.json`` in its folder."""
@@ -55,14 +64,9 @@ class BuildManifest:
         ------
         FormatError
             If the file is not the manifest of a build.
-        JobError
-            If the folder holds something else.
         """
         path = folder / MANIFEST
         if not path.is_file():
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise JobError(f"{folder}: exists and holds no build: choose a new folder as out")
-            folder.mkdir(parents=True, exist_ok=True)
             manifest = cls(folder, config)
             manifest.write()
             return manifest

@@ -15,8 +15,9 @@ from mlimages.storage.manifest import JOB, MANIFEST, Manifest
 
 #: Folder within that of a job for files that only the job needs; gone once it is done.
 SCRATCH = "scratch"
-_LOCK = ".lock"
-_BEFORE = {_LOCK, f"{JOB}.tmp"}  # what a job leaves that is killed before it has begun
+#: File that a process has locked while it writes into a folder.
+LOCK = ".lock"
+_BEFORE = {LOCK, f"{JOB}.tmp"}  # what a job leaves that is killed before it has begun
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def held(folder: Path) -> Iterator[None]:
     import filelock
 
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _LOCK
+    path = folder / LOCK
     try:
         with filelock.FileLock(path, timeout=0):
             try:
@@ -37,16 +38,17 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_told(folder: Path, *, again: str = "run again with --resume") -> Iterator[None]:
-    """Turn the error of a full disk into a JobError that says what to do, and how to go on: `again`."""
+def full_disk_told(folder: Path, *, again: str = "run again with --resume", needed: str = "") -> Iterator[None]:
+    """Turn the error of a full disk into a JobError that says how much is `needed`, and how to go on: `again`."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         path = error.filename or folder
+        some = f"some ({needed} is needed)" if needed else "some"
         raise JobError(
-            f"{path}: {os.strerror(error.errno).lower()}: free some, then {again}; finished parts are kept"
+            f"{path}: {os.strerror(error.errno).lower()}: free {some}, then {again}; finished parts are kept"
         ) from error
 
 
@@ -64,7 +66,7 @@ def check_free(folder: Path, *, resume: bool) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a finished job and nothing of the process that made it."""
-    return (folder / MANIFEST).is_file() and not any((folder / name).exists() for name in (JOB, _LOCK))
+    return (folder / MANIFEST).is_file() and not any((folder / name).exists() for name in (JOB, LOCK))
 
 
 def begin(folder: Path, job: Manifest, *, resume: bool) -> bool:

@@ -26,7 +26,7 @@ _ADVICE = "mlimages verify --content checks all parts"
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class DamagedRow:
     """An invalid row of a part, or an invalid part: what was found and expected."""
 
     path: Path  # the part
@@ -86,7 +86,7 @@ class PartReader:
             yield self._checked(wanted.check, row, batch)
 
     def sifted(
-        self, columns: Sequence[str] | None, bad: list[BadRow], *, rows: int = BATCH_ROWS
+        self, columns: Sequence[str] | None, bad: list[DamagedRow], *, rows: int = BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """The same without invalid rows, which are appended to `bad` before the batch is yielded.
 
@@ -167,15 +167,15 @@ class PartReader:
     def error(self, reason: str, row: int | None = None) -> TableError:
         """The TableError that reading raises, with the reason and the place."""
         image = None if row is None else self._stored_name(row)
-        return BadRow(self.path, row, image, reason).error()
+        return DamagedRow(self.path, row, image, reason).error()
 
-    def _bad_row(self, damage: Damage, first: int, batch: pa.RecordBatch) -> BadRow:
+    def _bad_row(self, damage: Damage, first: int, batch: pa.RecordBatch) -> DamagedRow:
         """A damaged row of a batch that begins at row `first`."""
         if damage.row is None:
-            return BadRow(self.path, None, None, damage.reason)
+            return DamagedRow(self.path, None, None, damage.reason)
         row = first + damage.row
         image = _name(batch, damage.row) if "image" in batch.schema.names else self._stored_name(row)
-        return BadRow(self.path, row, image, damage.reason)
+        return DamagedRow(self.path, row, image, damage.reason)
 
     def _stored_name(self, row: int) -> str | None:
         """The name in a row, read for a message; None where it cannot be read."""

@@ -21,7 +21,7 @@ from mlimages.storage.batches import BATCH_ROWS
 from mlimages.storage.categories import read_categories, stated_categories
 from mlimages.storage.checks import Columns
 from mlimages.storage.manifest import CATEGORIES, MANIFEST, Manifest, check_keys
-from mlimages.storage.part import BadRow, PartReader, open_part, problem_of
+from mlimages.storage.part import DamagedRow, PartReader, open_part, problem_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,13 +144,13 @@ class ImageTable(ABC):
             yield from reader.batches(columns or None, rows=rows)
 
     def sifted_batches(
-        self, bad: list[BadRow], *, columns: Sequence[str] | None = None, unchecked: Collection[str] = ()
+        self, bad: list[DamagedRow], *, columns: Sequence[str] | None = None, unchecked: Collection[str] = ()
     ) -> Iterator[pa.RecordBatch]:
         """All images in order except invalid rows and parts.
 
         Parameters
         ----------
-        bad : list of BadRow
+        bad : list of DamagedRow
             Receives what is left out, before the batch that contained it is yielded.
         columns : sequence of str, optional
             Some of the columns; all by default.
@@ -170,7 +170,9 @@ class ImageTable(ABC):
                     yield from reader.sifted(columns, bad)
             except TableError as error:
                 path = self.folder / part.file
-                bad.append(BadRow(path, None, None, str(error).partition("; mlimages verify")[0][len(f"{path}: ") :]))
+                bad.append(
+                    DamagedRow(path, None, None, str(error).partition("; mlimages verify")[0][len(f"{path}: ") :])
+                )
 
     def to_table(self, *, columns: Sequence[str] | None = None) -> pa.Table:
         """The whole table in memory.

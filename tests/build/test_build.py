@@ -283,3 +283,27 @@ def test_folder_of_something_else_is_refused(world, tmp_path):
     path = changed(world, world / "taken.toml", ('out = "ml-images"', 'out = "imagenet"'))
     with pytest.raises(JobError, match="exists and holds no build: choose a new folder as out"):
         build(path)
+
+
+def test_second_build_in_the_same_folder_is_refused_while_the_first_goes_on(built, world):
+    before = contents(built)
+
+    def again(step, state):
+        with pytest.raises(JobError, match="ml-images: another process is writing here: wait for it, or choose"):
+            build(world / "build.toml")
+
+    build(world / "build.toml", report=again)
+    assert contents(built) == before
+
+
+def test_folder_of_a_build_that_was_killed_at_once_is_used(world):
+    (world / "killed").mkdir()
+    (world / "killed/.lock").touch()
+    path = changed(world, world / "killed.toml", ('out = "ml-images"', 'out = "killed"'))
+
+    def stop(step, state):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(path, report=stop)
+    assert [each.name for each in (world / "killed").iterdir()] == ["build.json"]

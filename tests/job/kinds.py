@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -21,7 +22,8 @@ from mlimages.annotate.sources.openimages import files as openimages
 from mlimages.annotate.tables.merging import merge
 from mlimages.annotate.tables.selection import filter, subset  # noqa: A004
 from mlimages.annotate.tables.splitting import split
-from mlimages.images import pack
+from mlimages.images import DownloadOptions, download, pack
+from mlimages.images.downloading import engine as downloading
 from mlimages.images.duplicates.fingerprints import fingerprint_images
 from mlimages.images.tfrecord.export import export_tfrecord
 from mlimages.kernels import load_kernels
@@ -109,6 +111,26 @@ def _predictions(inputs: Path, out: Path, **options: Any) -> None:
     predict_images(teacher(), inputs / "packed", out, unit_images=1, batch=1, threshold=-1.0, **options)
 
 
+def make_urls(folder: Path, root: str) -> None:
+    """Write the list of URLs of a server into the folder of the inputs."""
+    (folder / "urls.txt").write_text("".join(f"{root}/good/{number}.jpg\t{number}:1\n" for number in range(IMAGES)))
+
+
+def _download(
+    inputs: Path, out: Path, *, progress: Any = None, workers: int | None = None, resume: bool = True
+) -> None:
+    del workers, resume  # it has workers on a cluster only, and is always resumed
+
+    def show(at: Any) -> None:
+        if progress is not None:
+            progress(SimpleNamespace(parts=at.done))
+
+    # one at a time, so that the file operations have an order
+    options = DownloadOptions(unit_bytes=1, concurrency=1, retries=0, allow_networks=("127.0.0.0/8",))
+    with mock.patch.object(downloading.time, "time_ns", return_value=10**18):  # the log's column `when`
+        download(inputs / "urls.txt", out, options=options, progress=show)
+
+
 def teacher() -> Any:
     """A teacher that sees how bright each of ten stripes is."""
     from mlimages.models import Preprocessing, Teacher
@@ -156,6 +178,10 @@ class Kind:
         A part, in the folder of the result.
     late : float
         The share of all file operations after which that part is finished, and the job is not.
+    again : str
+        How the user continues it.
+    skipped : dict of str to str
+        Tests of faults that mean nothing for it, and the reason.
     """
 
     run: Run
@@ -166,10 +192,12 @@ class Kind:
     midway: bool = False
     part: str = "part-00000.parquet"
     late: float = 2 / 3
+    again: str = "run again with --resume"
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 _TABLE_PART, _PACKED_PART = "table/part-00004.parquet", "packed/part-00004.parquet"
-#: What tests of faults do; a download is a job of this kind too, and its row goes here.
+#: What tests of faults do.
 KINDS = {
     "list": Kind(_list, "lists/0.txt", "lists/4.txt", _bad_line, "4.txt:51: found no tab"),
     "open-images": Kind(_open_images, "boxes.csv", "boxes.csv", _bad_line, "boxes.csv:51: found"),
@@ -189,6 +217,24 @@ KINDS = {
     ),
     "fingerprints": Kind(_fingerprints, f"packed/{MANIFEST}", _PACKED_PART, _cut_short, "part-00004.parquet: damaged"),
     "predictions": Kind(_predictions, f"packed/{MANIFEST}", _PACKED_PART, _cut_short, "part-00004.parquet: damaged"),
+    "download": Kind(
+        _download,
+        "urls.txt",
+        "urls.txt",
+        _bad_line,
+        "",
+        part="log/part-00000.parquet",
+        again="run the same command again",
+        skipped={
+            "test_a_signal_ends_it_and_it_is_resumed_to_the_same_bytes": (
+                "a signal ends a download in good order: tests/images/downloading/test_resume.py"
+            ),
+            "test_an_input_that_changes_in_the_middle_is_noticed": "a list is known by its content, not by its time",
+            "test_a_task_that_fails_leaves_nothing_half_made_and_the_rest_is_resumed": (
+                "lists are checked before the first request, and a URL that fails is an outcome"
+            ),
+        },
+    ),
 }
 #: More that is made of parts, for tests of engines.
 OTHERS = {"filter": _filter, "subset": _subset}

@@ -12,16 +12,12 @@ import pytest
 import mlimages
 from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.parquet.writer import TableWriter
+from mlimages.annotate.sources.imagelist import ImageList
 from mlimages.annotate.sources.memory import MemorySource
 from mlimages.errors import FormatError, JobError, LabelError, MlimagesError, TableError
 from mlimages.job import job
 from mlimages.storage.files import file_hash
 from mlimages.storage.verify import verify_parts
-
-
-@pytest.fixture
-def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlimages.annotate.sources.lines.UNIT_BYTES", 2000)
 
 
 @pytest.fixture
@@ -31,16 +27,20 @@ def image_list(tmp_path: Path) -> Path:
     return path
 
 
+def in_parts(path: Path, zoo: Hierarchy) -> ImageList:
+    """The list as a source of 13 parts."""
+    return ImageList(path, zoo, unit_bytes=2000)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         os.fspath(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
-@pytest.mark.usefixtures("small_units")
 def test_the_bytes_do_not_depend_on_the_number_of_workers(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     for workers in (1, 2, 7):
-        mlimages.annotate(image_list, zoo, out=tmp_path / f"out{workers}", workers=workers)
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=tmp_path / f"out{workers}", workers=workers)
     assert len(list((tmp_path / "out1").glob("part-*.parquet"))) == 13
     assert contents(tmp_path / "out1") == contents(tmp_path / "out2") == contents(tmp_path / "out7")
     assert set(contents(tmp_path / "out1")) - {f"part-{i:05d}.parquet" for i in range(13)} == {
@@ -49,9 +49,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(zoo: Hierarchy, image_
     }
 
 
-@pytest.mark.usefixtures("small_units")
 def test_the_manifest_says_what_there_is(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
-    table = mlimages.annotate(image_list, zoo, out=tmp_path / "out", propagation="published")
+    table = mlimages.annotate(in_parts(image_list, zoo), zoo, out=tmp_path / "out", propagation="published")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["rows"] == len(table) == 1000
     assert manifest["hierarchy_fingerprint"] == zoo.fingerprint
@@ -66,9 +65,8 @@ def test_the_manifest_says_what_there_is(zoo: Hierarchy, image_list: Path, tmp_p
     assert verify_parts(table.folder) == []
 
 
-@pytest.mark.usefixtures("small_units")
 def test_verify_finds_what_was_changed_removed_or_added(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
-    out = mlimages.annotate(image_list, zoo, out=tmp_path / "out").folder
+    out = mlimages.annotate(in_parts(image_list, zoo), zoo, out=tmp_path / "out").folder
     (out / "part-00001.parquet").unlink()
     data = bytearray((out / "part-00002.parquet").read_bytes())
     data[50] ^= 1
@@ -83,12 +81,11 @@ def test_verify_finds_what_was_changed_removed_or_added(zoo: Hierarchy, image_li
     ] == ["the content was changed", "found 4 bytes", "not in the manifest"]
 
 
-@pytest.mark.usefixtures("small_units")
 def test_bad_rows_are_kept_aside_with_their_reasons(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     lines = image_list.read_bytes().split(b"\n")
     lines[500], lines[700] = b"no tab \xff", b"image\t11:1"
     image_list.write_bytes(b"\n".join(lines))
-    table = mlimages.annotate(image_list, zoo, out=tmp_path / "out", on_error="quarantine")
+    table = mlimages.annotate(in_parts(image_list, zoo), zoo, out=tmp_path / "out", on_error="quarantine")
     assert len(table) == 998
     assert table.manifest.counts["quarantined"] == 2
     bad = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "out" / "quarantine").glob("*.parquet")))
@@ -97,7 +94,6 @@ def test_bad_rows_are_kept_aside_with_their_reasons(zoo: Hierarchy, image_list: 
     assert "expected an index from 0 to 9" in bad.column("reason")[1].as_py()
 
 
-@pytest.mark.usefixtures("small_units")
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_first_bad_row_ends_the_job_and_leaves_nothing(
     zoo: Hierarchy, image_list: Path, tmp_path: Path, workers: int
@@ -106,24 +102,24 @@ def test_the_first_bad_row_ends_the_job_and_leaves_nothing(
     lines[400] = lines[401] = lines[990] = b"bad"
     image_list.write_bytes(b"\n".join(lines))
     with pytest.raises(FormatError, match=r"list\.txt:401: found no tab in 'bad'"):
-        mlimages.annotate(image_list, zoo, out=tmp_path / "out", workers=workers)
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=tmp_path / "out", workers=workers)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_in_use_is_refused(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    mlimages.annotate(image_list, zoo, out=out)
+    mlimages.annotate(in_parts(image_list, zoo), zoo, out=out)
     before = contents(out)
     with pytest.raises(JobError, match="already holds a table"):
-        mlimages.annotate(image_list, zoo, out=out)
-    mlimages.annotate(image_list, zoo, out=out, resume=True)  # nothing left to do
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=out)
+    mlimages.annotate(in_parts(image_list, zoo), zoo, out=out, resume=True)  # nothing left to do
     assert contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
     with pytest.raises(JobError, match="not an empty folder"):
-        mlimages.annotate(image_list, zoo, out=tmp_path / "mine", resume=True)
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=tmp_path / "mine", resume=True)
     with pytest.raises(JobError, match="not an empty folder"):
-        mlimages.annotate(image_list, zoo, out=image_list)
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=image_list)
 
 
 class Killed(BaseException):
@@ -138,27 +134,25 @@ def interrupted(image_list: Path, zoo: Hierarchy, out: Path, *, after: int) -> N
             raise Killed
 
     with pytest.raises(Killed):
-        mlimages.annotate(image_list, zoo, out=out, progress=progress, workers=1)
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=out, progress=progress, workers=1)
 
 
-@pytest.mark.usefixtures("small_units")
 def test_an_unfinished_job_is_no_table(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     interrupted(image_list, zoo, tmp_path / "out", after=4)
     with pytest.raises(TableError, match="unfinished: run the command again with --resume"):
         AnnotationTable.open(tmp_path / "out")
 
 
-@pytest.mark.usefixtures("small_units")
 def test_another_input_or_other_rules_are_not_gone_on_with(zoo: Hierarchy, image_list: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     interrupted(image_list, zoo, out, after=4)
     with pytest.raises(JobError, match=r"begun with propagation .*'all'.* and to be resumed with .*'none'"):
-        mlimages.annotate(image_list, zoo, out=out, resume=True, propagation="none")
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=out, resume=True, propagation="none")
     with pytest.raises(JobError, match="begun with on_error raise, and to be resumed with quarantine"):
-        mlimages.annotate(image_list, zoo, out=out, resume=True, on_error="quarantine")
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=out, resume=True, on_error="quarantine")
     image_list.write_bytes(image_list.read_bytes())
     with pytest.raises(JobError, match=r"list\.txt: changed since the job in .* was begun"):
-        mlimages.annotate(image_list, zoo, out=out, resume=True)
+        mlimages.annotate(in_parts(image_list, zoo), zoo, out=out, resume=True)
 
 
 # In memory ----------------------------------------------------------------------------------------------------------

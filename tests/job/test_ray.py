@@ -45,7 +45,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-RUNS = {name: kind.run for name, kind in KINDS.items()} | OTHERS
+#: A download needs a server: tests/images/downloading/test_cluster.py.
+RUNS = {name: kind.run for name, kind in KINDS.items() if name != "download"} | OTHERS
 
 
 @pytest.mark.usefixtures("ray")

@@ -18,7 +18,7 @@ from mlimages import AnnotationTable, Hierarchy
 from mlimages.annotate.tables.predictions import PredictionTable, write_predictions
 from mlimages.errors import FormatError, TableError
 from mlimages.storage.manifest import Manifest
-from mlimages.storage.part import BadRow
+from mlimages.storage.part import DamagedRow
 from mlimages.storage.rows import StoredRows
 from mlimages.storage.verify import verify_parts
 
@@ -145,7 +145,7 @@ def test_a_part_of_another_hierarchy_is_refused(table: AnnotationTable, zoo: Hie
 
 def test_bad_rows_are_left_out_and_named(table: AnnotationTable):
     table = change(change(table, with_row("labels", 7, [30_000, 9])), with_row("image", 2, None))
-    bad: list[BadRow] = []
+    bad: list[DamagedRow] = []
     assert sum(batch.num_rows for batch in table.sifted_batches(bad)) == 10
     assert [(each.row, each.image, each.reason) for each in bad] == [
         (2, None, "found a null in the column image, expected a value in every row"),

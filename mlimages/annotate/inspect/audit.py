@@ -26,7 +26,7 @@ from mlimages.kernels import load_kernels
 from mlimages.storage.arrow import readonly
 from mlimages.storage.manifest import MANIFEST
 from mlimages.storage.names import FirstRows
-from mlimages.storage.part import BadRow as BadTableRow
+from mlimages.storage.part import DamagedRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
         raise MlimagesError(f"examples={examples}: expected 0 or more")
     load_kernels("mlimages.annotate.inspect.auditkernels", "mlimages.storage.nameskernels")
     audited, batches = _open(source, hierarchy)
-    bad: list[BadRow | BadTableRow] = []
+    bad: list[BadRow | DamagedRow] = []
     checker = _Checker(audited, examples)
     with tempfile.TemporaryDirectory(prefix="mlimages-audit-") as folder, FirstRows(Path(folder)) as names:
         for batch in batches(bad):
@@ -155,7 +155,7 @@ def audit_labels(source: Any, hierarchy: Hierarchy | str | None = None, *, examp
     return checker.result()
 
 
-_Batches = Callable[[list[BadRow | BadTableRow] | None], Iterable[pa.RecordBatch]]
+_Batches = Callable[[list[BadRow | DamagedRow] | None], Iterable[pa.RecordBatch]]
 
 
 def _open(source: Any, hierarchy: Hierarchy | str | None) -> tuple[Hierarchy, _Batches]:
@@ -232,10 +232,10 @@ class _Checker:
     def _key(self, label: int) -> str:
         return self._hierarchy.keys[label] if 0 <= label < len(self._hierarchy) else str(label)
 
-    def note_bad(self, bad: list[BadRow | BadTableRow]) -> None:
+    def note_bad(self, bad: list[BadRow | DamagedRow]) -> None:
         """Count the bad rows of a list or a table, and forget them."""
         for row in bad:
-            if isinstance(row, BadTableRow):
+            if isinstance(row, DamagedRow):
                 self._rows += row.row is not None
                 self._counts[UNREADABLE] += (1, 0)
                 self._example(UNREADABLE, row.image or "", str(row))

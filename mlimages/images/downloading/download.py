@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlimages.errors import DataNotFoundError, MlimagesError
-from mlimages.images.downloading.engine import Live, UnitMaker, download_units
+from mlimages.images.downloading.engine import DownloadMaker, Live, download_units
 from mlimages.images.downloading.folder import DownloadFolder
-from mlimages.images.downloading.log import part_path, shard_of, write_image_list
+from mlimages.images.downloading.log import shard_of, write_image_list
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.urls import Unit, cut, read_urls
 from mlimages.job.job import Job, Progress
 from mlimages.job.task import Engine, Stopped
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import FORMAT_VERSION
+from mlimages.storage.manifest import FORMAT_VERSION, part_path
 
 if TYPE_CHECKING:
     from mlimages.hierarchy import Hierarchy
@@ -182,7 +182,7 @@ def download(
         write_image_list(place.log, units, place.image_list)
 
     job = Job(
-        maker=UnitMaker(place, options, retry, packing),
+        maker=DownloadMaker(place, options, retry, packing),
         metadata={"content": CONTENT, "format_version": FORMAT_VERSION},
         options={name: getattr(options, name) for name in _SHAPING}
         | {"hierarchy": None if hierarchy is None else hierarchy.fingerprint},

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from mlimages.images.downloading.decoder import Decoder
 from mlimages.images.downloading.fetch import Body, Fetcher
 from mlimages.images.downloading.folder import DownloadFolder
-from mlimages.images.downloading.log import Record, UnitLog, count, counts_of, part_path
+from mlimages.images.downloading.log import Record, UnitLog, count, counts_of
 from mlimages.images.downloading.options import DownloadOptions
 from mlimages.images.downloading.reason import Failure
 from mlimages.images.downloading.urls import Unit
 from mlimages.images.downloading.verify import Verdict, stem_of
 from mlimages.job.task import Made, Stopped, StopSignal
 from mlimages.storage.files import file_hash
-from mlimages.storage.manifest import Part
+from mlimages.storage.manifest import Part, part_path
 
 if TYPE_CHECKING:
     from mlimages.images.downloading.packing import Packing
@@ -44,7 +44,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitMaker:
+class DownloadMaker:
     """Downloads the images of units and makes the log's parts; a :class:`~mlimages.job.task.Maker`.
 
     `retry` says whether failures of an earlier run are tried again ("failed") or not ("none"). Images stay files where
@@ -89,7 +89,7 @@ class UnitMaker:
 
 def download_units(
     units: Iterable[Unit],
-    maker: UnitMaker,
+    maker: DownloadMaker,
     *,
     stop: StopSignal,
     live: Live,
@@ -101,7 +101,7 @@ def download_units(
     ----------
     units : iterable of Unit
         Drawn as places become free.
-    maker : UnitMaker
+    maker : DownloadMaker
         What to do with each.
     stop : StopSignal
         Looked at about twice a second; what was done until then is in the journals.
@@ -142,7 +142,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-async def _download(units: Iterable[Unit], maker: UnitMaker, live: Live, made: deque[Made]) -> None:
+async def _download(units: Iterable[Unit], maker: DownloadMaker, live: Live, made: deque[Made]) -> None:
     # look-ups of names run there, each for seconds where a name server is slow: the default is a handful of threads
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUPS, "resolve"))
     folder = maker.place.partial()
@@ -157,7 +157,9 @@ async def _download(units: Iterable[Unit], maker: UnitMaker, live: Live, made: d
 
 
 class _Run:
-    def __init__(self, maker: UnitMaker, fetcher: Fetcher, decoder: Decoder, *, live: Live, made: deque[Made]) -> None:
+    def __init__(
+        self, maker: DownloadMaker, fetcher: Fetcher, decoder: Decoder, *, live: Live, made: deque[Made]
+    ) -> None:
         self._maker = maker
         self._fetcher = fetcher
         self._decoder = decoder

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from mlimages.errors import JobError
 from mlimages.storage.files import replacing
-from mlimages.storage.manifest import Part
+from mlimages.storage.manifest import Part, part_path
 
 if TYPE_CHECKING:
     from mlimages.images.downloading.urls import Unit
@@ -141,11 +141,6 @@ class UnitLog:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-
-
-def part_path(folder: Path, index: int) -> Path:
-    """Path of the part of the unit `index`."""
-    return folder / f"part-{index:05d}.parquet"
 
 
 def shard_of(path: Path) -> Part:

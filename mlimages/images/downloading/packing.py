@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from mlimages.annotate.labels.schema import INT32_FROM, Origin
-from mlimages.errors import MlimagesError
+from mlimages.errors import MlimagesError, TableError
 from mlimages.hierarchy import Hierarchy
 from mlimages.images.downloading.log import Record
 from mlimages.images.downloading.urls import Unit
+from mlimages.images.packed.reading import PackedImages
 from mlimages.images.packed.writing import Row, finish_packed, packed_metadata, packed_schema, write_shard
 from mlimages.storage.manifest import Input, Manifest, Part, part_path
+from mlimages.storage.part import stored_part
 
 _AT_ONCE = 16  # images read at once from a shard that is rewritten
 
@@ -98,7 +99,7 @@ class Packing:
 
     def _rows(self, unit: Unit, records: Sequence[Record], shard: Path) -> Iterator[Row]:
         spool = self.spool_of(unit.index)
-        there = _images(shard)
+        there = self._images(shard)
         following = next(there, None)
         for labels, record in zip(unit.labels, records, strict=True):
             if record.name is None:
@@ -117,12 +118,14 @@ class Packing:
                 np.full(len(indices), Origin.GIVEN, np.uint8),
             )
 
-
-def _images(shard: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and images of a shard in order; nothing where there is no shard."""
-    if not shard.exists():
-        return
-    with pq.ParquetFile(shard) as file:
-        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=["image"]):
+    def _images(self, shard: Path) -> Iterator[tuple[str, bytes]]:
+        """Names and images of a shard in order; nothing where there is no shard."""
+        if not shard.exists():
+            return
+        stored = stored_part(shard)
+        if stored is None:
+            raise TableError(f"{shard}: damaged: remove {self.folder.parent} and start again")
+        packed = PackedImages(self.folder, Manifest(packed_metadata(self.hierarchy), {}, [], [stored[0]]))
+        for batch in packed.batches(columns=["image"], rows=_AT_ONCE):
             for one in batch.column("image").to_pylist():
                 yield one["path"], one["bytes"]

@@ -20,7 +20,7 @@ from mlimages.job.job import Job, Progress, Report
 from mlimages.job.local import cores
 from mlimages.job.task import Engine
 from mlimages.models.data.sources import NameList, Pictures, open_pictures
-from mlimages.models.inference.predictionunit import UnitMaker, UnitTask, gather_broken
+from mlimages.models.inference.predictionunits import PredictionMaker, PredictionTask, gather_broken
 from mlimages.models.inference.sharing import run_on_ranks
 from mlimages.models.inference.teacher import Teacher
 from mlimages.models.ranks import joined
@@ -115,7 +115,7 @@ def predict_images(
         if engine == "ray" and ranks.world > 1:
             raise MlimagesError("engine ray shares the work itself: start one process, without torchrun")
         workers = workers or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-        maker = UnitMaker(
+        maker = PredictionMaker(
             writer=writer,
             teacher=teacher,
             names=names,
@@ -137,7 +137,7 @@ def predict_images(
                 stage=partial(_keep_names, listed.path, names.path),
                 beside=partial(_write_beside, hierarchy=teacher.hierarchy),
             )
-            tasks = [UnitTask(index) for index in range(len(listed))]
+            tasks = [PredictionTask(index) for index in range(len(listed))]
             at_once = workers if engine == "ray" else 1
             job.run(tasks, engine=run_engine, workers=at_once, resume=resume, progress=progress)
 

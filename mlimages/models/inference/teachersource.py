@@ -16,7 +16,7 @@ from mlimages.models.inference.teacher import Activation, Crop, Teacher
 from mlimages.models.networks.build import Network, build_model
 from mlimages.models.networks.card import Preprocessing
 from mlimages.models.networks.checkpoint import load_model
-from mlimages.models.networks.outputs import head_classes, read_categories, read_keys
+from mlimages.models.networks.outputs import head_classes, read_category_keys, read_keys
 from mlimages.models.networks.slimresnet import SlimResNet, load_slim, slim_scope
 from mlimages.models.networks.tfcheckpoint import TensorFlowCheckpoint
 
@@ -212,7 +212,7 @@ def _classes(carried: tuple[str, ...], outputs: int, options: TeacherOptions) ->
 def _common(options: TeacherOptions, hierarchy: Hierarchy) -> dict[str, Any]:
     return {
         "mapping": None if options.mapping is None else read_mapping(options.mapping, hierarchy),
-        "categories": None if options.categories is None else read_categories(options.categories, hierarchy),
+        "categories": None if options.categories is None else read_category_keys(options.categories, hierarchy),
         "crop": options.crop,
     }
 

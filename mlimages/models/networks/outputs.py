@@ -124,7 +124,7 @@ def read_keys(name_or_path: str | os.PathLike[str]) -> list[str]:
     return list(_lines_of_keys(name_or_path))
 
 
-def read_categories(path: str | os.PathLike[str], hierarchy: Hierarchy) -> list[str]:
+def read_category_keys(path: str | os.PathLike[str], hierarchy: Hierarchy) -> list[str]:
     """Read the keys of categories from a file, one per line.
 
     Raises

@@ -5,7 +5,7 @@ import pytest
 from hostile import HostileServer, hostile_server
 
 from mlimages import Hierarchy
-from mlimages.errors import MlimagesError
+from mlimages.errors import MlimagesError, TableError
 from mlimages.images import download
 from mlimages.images.downloading.urls import read_urls
 from mlimages.images.packed.reading import read
@@ -75,6 +75,18 @@ def test_download_packed_retry_writes_the_shard_anew(server: HostileServer, tmp_
     download(urls, tmp_path / "whole", options=packed())  # all heal by now
     assert state(out)["packed/part-00000.parquet"] == state(tmp_path / "whole")["packed/part-00000.parquet"]
     assert state(out) == state(tmp_path / "whole")
+
+
+def test_download_packed_retry_tells_of_a_damaged_shard(server: HostileServer, tmp_path: Path) -> None:
+    urls = write_list(tmp_path / "l.txt", server, ["/good/1", "/heals/2"])
+    out = tmp_path / "out"
+    download(urls, out, options=packed())
+    shard = out / "packed/part-00000.parquet"
+    data = shard.read_bytes()
+    for damaged in (data[:-9], data[:4] + bytes(100) + data[104:]):
+        shard.write_bytes(damaged)
+        with pytest.raises(TableError, match=r"packed/part-00000\.parquet: .*damaged"):
+            download(urls, out, options=packed(), retry="failed")
 
 
 def test_download_packed_killed_and_resumed_ends_as_if_undisturbed(tmp_path: Path) -> None:

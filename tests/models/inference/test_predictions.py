@@ -21,7 +21,7 @@ from mlimages.errors import JobError, MlimagesError, ModelError
 from mlimages.images import pack
 from mlimages.models import Teacher, build_model, load_teacher, predict_images, save_model
 from mlimages.models.inference.predictions import BROKEN
-from mlimages.models.inference.predictionunit import select
+from mlimages.models.inference.predictionunits import select
 
 OPTIONS = {"unit_images": 7, "batch": 3, "threshold": -1.0}
 

@@ -16,7 +16,7 @@ from mlimages.hierarchy import class_list
 from mlimages.models import Teacher, TrainConfig, build_model, load_model, load_teacher, save_model, train
 from mlimages.models.data.preprocess import normalised
 from mlimages.models.networks.card import Preprocessing
-from mlimages.models.networks.outputs import Outputs, head_classes, read_categories, read_keys
+from mlimages.models.networks.outputs import Outputs, head_classes, read_category_keys, read_keys
 from mlimages.models.networks.slimresnet import load_slim
 from tests.models.bundle_writer import write_bundle
 
@@ -245,7 +245,7 @@ def test_nothing_in_common_with_the_hierarchy_is_an_error(zoo):
 def test_file_of_keys_that_makes_no_sense_names_the_line(zoo, tmp_path, text, message):
     (tmp_path / "keys.txt").write_text(text)
     with pytest.raises(FormatError, match=message):
-        read_categories(tmp_path / "keys.txt", zoo)
+        read_category_keys(tmp_path / "keys.txt", zoo)
 
 
 def test_file_of_keys_is_read_in_order(tmp_path):

@@ -12,17 +12,13 @@ was killed resumes there.
 from __future__ import annotations
 
 import csv
-import errno
 import io
-import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,8 +37,10 @@ from mlimages.annotate.sources.openimages.notes import (
 )
 from mlimages.annotate.sources.openimages.urls import BLOCK_BYTES, partition_urls
 from mlimages.annotate.sources.source import OnError, Report, Unit
-from mlimages.errors import FormatError, JobError
-from mlimages.job.task import Stopped
+from mlimages.errors import FormatError
+from mlimages.job.folder import full_disk_told
+from mlimages.job.local import run_in_threads
+from mlimages.job.task import StopSignal, until_stopped
 from mlimages.storage.arrow import readonly
 from mlimages.storage.files import replacing
 
@@ -67,7 +65,6 @@ class Partition:
     images: list[Path]  # images CSVs, see mlimages.annotate.sources.openimages.urls
     on_error: OnError
     url_block_bytes: int = BLOCK_BYTES  # text of an images CSV that becomes one run
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def run(
         self, *, workers: int, names: dict[str, str], progress: Callable[[int, int], None] = lambda *_: None
@@ -77,45 +74,45 @@ class Partition:
         `progress` is called with the bytes that were read, and those that there are.
         """
         self.scratch.mkdir(exist_ok=True)
-        pool = ThreadPoolExecutor(workers)
-        try:
-            waiting: list[Any] = [pool.submit(self._partition, unit) for unit in self.units]
-            urls = partial(
-                partition_urls,
-                scratch=self.scratch,
-                buckets=self.buckets,
-                on_error=self.on_error,
-                stop=self.stop,
-                block_bytes=self.url_block_bytes,
-            )
-            waiting += [pool.submit(urls, path, number) for number, path in enumerate(self.images)]
-            sizes = [unit.stop - unit.start for unit in self.units] + [path.stat().st_size for path in self.images]
-            done = 0
-            for each, size in zip(waiting, sizes, strict=True):  # in order: of several errors the first is raised
-                each.result()
+        tasks: list[Unit | int] = [*self.units, *range(len(self.images))]
+        total, done = sum(map(self._size, tasks)), 0
+        with (
+            full_disk_told(self.scratch, needed="about half the size of the labels"),
+            closing(run_in_threads(self, tasks, workers)) as sizes,
+        ):
+            for size in sizes:
                 done += size
-                progress(done, sum(sizes))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise JobError(
-                    f"{self.scratch}: {os.strerror(error.errno).lower()}: free some (about half the size of the labels "
-                    "is needed), then run again with --resume"
-                ) from error
-            raise
-        finally:
-            self.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+                progress(done, total)
         self._summarize(names)
 
-    def _partition(self, unit: Unit) -> None:
-        """Partition a piece, unless that was done before."""
-        if notes_path(self.scratch, unit.index).exists():
-            return
+    def worker(self, stop: StopSignal) -> Callable[[Unit | int], int]:
+        """What partitions a piece, or the images CSV of a number, and returns its bytes."""
+        return partial(self._partition, stop=stop)
+
+    def _size(self, task: Unit | int) -> int:
+        return self.images[task].stat().st_size if isinstance(task, int) else task.stop - task.start
+
+    def _partition(self, task: Unit | int, *, stop: StopSignal) -> int:
+        if isinstance(task, int):
+            partition_urls(
+                self.images[task],
+                task,
+                self.scratch,
+                buckets=self.buckets,
+                on_error=self.on_error,
+                stop=stop,
+                block_bytes=self.url_block_bytes,
+            )
+        elif not notes_path(self.scratch, task.index).exists():  # unless that was done before
+            self._partition_unit(task, stop)
+        return self._size(task)
+
+    def _partition_unit(self, unit: Unit, stop: StopSignal) -> None:
         report = Report(self.on_error)
         notes = Notes()
         kept: list[_Records] = []
         for text in read_texts(unit, report, header=True):
-            for records in self._parse(text, report, notes):
+            for records in until_stopped(self._parse(text, report, notes), stop):
                 kept.append(records)
                 if sum(map(len, kept)) >= _RUN_RECORDS:
                     self._write_run(unit, notes, kept)
@@ -129,8 +126,6 @@ class Partition:
 
         columns = self.columns[text.path]
         for lines in batches_of_lines(text, report):
-            if self.stop.is_set():
-                raise Stopped
             records = np.empty((lines.total, 3), np.uint64)
             removed, offsets = np.empty(lines.size, np.uint8), np.empty(lines.total + 1, np.int32)
             rows, gone, gone_bytes, zeros, wrong = kernels.parse(

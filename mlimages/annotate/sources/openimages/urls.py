@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from mlimages.annotate.sources.openimages.notes import Notes, urls_notes_path, urls_path
 from mlimages.annotate.sources.source import BadRow, OnError, Report
 from mlimages.errors import FormatError
-from mlimages.job.task import Stopped
+from mlimages.job.task import StopSignal, until_stopped
 from mlimages.storage.arrow import readonly, text_of
 from mlimages.storage.files import replacing
 
@@ -33,7 +32,7 @@ def partition_urls(
     *,
     buckets: int,
     on_error: OnError,
-    stop: threading.Event,
+    stop: StopSignal,
     block_bytes: int = BLOCK_BYTES,
 ) -> None:
     """Divide the rows of an images CSV among the buckets, unless that was done before; each block becomes a run.
@@ -49,9 +48,7 @@ def partition_urls(
         return
     report = Report(on_error)
     notes = Notes()
-    for batch in _read(path, report, block_bytes):
-        if stop.is_set():
-            raise Stopped
+    for batch in until_stopped(_read(path, report, block_bytes), stop):
         bucket_of, rows = _buckets(path, batch, buckets, report)
         order = np.argsort(bucket_of, kind="stable")
         ordered = batch.take(pa.array(rows[order]))

@@ -36,7 +36,7 @@ class _Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class UnitTask:
+class PredictionTask:
     """A unit of images, by number."""
 
     index: int
@@ -44,7 +44,7 @@ class UnitTask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UnitMaker:
+class PredictionMaker:
     """Makes parts of units; a :class:`~mlimages.job.task.Maker`, picklable where the teacher is.
 
     The teacher computes on `device` and sees `batch` images at once; `workers` such batches are read and computed at
@@ -70,12 +70,12 @@ class UnitMaker:
         """GPUs that each worker needs."""
         return int(self.device.type == "cuda")
 
-    def worker(self, stop: StopSignal) -> Callable[[UnitTask], Made]:
+    def worker(self, stop: StopSignal) -> Callable[[PredictionTask], Made]:
         """What makes the part of a unit, and the file of its broken images where there are any."""
         self.teacher.on(self.device)
         return partial(self._make, stop=stop)
 
-    def _make(self, task: UnitTask, *, stop: StopSignal) -> Made:
+    def _make(self, task: PredictionTask, *, stop: StopSignal) -> Made:
         """Make a part; a JobError says where no image of the first unit can be read."""
         broken: list[tuple[str, str]] = []
         names = self.names.unit(task.index)
@@ -97,7 +97,7 @@ class UnitMaker:
             part = self.writer.write_part(task.index, batches())
         return Made(part, {"broken": len(broken)} if broken else {})
 
-    def finished(self, task: UnitTask) -> Made | None:
+    def finished(self, task: PredictionTask) -> Made | None:
         """The part of an earlier run, if it is there and whole."""
         part = self.writer.finished_part(task.index)
         if part is None:
