@@ -91,6 +91,7 @@ def test_mypy_knows_the_types_of_a_call(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     first = {}
     for line in done.stdout.splitlines()[:-1]:
-        _, number, _, message = line.split(":", 3)
-        first.setdefault(int(number), message.strip())
+        where, number, _, message = line.split(":", 3)
+        if Path(where).name == file.name:  # where stubs of others are not installed, mypy says so at our modules
+            first.setdefault(int(number), message.strip())
     assert first == SAID, done.stdout + done.stderr
