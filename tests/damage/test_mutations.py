@@ -9,7 +9,7 @@ from tests.damage.mutations import TARGETS
 
 #: How many examples of each.
 EXAMPLES = {"part": 1000, "manifest bytes": 400, "manifest values": 600}
-FEWER = 50
+FEWER = 500
 BATCH = 250
 assert sum(EXAMPLES.values()) == 2000
 
