@@ -33,7 +33,7 @@ test-oldest:
 		--editable ".[plot]" hypothesis pytest pytest-timeout pytest-xdist
 	$(OLDEST)/bin/python -m pytest -n $(JOBS) tests/hierarchy tests/annotate tests/storage tests/job tests/cli tests/test_doctor.py tests/test_import.py \
 		-k "not killed" $(addprefix --ignore=tests/,hierarchy/wordnet/test_build_wordnet.py hierarchy/drawing/test_explorer.py \
-			annotate/parquet/test_writer.py annotate/parquet/test_readers.py cli/test_pixels.py) \
+			annotate/parquet/test_writer.py annotate/parquet/test_readers.py cli/test_pixels.py job/test_faults.py) \
 		--deselect tests/annotate/tables/test_exporting.py::test_mlcroissant_validates_the_metadata_and_loads_the_records \
 		--deselect tests/annotate/tables/test_splitting.py::test_categories_are_dealt_in_proportion_better_than_by_the_package_and_by_chance
 

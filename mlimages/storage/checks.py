@@ -189,8 +189,13 @@ def check_memory(
 
 
 def validate(batch: pa.RecordBatch) -> None:
-    """Raise a LabelError if Arrow finds a user's batch malformed, for example by descending list offsets."""
+    """Raise a LabelError if Arrow finds a user's batch malformed, for example by descending list offsets.
+
+    Text is not searched for invalid UTF-8, which takes several times as long as all the rest.
+    """
     try:
-        batch.validate(full=True)
+        batch.validate()
+        for column in batch.columns:
+            (column.view(pa.binary()) if column.type == pa.string() else column).validate(full=True)
     except pa.ArrowInvalid as error:
         raise LabelError(f"found a batch that is not valid Arrow data ({first_line(error)})") from None

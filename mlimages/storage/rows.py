@@ -61,11 +61,17 @@ class MemoryRows:
         rows: int = self.table.num_rows
         return rows
 
+    @property
+    def _labels(self) -> pa.DataType:
+        """The type of labels as it is where that needs no copy."""
+        narrow = "labels" in self.table.column_names and self.table.schema.field("labels").type == pa.list_(pa.int16())
+        return pa.int16() if narrow else pa.int32()
+
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """The rows ``[start, stop)``, in the types of a table; a LabelError for invalid rows."""
         for batch in self.table.slice(start, stop - start).to_batches(max_chunksize=BATCH_ROWS):
             validate(batch)
-            yield check_memory(batch, self.columns, labels=pa.int32())
+            yield check_memory(batch, self.columns, labels=self._labels)
 
 
 #: A table whose rows can be read from any number to any other, by several threads at once.
