@@ -152,7 +152,7 @@ class Job:
             job_folder.begin(self.folder, self._manifest(), resume=resume)
             return Manifest.read(self.folder)
         with job_folder.full_disk_told(self.folder, again=self.again), job_folder.held(self.folder):
-            if not self.begin(resume=resume):
+            if not job_folder.begin(self.folder, self._manifest(), resume=resume):
                 return Manifest.read(self.folder)
             with ThreadPoolExecutor(1) as hasher:  # beside the parts: the pages it reads are those that they need
                 hashes = [hasher.submit(file_hash, path) for path in self.inputs if not self.hashes]
@@ -164,7 +164,7 @@ class Job:
                     if isinstance(error, FormatError | LabelError) and self.pattern is not None:
                         self._remove(self.pattern)
                     raise
-                return self.finish(made, self.hashes or [each.result() for each in hashes])
+                return self._finish(made, self.hashes or [each.result() for each in hashes])
 
     def reopen(self) -> None:
         """Make a finished job an unfinished one, to be resumed; its maker then says which parts are made again.
@@ -177,19 +177,11 @@ class Job:
                 self._manifest().write(self.folder / JOB)
                 (self.folder / MANIFEST).unlink()
 
-    # The steps --------------------------------------------------------------------------------------------------------
-
-    def begin(self, *, resume: bool) -> bool:
-        """Prepare the folder; return whether there is anything left to do. Raises a JobError as :meth:`run`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return job_folder.begin(self.folder, self._manifest(), resume=resume)
-
-    def finish(self, made: Iterable[Made], hashes: Sequence[str] | None = None) -> Manifest:
+    def _finish(self, made: Iterable[Made], hashes: Sequence[str]) -> Manifest:
         """Write the other files and, last, the manifest; remove the files that only the job needs.
 
         Raises a JobError if an input changed since the job was begun.
         """
-        hashes = self.hashes or [file_hash(path) for path in self.inputs] if hashes is None else hashes
         inputs = self._inputs(hashes)
         for before, after in zip(Manifest.load(self.folder / JOB).inputs, inputs, strict=True):
             if not before.is_same(after):
@@ -249,7 +241,7 @@ class Job:
 
     def _remove(self, parts: str) -> None:
         """Remove the files that the job made: after a bad row the input will change, so there is nothing to resume."""
-        for pattern in (parts, f"quarantine/{parts}", ".lock"):
+        for pattern in (parts, f"quarantine/{parts}", job_folder.LOCK):
             for path in self.folder.glob(pattern):
                 path.unlink()
         job_folder.clear(self.folder)

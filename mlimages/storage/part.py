@@ -186,8 +186,8 @@ class PartReader:
         try:
             table = self.file.read_row_group(group, columns=[column])
             return _name(table, row - int(starts[group]))
-        except Exception:  # the error being raised is the one to report
-            return None
+        except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
+            return None  # the error being raised is the one to report
 
 
 def stored_part(path: Path) -> tuple[Part, dict[bytes, bytes]] | None:

@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 from mlimages import AnnotationTable
 from mlimages.demo.learning.network import SMALL, SMALLEST, imagenet_network
 from mlimages.errors import JobError
-from mlimages.job.local import end_with_parent
+from mlimages.job.local import cores, end_with_parent
 from mlimages.models import Inference, TrainConfig, load_model, save_model, train
 from mlimages.models.data.dataset import ParquetImages
 from mlimages.models.data.preprocess import Preprocess, on_tensors
@@ -106,7 +106,7 @@ def train_all(jobs: Sequence[Job], *, progress: Report) -> list[Outcome]:
     processes was killed.
     """
     total = sum(_steps(job) * _BATCH for job in jobs)
-    processes = min(len(jobs), len(os.sched_getaffinity(0)))
+    processes = min(len(jobs), cores())
     others = set(active_children())
     spawning = get_context("spawn")
     ended = spawning.Event()

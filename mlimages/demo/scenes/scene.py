@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import Image, ImageFilter
 
 from mlimages.demo.scenes.cutouts import Collection, Cutout
 from mlimages.demo.scenes.textures import TEXTURES, texture
+from mlimages.job.local import cores
 
 SIDE = 144  # pixels, width and height of a scene
 _QUALITY = 90  # of the JPEG
@@ -121,7 +121,7 @@ class SceneMaker:
 
 def _in_threads(one: Callable[[int], Scene], count: int) -> Iterator[Scene]:
     """Results in order, from one thread per core; on an exception, calls that have not started are cancelled."""
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    pool = ThreadPoolExecutor(cores())
     try:
         yield from pool.map(one, range(count))
     finally:
